@@ -1,0 +1,114 @@
+//! The API: wire types, authority and status codes.
+//!
+//! One file per group of routes. A handler reads the clock and the request,
+//! calls one method of the store and shapes the answer; rules live in the
+//! domain, transactions in the store. Every answer passes the [`envelope`],
+//! which gives it its request id, its headers and its line in the log.
+
+pub mod auth;
+pub mod docs;
+pub mod envelope;
+pub mod fields;
+pub mod health;
+pub mod heartbeat;
+pub mod problem;
+pub mod sites;
+pub mod wire;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chrono::Utc;
+use governor::clock::MonotonicClock;
+use poem::endpoint::BoxEndpoint;
+use poem::{EndpointExt, Route, RouteMethod};
+use poem_openapi::{OpenApi, OpenApiService, Tags};
+
+use crate::auth::password::Passwords;
+use crate::auth::throttle::{HeartbeatThrottle, LoginThrottle};
+use crate::auth::token::Tokens;
+use crate::domain::Timestamp;
+use crate::domain::site::SilentAfterHours;
+use crate::store::Store;
+
+/// What the handlers work with.
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// Password hashing.
+    pub passwords: Passwords,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// Limit on failed logins.
+    pub logins: LoginThrottle<MonotonicClock>,
+    /// Limits on heartbeats.
+    pub heartbeats: HeartbeatThrottle<MonotonicClock>,
+    /// When a site counts as silent.
+    pub silent_after: SilentAfterHours,
+    /// The last word of the store on whether it takes writes.
+    pub store_health: health::StoreHealth,
+}
+
+/// The address of whoever sent the request, put there by the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// The groups in which the operations are listed.
+#[derive(Tags)]
+enum Group {
+    /// Log in and find out who you are.
+    #[oai(rename = "Login")]
+    Login,
+    /// Register sites, extend their licences, lock and unlock them.
+    #[oai(rename = "Sites")]
+    Sites,
+    /// What a site's local backend calls every 6 hours.
+    #[oai(rename = "Heartbeat")]
+    Heartbeat,
+    /// For whoever watches the server.
+    #[oai(rename = "Health")]
+    Health,
+}
+
+type Groups = (auth::AuthApi, sites::SitesApi, heartbeat::HeartbeatApi, health::HealthApi);
+
+fn groups() -> Groups {
+    (auth::AuthApi, sites::SitesApi, heartbeat::HeartbeatApi, health::HealthApi)
+}
+
+fn service() -> OpenApiService<Groups, ()> {
+    docs::describe(OpenApiService::new(groups(), "sitewarden", env!("CARGO_PKG_VERSION")))
+}
+
+/// All routes, without the envelope.
+fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
+    Route::new()
+        .nest_no_strip("/", service())
+        .at("/", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::to_docs())))
+        .at("/docs", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::page())))
+        .at("/docs/:asset", RouteMethod::new().get(poem::endpoint::make_sync(docs::asset)))
+        .at("/openapi.json", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::json())))
+        .at("/openapi.yaml", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::yaml())))
+        .data(app)
+        .map_to_response()
+        .boxed()
+}
+
+/// The methods that each path pattern takes.
+fn methods() -> HashMap<String, Vec<String>> {
+    let mut methods: HashMap<String, Vec<String>> = HashMap::new();
+    for path in Groups::meta().into_iter().flat_map(|api| api.paths) {
+        let taken = path.operations.iter().map(|operation| operation.method.to_string());
+        methods.entry(path.path).or_default().extend(taken);
+    }
+    for path in ["/", "/docs", "/docs/{asset}", "/openapi.json", "/openapi.yaml"] {
+        methods.insert(path.to_owned(), vec!["GET".to_owned()]);
+    }
+    methods
+}
+
+/// The present time: the only place, beside timers, where the clock is read.
+fn now() -> Timestamp {
+    Timestamp::from_clock(Utc::now())
+}

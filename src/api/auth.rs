@@ -1,0 +1,336 @@
+//! Logging in, and the proof of having done so.
+
+use std::sync::Arc;
+
+use poem::http::header;
+use poem::web::Data;
+use poem::{Error, Request, RequestBody};
+use poem_openapi::registry::{
+    MetaMediaType, MetaOAuthFlow, MetaOAuthFlows, MetaRequest, MetaSecurityScheme, Registry,
+};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
+use serde_json::{Map, Value};
+
+use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of, object_of};
+use super::problem::{Failure, Problem, failure};
+use super::wire::Time;
+use super::{App, Group, Peer, now};
+use crate::auth::password::TypedPassword;
+use crate::domain::{Admin, Network, Username};
+
+/// Where tokens are got; also the OAuth2 token URL in the specification.
+const LOGIN_PATH: &str = "/api/auth/login";
+/// Names of the two ways, in the specification, to send a token.
+const PASSWORD_SCHEME: &str = "password";
+const BEARER_SCHEME: &str = "bearer";
+
+/// Name and password.
+#[derive(Object)]
+#[oai(rename = "Login", example)]
+pub struct LoginDocument {
+    /// Name of the admin; upper and lower case are the same.
+    #[oai(validator(min_length = 1, max_length = 64))]
+    username: String,
+    /// The admin's password.
+    #[oai(validator(min_length = 1, max_length = 1024))]
+    password: String,
+}
+
+impl poem_openapi::types::Example for LoginDocument {
+    fn example() -> Self {
+        Self { username: "sysadmin".to_owned(), password: "correct horse battery staple".to_owned() }
+    }
+}
+
+/// Name and password as an OAuth2 password grant (RFC 6749, section 4.3.2).
+#[derive(Object)]
+#[oai(rename = "PasswordGrant")]
+pub struct GrantDocument {
+    /// `password`, where it is given.
+    grant_type: Option<String>,
+    /// Name of the admin; upper and lower case are the same.
+    #[oai(validator(min_length = 1, max_length = 64))]
+    username: String,
+    /// The admin's password.
+    #[oai(validator(min_length = 1, max_length = 1024))]
+    password: String,
+    /// Ignored: there is one role.
+    scope: Option<String>,
+    /// Ignored: clients are not registered.
+    client_id: Option<String>,
+    /// Ignored: clients are not registered.
+    client_secret: Option<String>,
+}
+
+/// A login, by JSON or by form.
+pub struct Login {
+    username: Username,
+    password: TypedPassword,
+}
+
+struct AnyPassword(String);
+
+impl std::str::FromStr for AnyPassword {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.len() {
+            1..=1024 => Ok(Self(text.to_owned())),
+            _ => Err("must be 1 to 1024 bytes"),
+        }
+    }
+}
+
+impl Readable for Login {
+    type Document = LoginDocument;
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let username = fields.required("username");
+        let password = fields.required::<AnyPassword>("password");
+        Some(Self { username: username?, password: TypedPassword(password?.0) })
+    }
+}
+
+/// A login whose form may carry what OAuth2 clients send besides.
+struct Grant(Login);
+
+impl Readable for Grant {
+    type Document = GrantDocument;
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        if fields
+            .optional::<String>("grant_type")
+            .is_some_and(|grant| !grant.is_empty() && grant != "password")
+        {
+            fields.refuse("grant_type", "must be password");
+        }
+        for field in ["scope", "client_id", "client_secret"] {
+            fields.ignore(field);
+        }
+        Login::read(fields).map(Self)
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Login {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        LoginDocument::register(registry);
+        GrantDocument::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let media = |content_type, schema| MetaMediaType { content_type, schema };
+        Some(MetaRequest {
+            description: None,
+            content: vec![
+                media("application/json", LoginDocument::schema_ref()),
+                media("application/x-www-form-urlencoded", GrantDocument::schema_ref()),
+            ],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> Result<Self, Error> {
+        let media_type = media_type_of(request);
+        let bytes = bytes_of(body).await?;
+        if is_json(&media_type) {
+            Ok(Fields::read(object_of(&bytes)?)?)
+        } else if media_type == "application/x-www-form-urlencoded" {
+            Ok(Fields::read::<Grant>(form_of(&bytes)?)?.0)
+        } else {
+            let problem = Problem::of_status(poem::http::StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            Err(Problem {
+                detail: "send JSON or a form (application/x-www-form-urlencoded)".to_owned(),
+                ..problem
+            }
+            .into())
+        }
+    }
+}
+
+fn form_of(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes)
+        .map_err(|_| Problem::malformed("the body is not a valid form"))?;
+    Ok(pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect())
+}
+
+/// An access token (RFC 6749, section 5.1).
+#[derive(Object)]
+#[oai(rename = "AccessToken")]
+pub struct TokenDocument {
+    /// To be sent as `Authorization: Bearer …`.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// How long the token lasts, in seconds.
+    expires_in: i64,
+    /// When the token ends.
+    expires_at: Time,
+}
+
+/// Whom a token speaks for.
+#[derive(Object)]
+#[oai(rename = "Me")]
+pub struct MeDocument {
+    /// Number of the admin.
+    id: u64,
+    /// Name of the admin.
+    username: String,
+    /// Always `sysadmin`.
+    role: String,
+    /// When the admin was created.
+    created_at: Time,
+}
+
+/// An admin who has proved it: the authority to change sites.
+pub struct Sysadmin(pub Admin);
+
+impl<'a> ApiExtractor<'a> for Sysadmin {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let scheme = |ty, description| MetaSecurityScheme {
+            ty,
+            description: Some(description),
+            name: None,
+            key_in: None,
+            scheme: None,
+            bearer_format: None,
+            flows: None,
+            openid_connect_url: None,
+        };
+        registry.create_security_scheme(
+            PASSWORD_SCHEME,
+            MetaSecurityScheme {
+                flows: Some(MetaOAuthFlows {
+                    implicit: None,
+                    password: Some(MetaOAuthFlow {
+                        authorization_url: None,
+                        token_url: Some(LOGIN_PATH),
+                        refresh_url: None,
+                        scopes: Vec::new(),
+                    }),
+                    client_credentials: None,
+                    authorization_code: None,
+                }),
+                ..scheme(
+                    "oauth2",
+                    "Enter the name and password of an admin; leave client_id and client_secret empty.",
+                )
+            },
+        );
+        registry.create_security_scheme(
+            BEARER_SCHEME,
+            MetaSecurityScheme {
+                scheme: Some("bearer"),
+                bearer_format: Some("JWT"),
+                ..scheme("http", "Paste an access token from POST /api/auth/login.")
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![PASSWORD_SCHEME, BEARER_SCHEME]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> Result<Self, Error> {
+        let app = request.data::<Arc<App>>().ok_or_else(|| Problem::internal("no App in the request"))?;
+        let token = bearer_token(request).ok_or_else(Problem::unauthorized)?;
+        let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
+        let admin = app.store.admin(claims.admin).await.map_err(Problem::from)?;
+        match admin {
+            Some(admin) if admin.token_epoch == claims.epoch => Ok(Self(admin)),
+            _ => Err(Problem::unauthorized().into()),
+        }
+    }
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1).
+fn bearer_token(request: &Request) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The routes under `/api/auth`.
+pub struct AuthApi;
+
+#[OpenApi(prefix_path = "/api/auth", tag = "Group::Login")]
+impl AuthApi {
+    /// Log in
+    ///
+    /// Gives an access token for 15 minutes (`auth.token_minutes`). Takes
+    /// JSON, or the OAuth2 password form that the Authorize dialog sends.
+    /// Failed logins are limited by address: 5 a minute unless configured
+    /// otherwise.
+    #[oai(path = "/login", method = "post", operation_id = "login")]
+    async fn login(
+        &self,
+        app: Data<&Arc<App>>,
+        peer: Data<&Peer>,
+        login: Login,
+    ) -> Result<
+        Json<TokenDocument>,
+        Failure<
+            {
+                failure::MALFORMED
+                    | failure::UNAUTHORIZED
+                    | failure::BODY
+                    | failure::INVALID
+                    | failure::THROTTLED
+                    | failure::UNAVAILABLE
+            },
+        >,
+    > {
+        let attempt = app.logins.admit(Network::of(peer.0.0), &login.username.folded()).await?;
+        let admin = app.store.admin_named(login.username).await?;
+        let stored = admin.as_ref().map(|admin| admin.password_hash.clone());
+        let right = app.passwords.verify(login.password, stored).await?;
+        let Some(admin) = admin.filter(|_| right) else {
+            return Err(Problem::wrong_login().into());
+        };
+        if let Some(attempt) = attempt {
+            attempt.succeeded();
+        }
+        let token = app.tokens.issue(&admin, now())?;
+        Ok(Json(TokenDocument {
+            access_token: token.text,
+            token_type: "Bearer".to_owned(),
+            expires_in: token.expires_in_seconds,
+            expires_at: Time(token.expires_at),
+        }))
+    }
+
+    /// Who am I
+    ///
+    /// Tells whom the access token speaks for.
+    #[oai(path = "/me", method = "get", operation_id = "me")]
+    async fn me(
+        &self,
+        admin: Sysadmin,
+    ) -> Result<Json<MeDocument>, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
+        let Admin { id, username, created_at, .. } = admin.0;
+        Ok(Json(MeDocument {
+            id,
+            username: username.as_str().to_owned(),
+            role: "sysadmin".to_owned(),
+            created_at: Time(created_at),
+        }))
+    }
+}

@@ -1,0 +1,211 @@
+//! The specification, and Swagger UI over it.
+//!
+//! Swagger UI's files come with poem-openapi, inlined in one page. They are
+//! cut out of it and served as files of their own, so that the page runs
+//! under a content security policy without inline scripts and loads nothing
+//! from another host.
+
+use std::sync::{LazyLock, OnceLock};
+
+use poem::http::StatusCode;
+use poem::http::header;
+use poem::{IntoResponse, Request, Response};
+use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use crate::domain::Timestamp;
+
+/// What a page of ours may load and do. Swagger UI sets style attributes and
+/// shows images from data URLs; scripts come from our own files only.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const INTRODUCTION: &str = "\
+The licence server for software that runs at many sites.
+
+**The first five minutes**
+
+1. Press **Authorize**, enter the name and password of an admin in the *password* form (leave `client_id` and \
+`client_secret` empty) and press **Authorize** there.
+2. Under **Sites**, open `POST /api/sites`, press **Try it out**, fill in the site and press **Execute**. Note \
+`site_id` and `secret_key` from the answer: the key is shown this once.
+3. Under **Heartbeat**, open `POST /api/heartbeat`, enter both as `X-Site-ID` and `X-Site-Key` and execute: this is \
+what the site's local backend does every 6 hours.
+4. Lock the site with `POST /api/sites/{site_id}/lock` and send the heartbeat again: the answer says so, with your \
+reason.
+
+Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are problem details (RFC 9457) with the \
+`request_id` that the server's log has too. Every path is answered with and without a trailing slash.";
+
+const PAGE: &str = r#"<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>sitewarden</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"#;
+
+const START: &str = "\
+SwaggerUIBundle({
+  dom_id: '#ui',
+  url: '/openapi.json',
+  deepLinking: true,
+  displayRequestDuration: true,
+});
+";
+
+/// When the licences in examples expire.
+pub fn example_expiry() -> Timestamp {
+    // 2030-12-31T00:00:00Z, well within the bounds.
+    Timestamp::from_unix(1_924_905_600).unwrap_or(Timestamp::MAX)
+}
+
+/// Gives the specification its words.
+pub(super) fn describe<A: OpenApi>(service: OpenApiService<A, ()>) -> OpenApiService<A, ()> {
+    service
+        .summary("Licences, locks and heartbeats of many sites")
+        .description(INTRODUCTION)
+        .license(poem_openapi::LicenseObject::new("MIT").identifier("MIT"))
+        .extra_response_header::<String, _>(
+            ExtraHeader::new("X-Request-Id").description("Id of this request, as in the server's log."),
+        )
+}
+
+/// The specification as JSON, as `sitewarden openapi` prints it.
+pub fn specification() -> &'static str {
+    static JSON: LazyLock<String> = LazyLock::new(|| {
+        let text = serde_json::to_string_pretty(&completed()).unwrap_or_default();
+        text + "\n"
+    });
+    &JSON
+}
+
+/// The specification as YAML.
+fn specification_yaml() -> &'static str {
+    static YAML: LazyLock<String> = LazyLock::new(|| serde_yaml::to_string(&completed()).unwrap_or_default());
+    &YAML
+}
+
+/// The generated document, with what poem-openapi cannot say: which bodies
+/// refuse unknown fields, and formats and examples of single fields.
+#[expect(clippy::indexing_slicing, reason = "serde_json adds what is missing; the committed copy shows it")]
+fn completed() -> Value {
+    let mut document: Value = serde_json::from_str(&super::service().spec()).unwrap_or_default();
+    let schemas = &mut document["components"]["schemas"];
+    for closed in ["Login", "NewSite", "SiteChange", "Lock"] {
+        schemas[closed]["additionalProperties"] = json!(false);
+    }
+    for (schema, field) in [
+        ("NewSite", "contact_email"),
+        ("SiteChange", "contact_email"),
+        ("Site", "contact_email"),
+        ("RegisteredSite", "contact_email"),
+    ] {
+        schemas[schema]["properties"][field]["format"] = json!("email");
+    }
+    schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
+    schemas["PasswordGrant"]["properties"]["grant_type"]["enum"] = json!(["password"]);
+    document
+}
+
+/// The page of Swagger UI.
+pub(super) fn page() -> Response {
+    Response::builder().content_type("text/html; charset=utf-8").body(PAGE)
+}
+
+/// A file of Swagger UI.
+pub(super) fn asset(request: Request) -> Response {
+    let name = request.raw_path_param("asset").unwrap_or_default();
+    let (content_type, body): (_, &'static str) = match name {
+        "swagger-ui-bundle.js" => ("text/javascript; charset=utf-8", swagger_ui().script),
+        "swagger-ui.css" => ("text/css; charset=utf-8", swagger_ui().style),
+        "start.js" => ("text/javascript; charset=utf-8", START),
+        _ => return Problem::of_status(StatusCode::NOT_FOUND).into_response(),
+    };
+    Response::builder()
+        .content_type(content_type)
+        .header(header::CACHE_CONTROL, "public, max-age=3600")
+        .body(body)
+}
+
+/// From `/` to Swagger UI.
+pub(super) fn to_docs() -> Response {
+    Response::builder().status(StatusCode::FOUND).header(header::LOCATION, "/docs").finish()
+}
+
+/// The specification as JSON.
+pub(super) fn json() -> Response {
+    Response::builder().content_type("application/json").body(specification())
+}
+
+/// The specification as YAML (RFC 9512).
+pub(super) fn yaml() -> Response {
+    Response::builder().content_type("application/yaml").body(specification_yaml())
+}
+
+struct SwaggerUi {
+    style: &'static str,
+    script: &'static str,
+}
+
+/// Swagger UI's files, cut out on the first visit: 1.6 MB that a server whose
+/// documentation nobody reads does not spend.
+fn swagger_ui() -> &'static SwaggerUi {
+    static PARTS: OnceLock<SwaggerUi> = OnceLock::new();
+    PARTS.get_or_init(|| {
+        let page: &'static str = super::service().swagger_ui_html().leak();
+        SwaggerUi {
+            style: between(page, "<style charset=\"UTF-8\">", "</style>"),
+            script: between(page, "<script charset=\"UTF-8\">", "</script>"),
+        }
+    })
+}
+
+fn between(text: &'static str, start: &str, end: &str) -> &'static str {
+    let rest = text.split_once(start).map_or("", |(_, rest)| rest);
+    rest.split_once(end).map_or("", |(inner, _)| inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swagger_ui_is_cut_out_whole() {
+        let parts = swagger_ui();
+        assert!(parts.style.len() > 100_000, "{}", parts.style.len());
+        assert!(parts.script.len() > 1_000_000, "{}", parts.script.len());
+        assert!(parts.script.contains("SwaggerUIBundle"));
+    }
+
+    #[test]
+    fn every_operation_and_every_field_is_described() {
+        let document = completed();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                assert!(operation["summary"].is_string() && operation["tags"].is_array(), "{method} {path}");
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    assert!(parameter["description"].is_string(), "{method} {path}: {parameter}");
+                }
+            }
+        }
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+                let described = schema["description"].is_string()
+                    || schema["$ref"].is_string()
+                    || schema["allOf"].is_array();
+                assert!(described, "{name}.{field}");
+            }
+        }
+    }
+}

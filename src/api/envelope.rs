@@ -1,0 +1,195 @@
+//! What every answer has in common: a request id, the headers, the form of
+//! errors, and one line in the log.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use poem::endpoint::BoxEndpoint;
+use poem::http::header::{self, HeaderName, HeaderValue};
+use poem::http::uri::{PathAndQuery, Uri};
+use poem::http::{Method, StatusCode};
+use poem::middleware::CatchPanic;
+use poem::{Endpoint, EndpointExt, IntoResponse, PathPattern, Request, Response};
+use uuid::Uuid;
+
+use super::problem::{self, Problem};
+use super::{App, Peer, docs, methods, routes};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The whole API as one function from request to response.
+pub struct Api {
+    routes: BoxEndpoint<'static, Response>,
+    patterns: Vec<Pattern>,
+    hsts: bool,
+}
+
+/// A path pattern and the value of `Allow` for it.
+struct Pattern {
+    segments: Vec<Option<String>>,
+    allow: HeaderValue,
+}
+
+impl Api {
+    /// The API over `app`. `hsts` tells browsers to come by HTTPS only
+    /// (RFC 6797); not with a self-signed certificate, which it would make
+    /// impossible to click through.
+    pub fn new(app: Arc<App>, hsts: bool) -> Self {
+        let on_panic = |_: Box<dyn std::any::Any + Send>| Problem::internal("a handler panicked");
+        let routes = routes(app).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
+        let patterns = methods().into_iter().map(|(path, methods)| Pattern::new(&path, methods)).collect();
+        Self { routes, patterns, hsts }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, mut request: Request) -> Response {
+        trim_trailing_slash(&mut request);
+        let exchange = Exchange::begin(&request);
+        // hyper drops the body of an answer to HEAD.
+        if exchange.method == Method::HEAD {
+            request.set_method(Method::GET);
+        }
+        let response = self.routes.get_response(request).await;
+        self.finish(&exchange, response)
+    }
+
+    /// Answers a request that was refused before it came so far.
+    pub fn refuse(&self, request: &Request, problem: Problem) -> Response {
+        self.finish(&Exchange::begin(request), problem.into_response())
+    }
+
+    fn finish(&self, exchange: &Exchange, mut response: Response) -> Response {
+        let problem = take_problem(&mut response);
+        if let Some(problem) = &problem {
+            self.render(problem, exchange, &mut response);
+        }
+        self.dress(exchange, &mut response);
+        exchange.log(&response, problem.and_then(|problem| problem.cause));
+        response
+    }
+
+    fn render(&self, problem: &Problem, exchange: &Exchange, response: &mut Response) {
+        let body = serde_json::to_vec(&problem.document(exchange.id.clone())).unwrap_or_default();
+        response.set_status(problem.status);
+        response.set_body(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
+        if let Some(challenge) = problem.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = problem.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if problem.status == StatusCode::METHOD_NOT_ALLOWED
+            && let Some(pattern) = self.patterns.iter().find(|pattern| pattern.matches(&exchange.path))
+        {
+            headers.insert(header::ALLOW, pattern.allow.clone());
+        }
+    }
+
+    fn dress(&self, exchange: &Exchange, response: &mut Response) {
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&exchange.id) {
+            headers.insert(REQUEST_ID.clone(), id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(docs::CONTENT_SECURITY_POLICY));
+        if self.hsts {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        }
+        headers.entry(header::CACHE_CONTROL).or_insert_with(|| HeaderValue::from_static("no-store"));
+    }
+}
+
+/// One request and its answer, for the headers and the log.
+struct Exchange {
+    started: Instant,
+    id: String,
+    method: Method,
+    path: String,
+    peer: String,
+}
+
+impl Exchange {
+    fn begin(request: &Request) -> Self {
+        Self {
+            started: Instant::now(),
+            id: Uuid::now_v7().simple().to_string(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            peer: request.data::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
+        }
+    }
+
+    fn log(&self, response: &Response, cause: Option<String>) {
+        let Self { id: request_id, method, peer, .. } = self;
+        let status = response.status().as_u16();
+        let route = response.data::<PathPattern>().map_or("-", |pattern| &*pattern.0);
+        let milliseconds = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        match cause {
+            Some(cause) => {
+                tracing::error!(%method, route, status, milliseconds, request_id, peer, cause, "request")
+            }
+            None => tracing::info!(%method, route, status, milliseconds, request_id, peer, "request"),
+        }
+    }
+}
+
+/// The problem that a response stands for: its own, or that of the bare
+/// status that the framework gave.
+fn take_problem(response: &mut Response) -> Option<Problem> {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return Some(problem);
+    }
+    let status = response.status();
+    (status.is_client_error() || status.is_server_error()).then(|| Problem::of_status(status))
+}
+
+/// Each route is answered with and without a trailing slash.
+fn trim_trailing_slash(request: &mut Request) {
+    let path = request.uri().path();
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.len() == path.len() || path == "/" {
+        return;
+    }
+    let trimmed = if trimmed.is_empty() { "/" } else { trimmed };
+    let target = match request.uri().query() {
+        Some(query) => format!("{trimmed}?{query}"),
+        None => trimmed.to_owned(),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(target) = target.parse::<PathAndQuery>() {
+        parts.path_and_query = Some(target);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+}
+
+impl Pattern {
+    fn new(path: &str, mut methods: Vec<String>) -> Self {
+        if methods.iter().any(|method| method == "GET") {
+            methods.push("HEAD".to_owned());
+        }
+        methods.sort();
+        let segments =
+            path.split('/').map(|segment| (!segment.starts_with('{')).then(|| segment.to_owned())).collect();
+        // Method names are tokens, which any header value may hold.
+        let allow =
+            HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("GET"));
+        Self { segments, allow }
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        let mut given = path.split('/');
+        let all = self.segments.iter().all(|segment| match (segment, given.next()) {
+            (Some(expected), Some(given)) => expected == given,
+            (None, given) => given.is_some(),
+            (Some(_), None) => false,
+        });
+        all && given.next().is_none()
+    }
+}

@@ -1,0 +1,267 @@
+//! Request bodies, read field by field.
+//!
+//! poem-openapi's own parsing stops at the first bad field and speaks in its
+//! own words. Here a body is read into domain types by a [`Fields`], which
+//! notes every fault, so that the client hears of all of them at once. The
+//! schema in the specification comes from a document type beside it; a test
+//! holds the two together.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use poem::http::header;
+use poem::{Error, IntoResponse, Request, RequestBody, Response};
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{
+    MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry,
+};
+use poem_openapi::types::{ToJSON, Type};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
+use serde_json::{Map, Value};
+
+use super::problem::{FieldError, Problem};
+
+/// A request body of some shape.
+pub trait Readable: Sized + Send {
+    /// Its schema.
+    type Document: Type;
+    /// Whether unknown fields are refused: a typo must not pass for success.
+    const REFUSES_UNKNOWN: bool = true;
+
+    /// Takes its fields. May return `None` only when `fields` has noted why.
+    fn read(fields: &mut Fields) -> Option<Self>;
+}
+
+/// The fields of a JSON object that have not been taken yet, and the faults
+/// found so far.
+pub struct Fields {
+    given: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// All fields of an object.
+    pub fn new(given: Map<String, Value>) -> Self {
+        Self { given, errors: Vec::new() }
+    }
+
+    /// Notes that `field` is bad.
+    pub fn refuse(&mut self, field: &str, message: impl Display) {
+        self.errors.push(FieldError { field: field.to_owned(), message: message.to_string() });
+    }
+
+    /// Whether the field was given.
+    pub fn has(&self, field: &str) -> bool {
+        self.given.contains_key(field)
+    }
+
+    /// A text that must be there.
+    pub fn required<T: FromStr<Err: Display>>(&mut self, field: &str) -> Option<T> {
+        if !self.has(field) {
+            self.refuse(field, "is required");
+        }
+        self.optional(field)
+    }
+
+    /// A text that may be missing.
+    pub fn optional<T: FromStr<Err: Display>>(&mut self, field: &str) -> Option<T> {
+        let parsed = match self.given.shift_remove(field)? {
+            Value::String(text) => text.parse().map_err(|error: T::Err| error.to_string()),
+            _ => Err("must be a string".to_owned()),
+        };
+        self.noting(field, parsed)
+    }
+
+    /// A truth value that may be missing.
+    pub fn optional_bool(&mut self, field: &str) -> Option<bool> {
+        let parsed = match self.given.shift_remove(field)? {
+            Value::Bool(value) => Ok(value),
+            _ => Err("must be true or false".to_owned()),
+        };
+        self.noting(field, parsed)
+    }
+
+    /// A whole number that may be missing.
+    pub fn optional_integer(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Option<u64> {
+        let number = match self.given.shift_remove(field)? {
+            Value::Number(number) => whole(&number),
+            _ => None,
+        };
+        let parsed = number
+            .filter(|number| bounds.contains(number))
+            .ok_or_else(|| format!("must be a whole number from {} to {}", bounds.start(), bounds.end()));
+        self.noting(field, parsed)
+    }
+
+    /// A whole number that must be there.
+    pub fn required_integer(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Option<u64> {
+        if !self.has(field) {
+            self.refuse(field, "is required");
+        }
+        self.optional_integer(field, bounds)
+    }
+
+    /// Drops a field that is allowed and means nothing here.
+    pub fn ignore(&mut self, field: &str) {
+        self.given.shift_remove(field);
+    }
+
+    fn noting<T>(&mut self, field: &str, parsed: Result<T, String>) -> Option<T> {
+        parsed.map_err(|message| self.refuse(field, message)).ok()
+    }
+
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    /// 422 that names every bad field.
+    pub fn read<T: Readable>(given: Map<String, Value>) -> Result<T, Problem> {
+        let mut fields = Self::new(given);
+        let body = T::read(&mut fields);
+        if T::REFUSES_UNKNOWN {
+            let unknown: Vec<String> = fields.given.keys().cloned().collect();
+            for field in unknown {
+                fields.refuse(&field, "is not a known field");
+            }
+        }
+        match body {
+            Some(body) if fields.errors.is_empty() => Ok(body),
+            _ => Err(Problem::invalid(fields.errors)),
+        }
+    }
+}
+
+/// JSON Schema counts `5.0` as an integer (draft 2020-12, section 4.2.3).
+fn whole(number: &serde_json::Number) -> Option<u64> {
+    if let Some(number) = number.as_u64() {
+        return Some(number);
+    }
+    let float = number.as_f64()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and within 0 to 2^53")]
+    let integer =
+        (float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float)).then_some(float as u64);
+    integer
+}
+
+/// The object of a JSON text.
+///
+/// # Errors
+/// 400 when it is no JSON, 422 when it is no object.
+pub fn object_of(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Problem {
+            detail: "the body must be a JSON object".to_owned(),
+            ..Problem::invalid(Vec::new())
+        }),
+        Err(error) if error.is_eof() && bytes.is_empty() => {
+            Err(Problem::malformed("the body is missing: send a JSON object"))
+        }
+        Err(error) => Err(Problem::malformed(format!(
+            "the body is not valid JSON (line {}, column {})",
+            error.line(),
+            error.column()
+        ))),
+    }
+}
+
+/// The whole body, which the server has read already and bounded.
+///
+/// # Errors
+/// 400 when it cannot be had.
+pub async fn bytes_of(body: &mut RequestBody) -> Result<Bytes, Problem> {
+    let broken = |_| Problem::malformed("the body cannot be read");
+    body.take().map_err(broken)?.into_bytes().await.map_err(|_| Problem::malformed("the body cannot be read"))
+}
+
+/// The media type of the request body, in lower case and without parameters;
+/// empty when none is given.
+pub fn media_type_of(request: &Request) -> String {
+    let value =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// Whether a media type is JSON (RFC 8259, or a `+json` suffix, RFC 6839).
+pub fn is_json(media_type: &str) -> bool {
+    media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+/// A JSON request body.
+pub struct Body<T>(pub T);
+
+impl<'a, T: Readable> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::Document::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: T::Document::schema_ref(),
+            }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> Result<Self, Error> {
+        if !is_json(&media_type_of(request)) {
+            return Err(Problem::of_status(poem::http::StatusCode::UNSUPPORTED_MEDIA_TYPE).into());
+        }
+        let bytes = bytes_of(body).await?;
+        let object = object_of(&bytes)?;
+        Ok(Self(Fields::read(object)?))
+    }
+}
+
+/// A JSON answer.
+pub struct Json<T>(pub T);
+
+impl<T: Type> Payload for Json<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: ToJSON> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(self.0.to_json_string())
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Json<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "Done.",
+                status: Some(200),
+                status_range: None,
+                content: vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: T::schema_ref() }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}

@@ -1,0 +1,164 @@
+//! The heartbeat: a site proves itself and learns what it may do.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::param::Header;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+
+use super::fields::{Body, Fields, Json, Readable};
+use super::problem::{Failure, Problem, failure};
+use super::wire::{Nullable, Presented, Time};
+use super::{App, Group, Peer, now};
+use crate::domain::{Heartbeat, Network, SecretKey, SiteId, Verdict};
+use crate::store::HeartbeatRefused;
+
+/// Greatest `uptime_seconds`: 2^53 - 1, the greatest whole number that every
+/// JSON reader keeps exact (RFC 8259, section 6).
+const MAX_UPTIME_SECONDS: u64 = 9_007_199_254_740_991;
+
+/// What a local backend reports of itself. Unknown fields are ignored.
+#[derive(Object)]
+#[oai(rename = "Heartbeat", example)]
+pub struct HeartbeatDocument {
+    /// Version that the local backend runs, 1 to 64 characters.
+    #[oai(validator(min_length = 1, max_length = 64))]
+    version: String,
+    /// Seconds since the local backend started, 0 to 2^53 - 1.
+    #[oai(validator(minimum(value = "0"), maximum(value = "9007199254740991")))]
+    uptime_seconds: u64,
+}
+
+impl Example for HeartbeatDocument {
+    fn example() -> Self {
+        Self { version: "2.4.1".to_owned(), uptime_seconds: 86_400 }
+    }
+}
+
+impl Readable for Heartbeat {
+    type Document = HeartbeatDocument;
+    const REFUSES_UNKNOWN: bool = false;
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let version = fields.required("version");
+        let uptime_seconds = fields.required_integer("uptime_seconds", 0..=MAX_UPTIME_SECONDS);
+        Some(Self { version: version?, uptime_seconds: uptime_seconds? })
+    }
+}
+
+/// What the site may do until its next heartbeat.
+#[derive(Object)]
+#[oai(rename = "Verdict", example)]
+pub struct VerdictDocument {
+    /// The site is active and its licence has not expired.
+    licensed: bool,
+    /// The site is locked from afar.
+    locked: bool,
+    /// Why it is locked, 1 to 500 characters; null when it is not.
+    lock_reason: Nullable<String>,
+    /// When the licence expires or expired.
+    expires_at: Time,
+}
+
+impl Example for VerdictDocument {
+    fn example() -> Self {
+        Self {
+            licensed: true,
+            locked: false,
+            lock_reason: Nullable(None),
+            expires_at: Time(super::docs::example_expiry()),
+        }
+    }
+}
+
+impl From<Verdict> for VerdictDocument {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            licensed: verdict.licensed,
+            locked: verdict.lock_reason.is_some(),
+            lock_reason: Nullable(verdict.lock_reason.map(|reason| reason.as_str().to_owned())),
+            expires_at: Time(verdict.expires_at),
+        }
+    }
+}
+
+/// What a local backend proves itself with.
+struct Credentials {
+    site_id: SiteId,
+    key: SecretKey,
+}
+
+impl Credentials {
+    fn read(site_id: &Presented, key: &Presented) -> Option<Self> {
+        let site_id = SiteId::from_str(site_id.0.as_deref()?.trim()).ok()?;
+        Some(Self { site_id, key: SecretKey::presented(key.0.as_deref()?.trim()) })
+    }
+}
+
+/// The route `/api/heartbeat`.
+pub struct HeartbeatApi;
+
+#[OpenApi(prefix_path = "/api", tag = "Group::Heartbeat")]
+impl HeartbeatApi {
+    /// Send a heartbeat
+    ///
+    /// Called by a site's local backend every 6 hours. A locked or expired
+    /// site is answered 200 as well, and is recorded as seen: the body says
+    /// what it may do. An error, or no answer, never means that a site is not
+    /// licensed: keep to the last verdict and try again later, after
+    /// `Retry-After` where it is given. 60 heartbeats an hour, at most 10 at
+    /// once, are accepted from a site unless configured otherwise.
+    #[oai(path = "/heartbeat", method = "post", operation_id = "heartbeat")]
+    async fn heartbeat(
+        &self,
+        app: Data<&Arc<App>>,
+        peer: Data<&Peer>,
+        /// The site's `site_id`.
+        #[oai(name = "X-Site-ID")]
+        site_id: Header<Presented>,
+        /// The site's `secret_key`.
+        #[oai(name = "X-Site-Key")]
+        key: Header<Presented>,
+        body: Body<Heartbeat>,
+    ) -> Result<
+        Json<VerdictDocument>,
+        Failure<
+            {
+                failure::MALFORMED
+                    | failure::UNAUTHORIZED
+                    | failure::BODY
+                    | failure::INVALID
+                    | failure::THROTTLED
+                    | failure::UNAVAILABLE
+            },
+        >,
+    > {
+        let network = Network::of(peer.0.0);
+        let refuse = || match app.heartbeats.fail(network) {
+            Ok(()) => Problem::unknown_site(),
+            Err(wait) => wait.into(),
+        };
+        let Some(credentials) = Credentials::read(&site_id.0, &key.0) else {
+            return Err(refuse().into());
+        };
+        let throttle = Arc::clone(app.0);
+        let recorded = app
+            .store
+            .record_heartbeat(
+                credentials.site_id,
+                credentials.key.hash(),
+                body.0,
+                peer.0.0,
+                now(),
+                move |site| throttle.heartbeats.accept(site),
+            )
+            .await?;
+        match recorded {
+            Ok(verdict) => Ok(Json(verdict.into())),
+            Err(HeartbeatRefused::Unknown) => Err(refuse().into()),
+            Err(HeartbeatRefused::NotAdmitted(wait)) => Err(wait.into()),
+        }
+    }
+}

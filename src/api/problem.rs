@@ -1,0 +1,360 @@
+//! Errors as clients see them: problem details (RFC 9457), and the only place
+//! where what went wrong becomes a status code.
+//!
+//! A [`Problem`] travels inside the response, unrendered; the envelope writes
+//! it out with the request's id. That way the framework's own errors, which
+//! never pass through a handler, get the same form. Clients are told what
+//! they can mend; the cause, where there is one, goes to the log.
+
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use poem::{Error, IntoResponse, Response};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object};
+use serde::Serialize;
+
+use crate::auth::password::PasswordFault;
+use crate::auth::throttle::RetryAfter;
+use crate::auth::token::SigningFailed;
+use crate::store::Unavailable;
+
+/// The media type of every error (RFC 9457, section 3).
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// How long a client should wait before it tries again what the store could
+/// not take, in seconds.
+const STORE_RETRY_SECONDS: u64 = 2;
+
+/// One bad field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
+pub struct FieldError {
+    /// Name of the field or parameter.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// An error answer (RFC 9457).
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "Problem")]
+pub struct ProblemDocument {
+    /// Kind of problem; `about:blank` says that the status tells all.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// HTTP status code.
+    pub status: u16,
+    /// What was wrong this time, and what to do.
+    pub detail: String,
+    /// Id of this request, as in the `X-Request-Id` header and in the log.
+    pub request_id: String,
+    /// The bad fields, all of them; with 400 and 422 only.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Vec<FieldError>>,
+}
+
+/// An error on its way out.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// What was wrong, for the client.
+    pub detail: String,
+    /// The bad fields.
+    pub errors: Vec<FieldError>,
+    /// `Retry-After`, in seconds (RFC 9110, section 10.2.3).
+    pub retry_after_seconds: Option<u64>,
+    /// `WWW-Authenticate` (RFC 9110, section 11.6.1).
+    pub challenge: Option<&'static str>,
+    /// What really happened, for the log.
+    pub cause: Option<String>,
+}
+
+impl Problem {
+    /// A problem with this status and words.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_seconds: None,
+            challenge: None,
+            cause: None,
+        }
+    }
+
+    /// 400: the request cannot be understood.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 401 for admins.
+    pub fn unauthorized() -> Self {
+        Self {
+            challenge: Some("Bearer realm=\"sitewarden\""),
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "log in at /api/auth/login and send the access token as Authorization: Bearer …",
+            )
+        }
+    }
+
+    /// 401 for a login: the same words for a wrong password and an unknown
+    /// name.
+    pub fn wrong_login() -> Self {
+        Self {
+            challenge: Some("Bearer realm=\"sitewarden\""),
+            ..Self::new(StatusCode::UNAUTHORIZED, "wrong username or password")
+        }
+    }
+
+    /// 401 for a heartbeat: the same words whatever was wrong or missing.
+    pub fn unknown_site() -> Self {
+        Self {
+            challenge: Some("SiteKey realm=\"sitewarden\""),
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "X-Site-ID and X-Site-Key do not name a registered site and its key",
+            )
+        }
+    }
+
+    /// 404 for a site id that names no site.
+    pub fn no_such_site() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no site with this site_id")
+    }
+
+    /// 412: the record changed since the client read it.
+    pub fn stale() -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "the site has changed since: get it again and repeat the change with its new ETag",
+        )
+    }
+
+    /// 422: well-formed, but these fields are not.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "some fields are not valid") }
+    }
+
+    /// 422 for a single field.
+    pub fn invalid_field(field: &str, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { field: field.to_owned(), message: message.into() }])
+    }
+
+    /// 500: a bug of ours; `cause` is for the log.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the server failed; its log tells more under this request_id",
+            )
+        }
+    }
+
+    /// The problem of a bare status, as the framework makes it.
+    pub fn of_status(status: StatusCode) -> Self {
+        let detail = match status {
+            StatusCode::NOT_FOUND => "nothing is served at this path; /docs lists what is",
+            StatusCode::METHOD_NOT_ALLOWED => {
+                "this path does not take this method; the Allow header lists those it takes"
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "send the body as Content-Type: application/json",
+            StatusCode::PAYLOAD_TOO_LARGE => "the request body is too large",
+            StatusCode::REQUEST_TIMEOUT => "the request body took too long to arrive",
+            status if status.is_client_error() => "the request is malformed",
+            _ => return Self { status, ..Self::internal(format!("the framework answered {status}")) },
+        };
+        Self::new(status, detail)
+    }
+
+    /// The body.
+    pub fn document(&self, request_id: String) -> ProblemDocument {
+        ProblemDocument {
+            kind: "about:blank".to_owned(),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            request_id,
+            errors: (!self.errors.is_empty()).then(|| self.errors.clone()),
+        }
+    }
+
+    fn busy(detail: &str, cause: Option<String>) -> Self {
+        Self {
+            retry_after_seconds: Some(STORE_RETRY_SECONDS),
+            cause,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(error: Unavailable) -> Self {
+        match error {
+            Unavailable::Record { .. } | Unavailable::Panicked => Self::internal(error.to_string()),
+            Unavailable::QueueFull | Unavailable::Closed | Unavailable::Storage(_) => {
+                Self::busy("the store cannot take this now; nothing was changed", Some(error.to_string()))
+            }
+        }
+    }
+}
+
+impl From<RetryAfter> for Problem {
+    fn from(refused: RetryAfter) -> Self {
+        let wait = Duration::from_secs(refused.seconds());
+        Self {
+            retry_after_seconds: Some(wait.as_secs()),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                format!("too many requests; try again in {} s", wait.as_secs()),
+            )
+        }
+    }
+}
+
+impl From<PasswordFault> for Problem {
+    fn from(fault: PasswordFault) -> Self {
+        match fault {
+            PasswordFault::Busy => Self::busy("too many logins at once", Some(fault.to_string())),
+            PasswordFault::Failed => Self::internal(fault.to_string()),
+        }
+    }
+}
+
+impl From<SigningFailed> for Problem {
+    fn from(fault: SigningFailed) -> Self {
+        Self::internal(fault.to_string())
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        let mut error = Self::from_status(problem.status);
+        error.set_data(problem);
+        error
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        Error::from(self).into_response()
+    }
+}
+
+/// The statuses with which an operation may fail, as a set of the constants
+/// in [`failure`]; each appears in the specification.
+pub struct Failure<const SET: u16>(Problem);
+
+/// Members of the set of a [`Failure`].
+pub mod failure {
+    use poem::http::StatusCode;
+
+    /// 400
+    pub const MALFORMED: u16 = 1;
+    /// 401
+    pub const UNAUTHORIZED: u16 = 1 << 1;
+    /// 404
+    pub const NOT_FOUND: u16 = 1 << 2;
+    /// 412
+    pub const STALE: u16 = 1 << 3;
+    /// 408, 413 and 415: what only a request with a body can meet
+    pub const BODY: u16 = 1 << 4;
+    /// 422
+    pub const INVALID: u16 = 1 << 5;
+    /// 429
+    pub const THROTTLED: u16 = 1 << 6;
+    /// 503
+    pub const UNAVAILABLE: u16 = 1 << 7;
+    /// 409
+    pub const CONFLICT: u16 = 1 << 8;
+
+    pub(super) const MEANINGS: [(u16, StatusCode, &str); 11] = [
+        (MALFORMED, StatusCode::BAD_REQUEST, "The request cannot be understood."),
+        (UNAUTHORIZED, StatusCode::UNAUTHORIZED, "No credentials, or wrong ones."),
+        (NOT_FOUND, StatusCode::NOT_FOUND, "There is no such record."),
+        (BODY, StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive."),
+        (CONFLICT, StatusCode::CONFLICT, "The change contradicts the present state."),
+        (STALE, StatusCode::PRECONDITION_FAILED, "The record has changed since its ETag was read."),
+        (BODY, StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than allowed (64 KiB by default)."),
+        (BODY, StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of another media type."),
+        (
+            INVALID,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Understood, but not valid: `errors` names every bad field.",
+        ),
+        (
+            THROTTLED,
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests; `Retry-After` tells the seconds to wait.",
+        ),
+        (
+            UNAVAILABLE,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server cannot do this now; `Retry-After` tells the seconds to wait.",
+        ),
+    ];
+}
+
+impl<const SET: u16, P: Into<Problem>> From<P> for Failure<SET> {
+    fn from(problem: P) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl<const SET: u16> From<Failure<SET>> for Error {
+    fn from(failure: Failure<SET>) -> Self {
+        failure.0.into()
+    }
+}
+
+impl<const SET: u16> ApiResponse for Failure<SET> {
+    fn meta() -> MetaResponses {
+        let responses = failure::MEANINGS
+            .iter()
+            .filter(|(member, ..)| SET & member != 0)
+            .map(|(_, status, description)| MetaResponse {
+                description,
+                status: Some(status.as_u16()),
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: CONTENT_TYPE,
+                    schema: ProblemDocument::schema_ref(),
+                }],
+                headers: headers_of(*status),
+            })
+            .collect();
+        MetaResponses { responses }
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemDocument::register(registry);
+    }
+}
+
+fn headers_of(status: StatusCode) -> Vec<MetaHeader> {
+    let header = |name: &str, ty: &'static str, description: &str| MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: true,
+        deprecated: false,
+        schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new(ty))),
+    };
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            vec![header("WWW-Authenticate", "string", "The scheme to authenticate with.")]
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            vec![header("Retry-After", "integer", "Seconds to wait before trying again.")]
+        }
+        _ => Vec::new(),
+    }
+}

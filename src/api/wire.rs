@@ -1,0 +1,207 @@
+//! Values as they stand on the wire, for which poem-openapi has no type of
+//! the right form.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
+use serde_json::Value;
+
+use super::problem::FieldError;
+use crate::domain::{SiteId, Timestamp};
+
+macro_rules! plain_type {
+    () => {
+        const IS_REQUIRED: bool = true;
+        type RawValueType = Self;
+        type RawElementValueType = Self;
+
+        fn as_raw_value(&self) -> Option<&Self> {
+            Some(self)
+        }
+
+        fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+            Box::new(std::iter::once(self))
+        }
+    };
+}
+
+fn inline(schema: MetaSchema) -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(schema))
+}
+
+/// RFC 3339, UTC, whole seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Time(pub Timestamp);
+
+impl Type for Time {
+    plain_type!();
+
+    fn name() -> Cow<'static, str> {
+        "date-time".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        inline(MetaSchema::new_with_format("string", "date-time"))
+    }
+}
+
+impl ToJSON for Time {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::String(self.0.to_string()))
+    }
+}
+
+impl ParseFromJSON for Time {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        match value {
+            Some(Value::String(text)) => text.parse().map(Self).map_err(ParseError::custom),
+            other => Err(ParseError::expected_type(other.unwrap_or_default())),
+        }
+    }
+}
+
+/// A field that is always there and may be null. (`Option` is left out of the
+/// schema's required fields and not marked as nullable.)
+#[derive(Debug, Clone)]
+pub struct Nullable<T>(pub Option<T>);
+
+impl<T: Type> Type for Nullable<T> {
+    plain_type!();
+
+    fn name() -> Cow<'static, str> {
+        format!("nullable_{}", T::name()).into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        let nullable = MetaSchema { nullable: true, ..MetaSchema::ANY };
+        match T::schema_ref() {
+            MetaSchemaRef::Inline(schema) => inline(MetaSchema { nullable: true, ..*schema }),
+            reference => inline(MetaSchema { all_of: vec![reference], ..nullable }),
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: ToJSON> ToJSON for Nullable<T> {
+    fn to_json(&self) -> Option<Value> {
+        Some(self.0.as_ref().and_then(ToJSON::to_json).unwrap_or(Value::Null))
+    }
+}
+
+impl<T: ParseFromJSON> ParseFromJSON for Nullable<T> {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        match value {
+            None | Some(Value::Null) => Ok(Self(None)),
+            value => T::parse_from_json(value).map(|value| Self(Some(value))).map_err(ParseError::propagate),
+        }
+    }
+}
+
+/// A query parameter's value, with its schema.
+pub trait Parameter: FromStr<Err: Display> + Send + Sync {
+    /// Its schema.
+    fn schema() -> MetaSchema;
+}
+
+/// An optional query parameter, kept as it was given so that several bad ones
+/// can be named at once.
+#[derive(Debug, Clone)]
+pub struct Given<T>(Option<Result<T, String>>);
+
+impl<T> Given<T> {
+    /// The value; notes in `errors` that it is bad.
+    pub fn take(self, field: &str, errors: &mut Vec<FieldError>) -> Option<T> {
+        self.0?.map_err(|message| errors.push(FieldError { field: field.to_owned(), message })).ok()
+    }
+}
+
+impl<T: Parameter> Type for Given<T> {
+    const IS_REQUIRED: bool = false;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "parameter".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        inline(T::schema())
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl<T: Parameter> ParseFromParameter for Given<T> {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(Self(Some(value.parse().map_err(|error: T::Err| error.to_string()))))
+    }
+
+    fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
+        match values.into_iter().next() {
+            Some(value) => Self::parse_from_parameter(value.as_ref()),
+            None => Ok(Self(None)),
+        }
+    }
+}
+
+/// A header that the specification calls required, and whose absence is for
+/// the handler to answer.
+#[derive(Debug, Clone)]
+pub struct Presented(pub Option<String>);
+
+impl Type for Presented {
+    plain_type!();
+
+    fn name() -> Cow<'static, str> {
+        "header".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        inline(MetaSchema::new("string"))
+    }
+}
+
+impl ParseFromParameter for Presented {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(Self(Some(value.to_owned())))
+    }
+
+    fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
+        Ok(Self(values.into_iter().next().map(|value| value.as_ref().to_owned())))
+    }
+}
+
+/// A `site_id` in a path; `None` when it is no UUID, for the handler to
+/// answer.
+#[derive(Debug, Clone, Copy)]
+pub struct PathId(pub Option<SiteId>);
+
+impl Type for PathId {
+    plain_type!();
+
+    fn name() -> Cow<'static, str> {
+        "site_id".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        inline(MetaSchema::new_with_format("string", "uuid"))
+    }
+}
+
+impl ParseFromParameter for PathId {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(Self(value.parse().ok()))
+    }
+}

@@ -1,0 +1,172 @@
+//! An HTTP client for one request: HTTP/1.1 over rustls.
+//!
+//! Names are looked up by hickory, since the release binary is linked
+//! statically and must not call the system's resolver.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hickory_resolver::TokioResolver;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Request, Response, Uri, header};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// For everything, from the lookup to the last byte.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of an answer.
+const MAX_ANSWER: usize = 1 << 20;
+/// Where systems keep the certificate authorities that they trust, as PEM.
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Why no answer was had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// The URL is none that can be called; wrong usage.
+    #[error("{0} is not a URL such as https://licences.example.com")]
+    BadUrl(String),
+    /// The certificate authorities cannot be read.
+    #[error("cannot read certificates from {path}: {reason}")]
+    Roots { path: PathBuf, reason: String },
+    /// The server's certificate is not trusted.
+    #[error("the server's certificate is not trusted ({0}): give its certificate or its CA's with --cacert")]
+    NotTrusted(rustls::Error),
+    /// No answer.
+    #[error("cannot reach {host}: {reason}")]
+    Unreachable { host: String, reason: String },
+}
+
+/// Sends `request`, whose target is a whole URL, and reads the answer.
+/// `cacert` is trusted in place of the system's authorities.
+pub(super) async fn send(
+    request: Request<Full<Bytes>>,
+    cacert: Option<&Path>,
+) -> Result<Response<Bytes>, ClientError> {
+    let uri = request.uri().clone();
+    let bad_url = || ClientError::BadUrl(uri.to_string());
+    let authority = uri.authority().cloned().ok_or_else(bad_url)?;
+    let unreachable = |reason: String| ClientError::Unreachable { host: authority.to_string(), reason };
+    let exchange = async {
+        if uri.scheme() == Some(&Scheme::HTTPS) {
+            let roots = roots(cacert)?;
+            let name = host_of(&authority).to_owned();
+            let name = ServerName::try_from(name).map_err(|_| bad_url())?;
+            let stream = connect(&authority, 443).await.map_err(|error| unreachable(error.to_string()))?;
+            let connector = TlsConnector::from(Arc::new(tls_config(roots)));
+            let stream =
+                connector.connect(name, stream).await.map_err(|error| not_trusted(error, unreachable))?;
+            exchange(stream, request, &authority).await.map_err(unreachable)
+        } else if uri.scheme() == Some(&Scheme::HTTP) {
+            let stream = connect(&authority, 80).await.map_err(|error| unreachable(error.to_string()))?;
+            exchange(stream, request, &authority).await.map_err(unreachable)
+        } else {
+            Err(bad_url())
+        }
+    };
+    tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .unwrap_or_else(|_| Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))))
+}
+
+fn host_of(authority: &Authority) -> &str {
+    authority.host().trim_start_matches('[').trim_end_matches(']')
+}
+
+fn not_trusted(error: io::Error, unreachable: impl Fn(String) -> ClientError) -> ClientError {
+    let tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(tls @ rustls::Error::InvalidCertificate(_)) => ClientError::NotTrusted(tls.clone()),
+        _ => unreachable(error.to_string()),
+    }
+}
+
+fn tls_config(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    // The provider has suites for every version: this cannot fail.
+    let builder = match ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
+        Ok(builder) => builder,
+        Err(error) => unreachable!("{error}"),
+    };
+    builder.with_root_certificates(roots).with_no_client_auth()
+}
+
+fn roots(cacert: Option<&Path>) -> Result<RootCertStore, ClientError> {
+    let path = match cacert {
+        Some(path) => path,
+        None => SYSTEM_ROOTS
+            .iter()
+            .map(Path::new)
+            .find(|path| path.exists())
+            .unwrap_or(Path::new(SYSTEM_ROOTS[0])),
+    };
+    let error = |reason: String| ClientError::Roots { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|source| error(source.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        return Err(error("it holds no PEM certificate".to_owned()));
+    }
+    Ok(roots)
+}
+
+async fn connect(authority: &Authority, default_port: u16) -> io::Result<TcpStream> {
+    let port = authority.port_u16().unwrap_or(default_port);
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses(host_of(authority)).await? {
+        match TcpStream::connect(SocketAddr::new(address, port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    if host.eq_ignore_ascii_case("localhost") {
+        // RFC 6761, section 6.3: never asked of the network.
+        return Ok(vec![IpAddr::from([127, 0, 0, 1]), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)]);
+    }
+    let resolver =
+        TokioResolver::builder_tokio().map_err(io::Error::other)?.build().map_err(io::Error::other)?;
+    let found = resolver.lookup_ip(host).await.map_err(io::Error::other)?;
+    Ok(found.iter().collect())
+}
+
+async fn exchange<S>(
+    stream: S,
+    mut request: Request<Full<Bytes>>,
+    authority: &Authority,
+) -> Result<Response<Bytes>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // HTTP/1.1 asks for the path alone, and for the host in a header.
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse::<Uri>();
+    *request.uri_mut() = path.map_err(|error| error.to_string())?;
+    let host = authority.as_str().parse().map_err(|_| "the host name is no header value".to_owned())?;
+    request.headers_mut().insert(header::HOST, host);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| error.to_string())?.to_bytes();
+    driver.abort();
+    Ok(Response::from_parts(parts, body))
+}

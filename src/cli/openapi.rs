@@ -1,0 +1,17 @@
+//! `sitewarden openapi`
+
+use clap::Args;
+
+use super::{Ended, print};
+use crate::api::docs;
+
+/// Print the OpenAPI specification as JSON.
+#[derive(Debug, Args)]
+pub(super) struct Openapi {}
+
+impl Openapi {
+    #[expect(clippy::unused_self, reason = "every command runs itself; this one has no options")]
+    pub(super) fn run(self) -> Ended {
+        print(docs::specification())
+    }
+}

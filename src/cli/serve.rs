@@ -1,0 +1,79 @@
+//! `sitewarden serve`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Ended, complain};
+use crate::config::{Config, Override};
+use crate::{server, telemetry};
+
+/// Run the server, until SIGTERM or SIGINT.
+///
+/// Settings come from the file, then from the environment (SITEWARDEN_…), then
+/// from the flags, each over the one before. Without any it serves HTTPS on
+/// port 8443 with a certificate of its own and keeps its data in ./data.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where everything is kept [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Address and port to serve on, several comma-separated; port 0 picks a
+    /// free one [default: [::]:8443]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Where the certificate comes from: self-signed, files or off [default:
+    /// self-signed]
+    #[arg(long, value_name = "MODE")]
+    tls_mode: Option<String>,
+    /// Certificate chain (PEM), for --tls-mode files
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Private key (PEM), for --tls-mode files
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text, json, or auto: text on a terminal, else JSON [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Ended {
+        let flags = [
+            ("data_dir", "--data-dir", self.data_dir),
+            ("listen", "--listen", self.listen),
+            ("tls.mode", "--tls-mode", self.tls_mode),
+            ("tls.cert", "--tls-cert", self.tls_cert),
+            ("tls.key", "--tls-key", self.tls_key),
+            ("log.level", "--log-level", self.log_level),
+            ("log.format", "--log-format", self.log_format),
+        ];
+        let flags = flags.into_iter().filter_map(|(key, flag, text)| {
+            Some(Override { key: key.to_owned(), text: text?, place: format!("the flag {flag}") })
+        });
+        // A variable whose value is no text cannot be a setting of ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let config = match Config::load(self.config.as_deref(), environment, flags) {
+            Ok(config) => config,
+            Err(error) => {
+                complain(error);
+                return Ended::Failed;
+            }
+        };
+        telemetry::start(&config.log);
+        match server::run(&config) {
+            Ok(()) => Ended::Done,
+            Err(error) => {
+                complain(error);
+                Ended::Failed
+            }
+        }
+    }
+}

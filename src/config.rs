@@ -1,0 +1,431 @@
+//! Configuration: a TOML file, then the environment, then flags, each over
+//! the one before, into one struct that is handed down.
+//!
+//! Every layer is held against the defaults before anything is used: a key
+//! that is not there, or a value of another type, is refused by name and
+//! place. The environment name of `a.b` is `SITEWARDEN_A__B`; a list is
+//! comma-separated there.
+
+mod settings;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::{Table, Value};
+
+pub use self::settings::Settings;
+use crate::domain::site::SilentAfterHours;
+
+/// What environment names begin with.
+const ENV_PREFIX: &str = "SITEWARDEN_";
+/// Environment names that are not settings: the credentials of `heartbeat`.
+const NOT_SETTINGS: [&str; 2] = ["SITEWARDEN_SITE_ID", "SITEWARDEN_SITE_KEY"];
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where everything lies that is kept.
+    pub data_dir: PathBuf,
+    /// Addresses to serve on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Where the certificate comes from.
+    pub tls: TlsMode,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Networks whose `Forwarded` and `X-Forwarded-For` count.
+    pub trusted_proxies: Vec<IpNet>,
+    /// When a site counts as silent.
+    pub silent_after: SilentAfterHours,
+    /// How long an access token lasts, in minutes.
+    pub token_minutes: u32,
+    /// File with the key that signs tokens; `None`: kept in the database.
+    pub signing_key_file: Option<PathBuf>,
+    /// What a stranger may use.
+    pub limits: Limits,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Made at first start, kept in the database.
+    SelfSigned,
+    /// Two PEM files.
+    Files {
+        /// Certificate chain, the server's own first.
+        cert: PathBuf,
+        /// Private key.
+        key: PathBuf,
+    },
+    /// Plain HTTP, for loopback or behind a listed proxy.
+    Off,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: tracing::level_filters::LevelFilter,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// Limits on what a stranger may use. `None`: no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at the same time; more wait in the system's queue.
+    pub max_connections: Option<usize>,
+    /// Connections at the same time from one IPv4 address or IPv6 /64; more
+    /// are closed.
+    pub max_connections_per_address: Option<u32>,
+    /// For the TLS handshake.
+    pub handshake: Option<Duration>,
+    /// For the head of a request, from its first byte.
+    pub header: Option<Duration>,
+    /// For the body of a request.
+    pub body: Option<Duration>,
+    /// For a reader to take a part of an answer.
+    pub write: Option<Duration>,
+    /// For a connection without a request.
+    pub idle: Option<Duration>,
+    /// Bytes in the body of a request.
+    pub body_bytes: Option<usize>,
+    /// Heartbeats an hour, for each site; 0: no limit.
+    pub heartbeats_per_hour: u32,
+    /// Heartbeats at once, for each site.
+    pub heartbeat_burst: u32,
+    /// Heartbeats with a wrong id or key a minute, for each address; 0: no
+    /// limit.
+    pub failed_heartbeats_per_minute: u32,
+    /// Failed logins a minute, for each address; 0: no limit.
+    pub failed_logins_per_minute: u32,
+}
+
+/// Why the configuration was refused. Displays as one line that names the
+/// key and where it stands.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{path} is not valid TOML: {reason}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line and fault.
+        reason: String,
+    },
+    /// There is no such key.
+    #[error("unknown key {key} in {place}: {hint}")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// File, variable or flag.
+        place: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The value does not fit.
+    #[error("{key} in {place} {reason}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// File, variable or flag.
+        place: String,
+        /// What it must be.
+        reason: String,
+    },
+}
+
+/// One value from the environment or from a flag, over those of the file.
+#[derive(Debug, Clone)]
+pub struct Override {
+    /// The key, with its group: `tls.mode`.
+    pub key: String,
+    /// The value as text; a list is comma-separated.
+    pub text: String,
+    /// The name of the variable or flag, for messages.
+    pub place: String,
+}
+
+impl Config {
+    /// Reads the layers: `file`, then the variables of `environment` that
+    /// begin with `SITEWARDEN_`, then `flags`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first thing that is wrong.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: impl IntoIterator<Item = Override>,
+    ) -> Result<Self, ConfigError> {
+        let mut merged = Settings::default().to_table();
+        let mut places = Places::default();
+        if let Some(path) = file {
+            let table = read_file(path)?;
+            let place = path.display().to_string();
+            merge(&mut merged, table, "", &place, &mut places)?;
+        }
+        let mut variables: Vec<Override> =
+            environment.filter_map(|(name, text)| variable(&name, text)).collect();
+        variables.sort_by(|a, b| a.key.cmp(&b.key));
+        for layer in variables.into_iter().chain(flags) {
+            apply(&mut merged, layer, &mut places)?;
+        }
+        let settings = Settings::from_table(merged, |reason| bad("configuration", &places, reason))?;
+        settings.resolve(&places)
+    }
+}
+
+/// Where each key that is not at its default was set.
+#[derive(Debug, Default)]
+pub(crate) struct Places(std::collections::HashMap<String, String>);
+
+impl Places {
+    fn of(&self, key: &str) -> String {
+        self.0.get(key).cloned().unwrap_or_else(|| "the defaults".to_owned())
+    }
+}
+
+/// The error for a value that does not fit.
+pub(crate) fn bad(key: &str, places: &Places, reason: impl Into<String>) -> ConfigError {
+    ConfigError::BadValue { key: key.to_owned(), place: places.of(key), reason: reason.into() }
+}
+
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    text.parse::<Table>().map_err(|error| {
+        let line = error
+            .span()
+            .map_or(0, |span| text.get(..span.start).map_or(0, |before| before.matches('\n').count()) + 1);
+        ConfigError::Syntax { path: path.to_owned(), reason: format!("line {line}: {}", error.message()) }
+    })
+}
+
+/// Puts `layer` over `base`, in which every key is known.
+fn merge(
+    base: &mut Table,
+    layer: Table,
+    group: &str,
+    place: &str,
+    places: &mut Places,
+) -> Result<(), ConfigError> {
+    for (name, value) in layer {
+        let key = if group.is_empty() { name.clone() } else { format!("{group}.{name}") };
+        match (base.get_mut(&name), value) {
+            (None, _) => return Err(unknown_key(base, &key, place)),
+            (Some(Value::Table(base)), Value::Table(layer)) => merge(base, layer, &key, place, places)?,
+            (Some(known), value) => {
+                places.0.insert(key.clone(), place.to_owned());
+                check_kind(known, &value).map_err(|reason| bad(&key, places, reason))?;
+                *known = value;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unknown_key(base: &Table, key: &str, place: &str) -> ConfigError {
+    let known: Vec<&str> = base.keys().map(String::as_str).collect();
+    let hint = match key.rsplit_once('.') {
+        Some((group, _)) => format!("{group} has {}", known.join(", ")),
+        None => format!("known are {}", known.join(", ")),
+    };
+    ConfigError::UnknownKey { key: key.to_owned(), place: place.to_owned(), hint }
+}
+
+fn check_kind(known: &Value, value: &Value) -> Result<(), &'static str> {
+    match (known, value) {
+        (Value::String(_), Value::String(_)) => Ok(()),
+        (Value::String(_), _) => Err("must be a string"),
+        (Value::Integer(_), Value::Integer(0..=4_294_967_295)) => Ok(()),
+        (Value::Integer(_), _) => Err("must be a whole number from 0 to 4294967295"),
+        (Value::Array(_), Value::Array(items)) if items.iter().all(Value::is_str) => Ok(()),
+        (Value::Array(_), _) => Err("must be a list of strings"),
+        (Value::Table(_), _) => Err("is a group of keys, not a value"),
+        _ => Err("has the wrong type"),
+    }
+}
+
+fn variable(name: &str, text: String) -> Option<Override> {
+    let key = name.strip_prefix(ENV_PREFIX).filter(|_| !NOT_SETTINGS.contains(&name))?;
+    let key = key.to_ascii_lowercase().replace("__", ".");
+    Some(Override { key, text, place: format!("the environment variable {name}") })
+}
+
+fn apply(base: &mut Table, layer: Override, places: &mut Places) -> Result<(), ConfigError> {
+    let Override { key, text, place } = layer;
+    let mut value = match known_value(base, &key) {
+        Some(Value::Array(_)) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+        }
+        // Text that is no number stays text, and is refused as such below.
+        Some(Value::Integer(_)) => text.parse().map_or(Value::String(text), Value::Integer),
+        _ => Value::String(text),
+    };
+    // As if a file had held this one key.
+    for name in key.rsplit('.') {
+        value = Value::Table(Table::from_iter([(name.to_owned(), value)]));
+    }
+    match value {
+        Value::Table(table) => merge(base, table, "", &place, places),
+        _ => Ok(()),
+    }
+}
+
+fn known_value<'a>(base: &'a Table, key: &str) -> Option<&'a Value> {
+    let mut names = key.split('.');
+    let first = base.get(names.next()?)?;
+    names.try_fold(first, |value, name| value.get(name))
+}
+
+/// Whether plain HTTP on this address stays on this machine.
+pub(crate) fn is_local(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sitewarden.toml");
+        std::fs::write(&path, toml).unwrap();
+        let environment = environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let flags = flags.iter().map(|(key, text)| Override {
+            key: (*key).into(),
+            text: (*text).into(),
+            place: format!("--{key}"),
+        });
+        Config::load(Some(&path), environment, flags)
+            .map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = "data_dir = \"a\"\n[limits]\nbody_bytes = 1\nmax_connections = 7\n";
+        let config = load(
+            file,
+            &[("SITEWARDEN_DATA_DIR", "b"), ("SITEWARDEN_LIMITS__BODY_BYTES", "2")],
+            &[("data_dir", "c")],
+        )
+        .unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("c"));
+        assert_eq!(config.limits.body_bytes, Some(2));
+        assert_eq!(config.limits.max_connections, Some(7));
+        assert_eq!(config.limits.idle, Some(Duration::from_secs(75)));
+    }
+
+    #[test]
+    fn a_list_in_the_environment_is_comma_separated() {
+        let config = load("", &[("SITEWARDEN_LISTEN", "127.0.0.1:1, [::1]:2")], &[]).unwrap();
+        assert_eq!(config.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_place() {
+        let error = |file, environment: &[(&str, &str)]| load(file, environment, &[]).unwrap_err();
+        assert!(error("data_dri = \"x\"", &[]).starts_with("unknown key data_dri in FILE: known are "));
+        assert!(error("[tls]\nmod = \"x\"", &[]).starts_with("unknown key tls.mod in FILE: tls has "));
+        assert!(
+            error("", &[("SITEWARDEN_TLS__MOD", "x")])
+                .starts_with("unknown key tls.mod in the environment variable SITEWARDEN_TLS__MOD")
+        );
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_named_with_its_place() {
+        for (file, expected) in [
+            ("data_dir = 5", "data_dir in FILE must be a string"),
+            (
+                "silent_after_hours = -1",
+                "silent_after_hours in FILE must be a whole number from 0 to 4294967295",
+            ),
+            ("limits = 5", "limits in FILE is a group of keys, not a value"),
+            ("listen = [1]", "listen in FILE must be a list of strings"),
+            ("listen = []", "listen in FILE must name at least one address, such as 0.0.0.0:8443"),
+            (
+                "listen = [\"localhost\"]",
+                "listen in FILE must hold addresses with a port, such as 0.0.0.0:8443 or [::]:8443, not localhost",
+            ),
+            ("[log]\nlevel = \"loud\"", "log.level in FILE must be error, warn, info, debug or trace"),
+            ("[log]\nformat = \"xml\"", "log.format in FILE must be auto, text or json"),
+            ("[tls]\nmode = \"maybe\"", "tls.mode in FILE must be self-signed, files or off"),
+            (
+                "[tls]\nmode = \"files\"\nkey = \"k\"",
+                "tls.cert in the defaults must name a PEM file when tls.mode is files",
+            ),
+            (
+                "[tls]\ncert = \"c\"",
+                "tls.cert in FILE is given, but tls.mode is self-signed: set tls.mode to files",
+            ),
+            (
+                "[tls]\nmode = \"off\"",
+                "tls.mode in FILE is off, but [::]:8443 is not a loopback address: listen on 127.0.0.1, or list the proxy in trusted_proxies",
+            ),
+            (
+                "trusted_proxies = [\"x\"]",
+                "trusted_proxies in FILE must hold addresses or networks, such as 192.0.2.1 or 192.0.2.0/24, not x",
+            ),
+            ("[auth]\ntoken_minutes = 0", "auth.token_minutes in FILE must be from 1 to 1440"),
+            (
+                "[limits]\nheartbeat_burst = 0",
+                "limits.heartbeat_burst in FILE must be at least 1 while limits.heartbeats_per_hour is not 0",
+            ),
+        ] {
+            assert_eq!(load(file, &[], &[]).unwrap_err(), expected);
+        }
+        assert!(load("x y", &[], &[]).unwrap_err().starts_with("FILE is not valid TOML: line 1: "));
+    }
+
+    #[test]
+    fn zero_switches_a_limit_off() {
+        let config =
+            load("[limits]\nmax_connections = 0\nbody_seconds = 0\nbody_bytes = 0", &[], &[]).unwrap();
+        assert_eq!(
+            (config.limits.max_connections, config.limits.body, config.limits.body_bytes),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn the_credentials_of_the_heartbeat_command_are_no_settings() {
+        load("", &[("SITEWARDEN_SITE_ID", "x"), ("SITEWARDEN_SITE_KEY", "y")], &[]).unwrap();
+    }
+
+    #[test]
+    fn the_shipped_example_shows_every_key_with_its_default() {
+        let example = include_str!("../packaging/sitewarden.toml");
+        let values: Table = example
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .parse()
+            .unwrap();
+        assert_eq!(values, Settings::default().to_table());
+        // As shipped, with every value behind a comment, it changes nothing.
+        assert_eq!(load(example, &[], &[]), load("", &[], &[]));
+    }
+}

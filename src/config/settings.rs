@@ -1,0 +1,237 @@
+//! The settings as they stand in the file: names, types and defaults. The
+//! words on each key are in `packaging/sitewarden.toml`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use toml::Table;
+use tracing::level_filters::LevelFilter;
+
+use super::{Config, ConfigError, Limits, Log, LogFormat, Places, TlsMode, bad, is_local};
+use crate::domain::site::SilentAfterHours;
+
+/// The longest life of a token, in minutes: a day.
+const MAX_TOKEN_MINUTES: u32 = 1440;
+
+/// The settings as they stand in the file. An empty string is a value not
+/// given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    data_dir: String,
+    listen: Vec<String>,
+    trusted_proxies: Vec<String>,
+    silent_after_hours: u32,
+    tls: Tls,
+    log: LogSettings,
+    auth: Auth,
+    limits: LimitSettings,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Tls {
+    mode: String,
+    cert: String,
+    key: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LogSettings {
+    level: String,
+    format: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Auth {
+    token_minutes: u32,
+    signing_key_file: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LimitSettings {
+    max_connections: u32,
+    max_connections_per_address: u32,
+    handshake_seconds: u32,
+    header_seconds: u32,
+    body_seconds: u32,
+    write_seconds: u32,
+    idle_seconds: u32,
+    body_bytes: u32,
+    heartbeats_per_hour: u32,
+    heartbeat_burst: u32,
+    failed_heartbeats_per_minute: u32,
+    failed_logins_per_minute: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: "./data".into(),
+            listen: vec!["[::]:8443".into()],
+            trusted_proxies: Vec::new(),
+            silent_after_hours: 13,
+            tls: Tls { mode: "self-signed".into(), cert: String::new(), key: String::new() },
+            log: LogSettings { level: "info".into(), format: "auto".into() },
+            auth: Auth { token_minutes: 15, signing_key_file: String::new() },
+            limits: LimitSettings {
+                max_connections: 4096,
+                max_connections_per_address: 256,
+                handshake_seconds: 10,
+                header_seconds: 10,
+                body_seconds: 20,
+                write_seconds: 30,
+                idle_seconds: 75,
+                body_bytes: 65_536,
+                heartbeats_per_hour: 60,
+                heartbeat_burst: 10,
+                failed_heartbeats_per_minute: 30,
+                failed_logins_per_minute: 5,
+            },
+        }
+    }
+}
+
+impl Settings {
+    /// As a table in which every key is present.
+    pub fn to_table(&self) -> Table {
+        // Strings, integers and lists of them: always representable.
+        Table::try_from(self).unwrap_or_default()
+    }
+
+    /// From a table that has every key with a value of its kind.
+    pub(super) fn from_table(
+        table: Table,
+        error: impl FnOnce(String) -> ConfigError,
+    ) -> Result<Self, ConfigError> {
+        table.try_into().map_err(|reason: toml::de::Error| error(reason.message().to_owned()))
+    }
+
+    /// Checks what the types cannot.
+    pub(super) fn resolve(self, places: &Places) -> Result<Config, ConfigError> {
+        let listen = self.listen(places)?;
+        let trusted_proxies = self.trusted_proxies(places)?;
+        let tls = self.tls(places, &listen, &trusted_proxies)?;
+        let limits = &self.limits;
+        if limits.heartbeat_burst == 0 && limits.heartbeats_per_hour > 0 {
+            let reason = "must be at least 1 while limits.heartbeats_per_hour is not 0";
+            return Err(bad("limits.heartbeat_burst", places, reason));
+        }
+        if !(1..=MAX_TOKEN_MINUTES).contains(&self.auth.token_minutes) {
+            return Err(bad("auth.token_minutes", places, format!("must be from 1 to {MAX_TOKEN_MINUTES}")));
+        }
+        Ok(Config {
+            data_dir: PathBuf::from(&self.data_dir),
+            listen,
+            tls,
+            log: self.log(places)?,
+            trusted_proxies,
+            silent_after: SilentAfterHours(self.silent_after_hours),
+            token_minutes: self.auth.token_minutes,
+            signing_key_file: given_path(&self.auth.signing_key_file),
+            limits: Limits {
+                max_connections: count(limits.max_connections),
+                max_connections_per_address: Some(limits.max_connections_per_address).filter(|&n| n > 0),
+                handshake: seconds(limits.handshake_seconds),
+                header: seconds(limits.header_seconds),
+                body: seconds(limits.body_seconds),
+                write: seconds(limits.write_seconds),
+                idle: seconds(limits.idle_seconds),
+                body_bytes: count(limits.body_bytes),
+                heartbeats_per_hour: limits.heartbeats_per_hour,
+                heartbeat_burst: limits.heartbeat_burst,
+                failed_heartbeats_per_minute: limits.failed_heartbeats_per_minute,
+                failed_logins_per_minute: limits.failed_logins_per_minute,
+            },
+        })
+    }
+
+    fn listen(&self, places: &Places) -> Result<Vec<SocketAddr>, ConfigError> {
+        if self.listen.is_empty() {
+            return Err(bad("listen", places, "must name at least one address, such as 0.0.0.0:8443"));
+        }
+        let parse = |text: &String| {
+            text.parse().map_err(|_| {
+                let reason =
+                    format!("must hold addresses with a port, such as 0.0.0.0:8443 or [::]:8443, not {text}");
+                bad("listen", places, reason)
+            })
+        };
+        self.listen.iter().map(parse).collect()
+    }
+
+    fn trusted_proxies(&self, places: &Places) -> Result<Vec<IpNet>, ConfigError> {
+        let parse = |text: &String| {
+            text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+                let reason =
+                    format!("must hold addresses or networks, such as 192.0.2.1 or 192.0.2.0/24, not {text}");
+                bad("trusted_proxies", places, reason)
+            })
+        };
+        self.trusted_proxies.iter().map(parse).collect()
+    }
+
+    fn tls(&self, places: &Places, listen: &[SocketAddr], proxies: &[IpNet]) -> Result<TlsMode, ConfigError> {
+        let files = [("tls.cert", given_path(&self.tls.cert)), ("tls.key", given_path(&self.tls.key))];
+        let mode = self.tls.mode.as_str();
+        if mode == "files" {
+            return match files {
+                [(_, Some(cert)), (_, Some(key))] => Ok(TlsMode::Files { cert, key }),
+                [(name, None), _] | [_, (name, None)] => {
+                    Err(bad(name, places, "must name a PEM file when tls.mode is files"))
+                }
+            };
+        }
+        if let Some((name, _)) = files.iter().find(|(_, path)| path.is_some()) {
+            return Err(bad(
+                name,
+                places,
+                format!("is given, but tls.mode is {mode}: set tls.mode to files"),
+            ));
+        }
+        match mode {
+            "self-signed" => Ok(TlsMode::SelfSigned),
+            "off" => match listen.iter().find(|address| !is_local(address.ip()) && proxies.is_empty()) {
+                None => Ok(TlsMode::Off),
+                Some(public) => {
+                    let reason = format!(
+                        "is off, but {public} is not a loopback address: listen on 127.0.0.1, or list the proxy in trusted_proxies"
+                    );
+                    Err(bad("tls.mode", places, reason))
+                }
+            },
+            _ => Err(bad("tls.mode", places, "must be self-signed, files or off")),
+        }
+    }
+
+    fn log(&self, places: &Places) -> Result<Log, ConfigError> {
+        let level = match self.log.level.as_str() {
+            "error" => LevelFilter::ERROR,
+            "warn" => LevelFilter::WARN,
+            "info" => LevelFilter::INFO,
+            "debug" => LevelFilter::DEBUG,
+            "trace" => LevelFilter::TRACE,
+            _ => return Err(bad("log.level", places, "must be error, warn, info, debug or trace")),
+        };
+        let format = match self.log.format.as_str() {
+            "auto" => LogFormat::Auto,
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            _ => return Err(bad("log.format", places, "must be auto, text or json")),
+        };
+        Ok(Log { level, format })
+    }
+}
+
+fn given_path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn count(number: u32) -> Option<usize> {
+    usize::try_from(number).ok().filter(|&number| number > 0)
+}
+
+fn seconds(number: u32) -> Option<Duration> {
+    (number > 0).then(|| Duration::from_secs(number.into()))
+}

@@ -1,0 +1,142 @@
+//! Who may change sites.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::text::{TextError, bounded};
+use super::time::Timestamp;
+
+/// An admin's number, from 1; never used again.
+pub type AdminId = u64;
+
+/// An admin's name: 1 to 64 characters without control characters, unique
+/// without regard to case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Username(String);
+
+impl Username {
+    /// Greatest number of characters.
+    pub const MAX: usize = 64;
+
+    /// The name as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form that must be unique.
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl FromStr for Username {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        bounded(text, 1, Self::MAX).map(|text| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A password that is about to be set: at least 12 characters, at most 1024
+/// bytes. Never shown by
+/// `Debug`.
+#[derive(Clone)]
+pub struct NewPassword(String);
+
+impl NewPassword {
+    /// Least number of characters.
+    pub const MIN_CHARACTERS: usize = 12;
+    /// Greatest number of bytes, so that hashing stays bounded.
+    pub const MAX_BYTES: usize = 1024;
+
+    /// The password, to be hashed or shown once.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The password is too short or too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnfitPassword;
+
+impl fmt::Display for UnfitPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "must be at least {} characters and at most {} bytes",
+            NewPassword::MIN_CHARACTERS,
+            NewPassword::MAX_BYTES
+        )
+    }
+}
+
+impl std::error::Error for UnfitPassword {}
+
+impl FromStr for NewPassword {
+    type Err = UnfitPassword;
+
+    fn from_str(text: &str) -> Result<Self, UnfitPassword> {
+        if text.chars().count() < Self::MIN_CHARACTERS || text.len() > Self::MAX_BYTES {
+            return Err(UnfitPassword);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewPassword(…)")
+    }
+}
+
+/// An admin as stored. There is one role, `sysadmin`.
+#[derive(Clone)]
+pub struct Admin {
+    /// Number in order of creation.
+    pub id: AdminId,
+    /// Name.
+    pub username: Username,
+    /// Argon2id PHC string.
+    pub password_hash: String,
+    /// Counts password changes; a token of an earlier count is void.
+    pub token_epoch: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("id", &self.id)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_username_is_trimmed_bounded_and_folded() {
+        assert_eq!(" SysAdmin ".parse::<Username>().unwrap().folded(), "sysadmin");
+        assert!("x".repeat(64).parse::<Username>().is_ok());
+        assert!("x".repeat(65).parse::<Username>().is_err());
+        assert!("".parse::<Username>().is_err());
+        assert!("a\tb".parse::<Username>().is_err());
+    }
+
+    #[test]
+    fn a_new_password_has_at_least_12_characters() {
+        assert!("12345678901".parse::<NewPassword>().is_err());
+        assert!("123456789012".parse::<NewPassword>().is_ok());
+        assert!("x".repeat(1025).parse::<NewPassword>().is_err());
+        assert_eq!(format!("{:?}", "123456789012".parse::<NewPassword>().unwrap()), "NewPassword(…)");
+    }
+}

@@ -1,0 +1,81 @@
+//! What a local backend tells, and what it is told.
+
+use std::net::IpAddr;
+
+use super::licence::is_licensed;
+use super::site::Site;
+use super::text::{AppVersion, LockReason};
+use super::time::Timestamp;
+
+/// What a local backend reports of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The version that it runs.
+    pub version: AppVersion,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+}
+
+/// What is kept of a site's last heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// When it came. Never moves backwards.
+    pub at: Timestamp,
+    /// Where it came from.
+    pub ip: IpAddr,
+    /// What it reported.
+    pub heartbeat: Heartbeat,
+}
+
+/// The answer to a heartbeat: what the site may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The site is active and its licence has not expired.
+    pub licensed: bool,
+    /// Why the site is locked; `None` when it is not.
+    pub lock_reason: Option<LockReason>,
+    /// When the licence expires or expired.
+    pub expires_at: Timestamp,
+}
+
+impl Verdict {
+    /// The verdict on `site` at `now`.
+    pub fn on(site: &Site, now: Timestamp) -> Self {
+        Self {
+            licensed: is_licensed(site.is_active, site.license_expires_at, now),
+            lock_reason: site.lock_reason.clone(),
+            expires_at: site.license_expires_at,
+        }
+    }
+}
+
+impl Seen {
+    /// The record after this heartbeat, given the one before: a clock that
+    /// was set back must not make a site look unseen.
+    pub fn after(self, before: Option<&Self>) -> Self {
+        match before {
+            Some(before) if before.at > self.at => Self { at: before.at, ..self },
+            _ => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(at: i64, version: &str) -> Seen {
+        Seen {
+            at: Timestamp::from_unix(at).unwrap(),
+            ip: "192.0.2.1".parse().unwrap(),
+            heartbeat: Heartbeat { version: version.parse().unwrap(), uptime_seconds: 1 },
+        }
+    }
+
+    #[test]
+    fn last_seen_never_moves_backwards_but_the_report_is_the_newest() {
+        assert_eq!(seen(50, "2").after(Some(&seen(100, "1"))), seen(100, "2"));
+        assert_eq!(seen(150, "2").after(Some(&seen(100, "1"))), seen(150, "2"));
+        assert_eq!(seen(50, "2").after(None), seen(50, "2"));
+    }
+}

@@ -1,0 +1,341 @@
+//! The door: sockets, TLS, limits; and the only place where everything is
+//! wired together.
+//!
+//! poem routes, but does not serve: its own server has no time limit on
+//! request heads, no cap on connections, and spins when `accept` fails. With
+//! no proxy in front the process meets the internet by itself, so the loop is
+//! ours, over hyper and tokio-rustls.
+
+mod admission;
+mod connection;
+mod listener;
+mod patience;
+mod peer;
+mod self_signed;
+mod tls;
+
+use std::io::{self, IsTerminal, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use governor::clock::MonotonicClock;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::admission::Admission;
+use self::connection::Door;
+use self::peer::Proxies;
+use self::tls::Certificates;
+use crate::api::App;
+use crate::api::envelope::Api;
+use crate::auth::password::{PasswordFault, Passwords};
+use crate::auth::throttle::{HeartbeatThrottle, LoginThrottle};
+use crate::auth::token::Tokens;
+use crate::config::{Config, TlsMode};
+use crate::domain::{NewPassword, Timestamp};
+use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
+
+/// Where the first admin's password is put when nobody watches.
+pub const INITIAL_PASSWORD_FILE: &str = "initial-admin-password";
+/// The self-signed certificate as a file, for clients that shall trust it.
+pub const CERTIFICATE_FILE: &str = "tls-certificate.pem";
+/// The first admin's name.
+const FIRST_ADMIN: &str = "sysadmin";
+/// How long requests that run may take to end after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How often throttles forget what has recovered.
+const SWEEP: Duration = Duration::from_secs(60);
+/// The least length of a signing key (RFC 7518, section 3.2).
+const MIN_SIGNING_KEY_BYTES: usize = 32;
+
+/// Why the server did not start. Displays as one line that names the thing
+/// and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database, once open.
+    #[error("the database cannot be used: {0}")]
+    Store(#[from] Unavailable),
+    /// The data directory.
+    #[error(
+        "cannot use the data directory {path}: {source}: make it writable for the user that runs sitewarden, or set data_dir"
+    )]
+    DataDir {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// A listening address.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The certificate or its key.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// The signing key's file.
+    #[error("cannot use the signing key in {path} (auth.signing_key_file): {reason}")]
+    SigningKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The first admin's password.
+    #[error("cannot make the first admin: {0}")]
+    FirstAdmin(#[from] PasswordFault),
+    /// The operating system refused something without which nothing works.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+/// Serves until SIGTERM or SIGINT, then lets running requests end and closes
+/// the database. Blocks.
+///
+/// # Errors
+/// [`StartError`] when it cannot start.
+pub fn run(config: &Config) -> Result<(), StartError> {
+    let descriptors = listener::raise_descriptor_limit();
+    prepare_data_dir(&config.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| StartError::System { what: "start the runtime", source })?;
+    runtime.block_on(async {
+        let listeners = listener::bind_all(&config.listen)?;
+        let store = Store::open(&config.data_dir.join(store::FILE_NAME))?;
+        let served = serve(config, store.clone(), listeners, descriptors).await;
+        // The writer is joined where blocking is allowed.
+        let closed = tokio::task::spawn_blocking(move || store.close()).await;
+        tracing::info!(clean = closed.is_ok(), "stopped");
+        served
+    })
+}
+
+async fn serve(
+    config: &Config,
+    store: Store,
+    listeners: Vec<listener::Listener>,
+    descriptors: usize,
+) -> Result<(), StartError> {
+    let mut stop = StopSignals::new()?;
+    let passwords = Passwords::default();
+    make_first_admin(&store, &passwords, &config.data_dir).await?;
+    let signing_key = signing_key(config, &store).await?;
+    let certificates = certificates(config, &store).await?;
+    let app = Arc::new(App {
+        store,
+        passwords,
+        tokens: Tokens::new(&signing_key, config.token_minutes),
+        logins: LoginThrottle::new(config.limits.failed_logins_per_minute, MonotonicClock),
+        heartbeats: HeartbeatThrottle::new(
+            config.limits.failed_heartbeats_per_minute,
+            config.limits.heartbeats_per_hour,
+            config.limits.heartbeat_burst,
+            MonotonicClock,
+        ),
+        silent_after: config.silent_after,
+        store_health: Default::default(),
+    });
+    let hsts = certificates.as_ref().is_some_and(|certificates| !certificates.is_self_signed());
+    let door = Arc::new(Door {
+        api: Api::new(Arc::clone(&app), hsts),
+        acceptor: certificates.as_ref().map(Certificates::acceptor),
+        limits: config.limits.clone(),
+        proxies: Proxies::new(config.trusted_proxies.clone()),
+        proxies_only: config.tls == TlsMode::Off && !config.trusted_proxies.is_empty(),
+        admission: Admission::new(&config.limits, descriptors),
+        stopping: CancellationToken::new(),
+        connections: TaskTracker::new(),
+    });
+    let sweeper = tokio::spawn(sweep(app));
+    let scheme = if door.acceptor.is_some() { "https" } else { "http" };
+    for listener in &listeners {
+        announce(&format!("listening on {}", listener.url(scheme)));
+    }
+    let accepting: Vec<_> =
+        listeners.into_iter().map(|listener| tokio::spawn(listener.accept_into(Arc::clone(&door)))).collect();
+
+    let signal = stop.wait().await;
+    tracing::info!(signal, "stopping: no new connections, running requests may end");
+    door.stopping.cancel();
+    for task in accepting {
+        let _ = task.await;
+    }
+    door.connections.close();
+    if tokio::time::timeout(DRAIN, door.connections.wait()).await.is_err() {
+        tracing::warn!(
+            connections = door.connections.len(),
+            "some requests did not end in 30 s and were cut off"
+        );
+    }
+    sweeper.abort();
+    Ok(())
+}
+
+async fn sweep(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        app.logins.sweep();
+        app.heartbeats.sweep();
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, StartError> {
+        let listen =
+            |kind| signal(kind).map_err(|source| StartError::System { what: "listen for signals", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// A result of `serve` for the person or script that started it, on stdout.
+#[expect(clippy::print_stdout, reason = "the one result of a command that goes on running")]
+fn announce(line: &str) {
+    println!("{line}");
+    let _ = io::stdout().flush();
+}
+
+fn prepare_data_dir(path: &Path) -> Result<(), StartError> {
+    let error = |source| StartError::DataDir { path: path.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error)?;
+    // Tells an unwritable directory from a database that cannot be opened.
+    if rustix::fs::access(
+        path,
+        rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )
+    .is_err()
+    {
+        return Err(error(io::ErrorKind::PermissionDenied.into()));
+    }
+    Ok(())
+}
+
+/// Makes the first admin when there is none, and hands over its password: on
+/// the terminal, else in a file that only this user can read. The file is
+/// written before the admin is, so that a crash between leaves no admin whose
+/// password nobody knows.
+async fn make_first_admin(store: &Store, passwords: &Passwords, data_dir: &Path) -> Result<(), StartError> {
+    if store.has_admin().await? {
+        return Ok(());
+    }
+    let (Ok(username), Some(password)) = (FIRST_ADMIN.parse(), random_password()) else {
+        return Err(StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() });
+    };
+    let hash = passwords.hash(password.clone()).await?;
+    let terminal = io::stderr().is_terminal();
+    let path = data_dir.join(INITIAL_PASSWORD_FILE);
+    if !terminal {
+        write_private(&path, password.expose())
+            .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
+    }
+    if store.create_first_admin(username, hash, Timestamp::from_clock(Utc::now())).await? {
+        if terminal {
+            show(&format!("first start: log in as {FIRST_ADMIN} with the password {}", password.expose()));
+        } else {
+            tracing::info!(
+                username = FIRST_ADMIN,
+                password_file = %path.display(),
+                "first start: the password of the first admin is in this file; delete it when you have noted it"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Shows a secret to the person at the terminal; never goes through the log.
+#[expect(clippy::print_stderr, reason = "a secret for the person who looks on, which must not be logged")]
+fn show(line: &str) {
+    eprintln!("{line}");
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    // What may stand there is from a start that did not come to an end.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
+
+/// 24 characters of base64url: 144 random bits.
+fn random_password() -> Option<NewPassword> {
+    use base64::Engine as _;
+    let mut bits = [0; 18];
+    aws_lc_rs::rand::fill(&mut bits).ok()?;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bits).parse().ok()
+}
+
+async fn signing_key(config: &Config, store: &Store) -> Result<Vec<u8>, StartError> {
+    let Some(path) = &config.signing_key_file else {
+        let mut fresh = [0; 32];
+        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| StartError::System {
+            what: "get random bytes",
+            source: io::ErrorKind::Other.into(),
+        })?;
+        return Ok(store.signing_key_or(SigningKey(fresh)).await?.0.to_vec());
+    };
+    let error = |reason: String| StartError::SigningKey { path: path.clone(), reason };
+    let key = tokio::fs::read(path).await.map_err(|source| error(source.to_string()))?;
+    let key = key.trim_ascii();
+    if key.len() < MIN_SIGNING_KEY_BYTES {
+        return Err(error(format!(
+            "it holds {} bytes and must hold at least {MIN_SIGNING_KEY_BYTES}",
+            key.len()
+        )));
+    }
+    Ok(key.to_vec())
+}
+
+async fn certificates(config: &Config, store: &Store) -> Result<Option<Certificates>, StartError> {
+    let certificates = match &config.tls {
+        TlsMode::Off => return Ok(None),
+        TlsMode::Files { cert, key } => Certificates::from_files(cert, key)?,
+        TlsMode::SelfSigned => {
+            let identity = self_signed::identity(store, &config.listen, Utc::now()).await?;
+            let path = config.data_dir.join(CERTIFICATE_FILE);
+            tokio::fs::write(&path, self_signed::pem(&identity))
+                .await
+                .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
+            announce(&format!(
+                "certificate {} SHA-256 {}",
+                path.display(),
+                self_signed::fingerprint(&identity)
+            ));
+            Certificates::self_signed(identity)?
+        }
+    };
+    Ok(Some(certificates))
+}

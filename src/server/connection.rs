@@ -1,0 +1,336 @@
+//! One connection, from the handshake to its end.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use poem::RequestParts;
+use poem::web::{LocalAddr, RemoteAddr};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admission::{Admission, Place, Share};
+use super::patience::{self, Activity, Reason, Watched};
+use super::peer::Proxies;
+use crate::api::Peer;
+use crate::api::envelope::Api;
+use crate::api::problem::Problem;
+use crate::config::Limits;
+
+/// Bytes of a request head (HTTP/1.1: what hyper buffers at most; HTTP/2:
+/// header list, RFC 9113, section 6.5.2).
+const HEAD_BYTES: usize = 16 << 10;
+/// Lines in a request head.
+const HEAD_LINES: usize = 64;
+/// Requests at the same time on one HTTP/2 connection.
+const STREAMS: u32 = 64;
+/// Streams that a client may have reset before they were looked at; more end
+/// the connection (CVE-2023-44487).
+const RESET_STREAMS: usize = 20;
+/// Bytes of answers kept for one HTTP/2 stream.
+const STREAM_BUFFER: usize = 64 << 10;
+/// HTTP/2 pings, so that a client that vanished is noticed.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
+
+/// For who speaks plain HTTP to the TLS port.
+const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 34\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use https\n";
+
+/// What all connections share.
+pub(super) struct Door {
+    pub(super) api: Api,
+    /// `None`: plain HTTP.
+    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) limits: Limits,
+    pub(super) proxies: Proxies,
+    /// Only proxies may connect.
+    pub(super) proxies_only: bool,
+    pub(super) admission: Admission,
+    pub(super) stopping: CancellationToken,
+    pub(super) connections: TaskTracker,
+}
+
+/// Serves a connection to its end. It holds its places until then.
+pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr, _held: (Place, Share)) {
+    if door.proxies_only && !door.proxies.trust(remote.ip()) && !remote.ip().is_loopback() {
+        tracing::debug!(%remote, "closed: not a listed proxy, and tls.mode is off");
+        return;
+    }
+    // Both make things better and are nothing to fail for.
+    let _ = socket.set_nodelay(true);
+    let _ = socket2::SockRef::from(&socket).set_tcp_user_timeout(door.limits.write);
+    match &door.acceptor {
+        None => speak(&door, socket, remote, false).await,
+        Some(acceptor) => {
+            let handshake = acceptor.accept(socket).into_fallible();
+            let Some(shaken) = limited(door.limits.handshake, handshake).await else {
+                tracing::debug!(%remote, "closed: the TLS handshake took too long");
+                return;
+            };
+            match shaken {
+                Ok(stream) => {
+                    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    speak(&door, stream, remote, h2).await;
+                }
+                Err((error, mut socket)) => {
+                    tracing::debug!(%remote, %error, "the TLS handshake failed");
+                    if is_not_tls(&error) {
+                        // What cannot be delivered at once is not worth more.
+                        let _ = limited(Some(Duration::from_secs(1)), async {
+                            socket.write_all(USE_HTTPS).await?;
+                            socket.shutdown().await
+                        })
+                        .await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for `work`, at most `limit`; `None` when the time was not enough.
+async fn limited<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+fn is_not_tls(error: &std::io::Error) -> bool {
+    let source = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+    matches!(source, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
+}
+
+/// Speaks HTTP/2 or HTTP/1.1 until the client, the limits or the end of the
+/// process part us.
+async fn speak<S>(door: &Arc<Door>, stream: S, remote: SocketAddr, h2: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Activity::new(h2);
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let service = {
+        let (door, activity) = (Arc::clone(door), Arc::clone(&activity));
+        service_fn(move |request| {
+            let (door, tracked) = (Arc::clone(&door), patience::Request::begin(&activity));
+            async move { Ok::<_, Infallible>(handle(&door, request, remote, tracked).await) }
+        })
+    };
+    if h2 {
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_pending_accept_reset_streams(RESET_STREAMS)
+            .max_local_error_reset_streams(RESET_STREAMS)
+            .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
+            .max_send_buf_size(STREAM_BUFFER)
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1);
+        attend(pin!(builder.serve_connection(io, service)), &activity, door, remote).await;
+    } else {
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_headers(HEAD_LINES)
+            .max_buf_size(HEAD_BYTES)
+            .pipeline_flush(true);
+        attend(pin!(builder.serve_connection(io, service)), &activity, door, remote).await;
+    }
+}
+
+/// A connection of either protocol that can be asked to end.
+trait Graceful: Future<Output = hyper::Result<()>> {
+    fn end_soon(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Graceful for hyper::server::conn::http1::Connection<I, S>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn end_soon(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, B> Graceful for hyper::server::conn::http2::Connection<I, S, TokioExecutor>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn end_soon(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Drives a connection within the limits.
+async fn attend<C: Graceful>(
+    mut connection: Pin<&mut C>,
+    activity: &Activity,
+    door: &Door,
+    remote: SocketAddr,
+) {
+    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    let mut ending: Option<Instant> = None;
+    let mut stopping = pin!(door.stopping.cancelled());
+    let mut told = false;
+    poll_fn(|cx| {
+        if !told && stopping.as_mut().poll(cx).is_ready() {
+            told = true;
+            connection.as_mut().end_soon();
+        }
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                if let Err(error) = result {
+                    tracing::debug!(%remote, %error, "the connection broke");
+                }
+                return Poll::Ready(());
+            }
+            let due = activity.due(&door.limits);
+            let due = match (due, ending) {
+                (due @ Some((at, _)), Some(end)) if at < end => due,
+                (_, Some(end)) => Some((end, Reason::SlowRead)),
+                (due, None) => due,
+            };
+            let Some((at, reason)) = due else {
+                return Poll::Pending;
+            };
+            // A timer that is armed for earlier fires and comes back here.
+            if at < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(at);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() < at {
+                continue;
+            }
+            if reason == Reason::Idle && ending.is_none() {
+                connection.as_mut().end_soon();
+                ending = Some(Instant::now() + door.limits.write.unwrap_or(Duration::from_secs(30)));
+                continue;
+            }
+            tracing::debug!(%remote, ?reason, "closed: out of patience");
+            return Poll::Ready(());
+        }
+    })
+    .await;
+}
+
+/// Reads a request's body within the limits and has it answered.
+async fn handle(
+    door: &Door,
+    request: hyper::Request<Incoming>,
+    remote: SocketAddr,
+    mut tracked: patience::Request,
+) -> hyper::Response<Tracked> {
+    let (parts, body) = request.into_parts();
+    let version = parts.version;
+    let (body, refusal) = match read_body(door, &parts, body).await {
+        Ok(body) => (body, None),
+        Err(problem) => (Bytes::new(), Some(problem)),
+    };
+    let refused = refusal.is_some();
+    let client = door.proxies.client(remote.ip(), &parts.headers);
+    let scheme = if door.acceptor.is_some() {
+        hyper::http::uri::Scheme::HTTPS
+    } else {
+        hyper::http::uri::Scheme::HTTP
+    };
+    let address = poem::Addr::SocketAddr(remote);
+    let parts = RequestParts::from((parts, LocalAddr(address.clone()), RemoteAddr(address), scheme));
+    let mut request = poem::Request::from_parts(parts, poem::Body::from_bytes(body));
+    request.set_data(Peer(client));
+    let response = match refusal {
+        Some(problem) => door.api.refuse(&request, problem),
+        None => door.api.answer(request).await,
+    };
+    tracked.progress();
+    let mut response = hyper::Response::<BoxBody<Bytes, std::io::Error>>::from(response);
+    if refused && version < Version::HTTP_2 {
+        // What is left of the body is not read.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Tracked { body, tracked })
+}
+
+/// Reads the body of a request whole: it is small, or it is refused.
+async fn read_body(
+    door: &Door,
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+) -> Result<Bytes, Problem> {
+    // Two ways to tell where a body ends is how requests are smuggled (RFC
+    // 9112, section 6.1); hyper would believe the one and drop the other.
+    if head.headers.contains_key(header::TRANSFER_ENCODING)
+        && head.headers.contains_key(header::CONTENT_LENGTH)
+    {
+        return Err(Problem::malformed("Content-Length and Transfer-Encoding must not be given together"));
+    }
+    let most = door.limits.body_bytes.unwrap_or(usize::MAX);
+    let too_large = || Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE);
+    if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+        return Err(too_large());
+    }
+    match limited(door.limits.body, Limited::new(body, most).collect()).await {
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Some(Err(_)) => Err(Problem::malformed("the body broke off")),
+        None => Err(Problem::of_status(StatusCode::REQUEST_TIMEOUT)),
+    }
+}
+
+/// An answer's body, whose progress counts as the request's.
+struct Tracked {
+    body: BoxBody<Bytes, std::io::Error>,
+    tracked: patience::Request,
+}
+
+impl Body for Tracked {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.tracked.progress();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

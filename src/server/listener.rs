@@ -1,0 +1,157 @@
+//! Listening sockets and the loop that accepts.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::StartError;
+use super::connection::{self, Door};
+use crate::domain::Network;
+
+/// Connections that may wait to be accepted; the system caps it at
+/// `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// How long `accept` rests when the system has no descriptor or memory left,
+/// at first and at most.
+const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// A bound address.
+pub(super) struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// Binds every address, or none.
+pub(super) fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Listener>, StartError> {
+    addresses.iter().map(|address| Listener::bind(*address)).collect()
+}
+
+impl Listener {
+    fn bind(address: SocketAddr) -> Result<Self, StartError> {
+        let bound = match bind_socket(address) {
+            // A host without IPv6: "every address" means those that it has.
+            Err(error)
+                if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+                    && address.ip().is_unspecified() =>
+            {
+                bind_socket(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
+            }
+            bound => bound,
+        };
+        let (socket, address) =
+            bound.map_err(|source| StartError::Listen { address, reason: advice(&source, address) })?;
+        Ok(Self { socket, address })
+    }
+
+    /// The URL that it serves; for "every address" that of this host to
+    /// itself.
+    pub(super) fn url(&self, scheme: &str) -> String {
+        if self.address.ip().is_unspecified() {
+            format!("{scheme}://localhost:{}", self.address.port())
+        } else {
+            format!("{scheme}://{}", self.address)
+        }
+    }
+
+    /// Accepts until the door is stopping. Takes a place first: while all are
+    /// taken, newcomers wait in the system's queue.
+    pub(super) async fn accept_into(self, door: Arc<Door>) {
+        let mut rest = REST.0;
+        loop {
+            let accepted = tokio::select! {
+                () = door.stopping.cancelled() => return,
+                accepted = async {
+                    let place = door.admission.place().await;
+                    (place, self.socket.accept().await)
+                } => accepted,
+            };
+            match accepted {
+                (Some(place), Ok((socket, remote))) => {
+                    rest = REST.0;
+                    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+                    // Beyond its share: the socket is closed by being dropped.
+                    if let Some(share) = door.admission.share(Network::of(remote.ip())) {
+                        door.connections.spawn(connection::serve(
+                            Arc::clone(&door),
+                            socket,
+                            remote,
+                            (place, share),
+                        ));
+                    } else {
+                        tracing::debug!(%remote, "closed: too many connections from this address");
+                    }
+                }
+                (None, _) => return,
+                // The client has gone already (accept(2)).
+                (_, Err(error)) if is_about_one_connection(&error) => {}
+                (_, Err(error)) => {
+                    if rest == REST.0 {
+                        tracing::warn!(%error, "cannot accept connections; trying again");
+                    }
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(REST.1);
+                }
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn bind_socket(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // A restart must not wait for connections of the last run to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn advice(error: &io::Error, address: SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "the port is in use: stop what uses it (ss -ltnp 'sport = :{}' tells), or set listen",
+                address.port()
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "port {} needs the right to bind low ports (CAP_NET_BIND_SERVICE), or set listen to a port from 1024",
+                address.port()
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this host has no such address: set listen to one that it has".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Raises the limit on descriptors to what this process may have, and tells
+/// it.
+pub(super) fn raise_descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    now.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
+}

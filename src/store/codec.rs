@@ -1,0 +1,316 @@
+//! Records as bytes: one version byte, then bincode 2 (standard
+//! configuration) of the struct of that version.
+//!
+//! bincode is the format that files in the field are written in and is no
+//! longer maintained (RUSTSEC-2025-0141); nothing outside this module names
+//! it, so that another implementation of the same bytes can take its place.
+//! Rows are plain numbers and strings, apart from the domain's types: a
+//! change of a domain type cannot silently change what old bytes mean.
+
+use std::net::IpAddr;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Admin, Heartbeat, KeyHash, Seen, Site, SiteId, Timestamp};
+
+/// No record is larger; a length in damaged bytes must not make us allocate
+/// more.
+const MAX_RECORD_BYTES: usize = 64 << 10;
+
+/// Why bytes are no record. The reason is for the log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DecodeError {
+    #[error("record version {found} is newer than {supported}, the newest that this build reads")]
+    Newer { found: u8, supported: u8 },
+    #[error("the record is empty")]
+    Empty,
+    #[error("the record is malformed")]
+    Malformed,
+    #[error("the field {0} is out of bounds")]
+    Field(&'static str),
+}
+
+/// A record type with its table and version.
+pub(super) trait Row: Serialize + DeserializeOwned {
+    /// The table it lies in, for error messages.
+    const TABLE: &'static str;
+    /// The version that [`encode`] writes.
+    const VERSION: u8 = 1;
+}
+
+/// The bytes of a record.
+pub(super) fn encode<R: Row>(row: &R) -> Result<Vec<u8>, super::Unavailable> {
+    let body = bincode::serde::encode_to_vec(row, configuration())
+        .map_err(|error| super::tables::unreadable(R::TABLE, error))?;
+    let mut bytes = Vec::with_capacity(1 + body.len());
+    bytes.push(R::VERSION);
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
+}
+
+/// The record of these bytes.
+pub(super) fn decode<R: Row>(bytes: &[u8]) -> Result<R, DecodeError> {
+    let (&version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
+    if version > R::VERSION {
+        return Err(DecodeError::Newer { found: version, supported: R::VERSION });
+    }
+    if version == 0 {
+        return Err(DecodeError::Malformed);
+    }
+    match bincode::serde::decode_from_slice(body, configuration()) {
+        Ok((row, used)) if used == body.len() => Ok(row),
+        _ => Err(DecodeError::Malformed),
+    }
+}
+
+fn configuration() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<MAX_RECORD_BYTES>()
+}
+
+/// A site's registration. Its number is the key of its table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SiteRow {
+    pub(super) site_id: u128,
+    name: String,
+    owner_name: String,
+    contact_email: String,
+    key_hash: [u8; 32],
+    is_active: bool,
+    lock_reason: Option<String>,
+    license_expires_at: i64,
+    created_at: i64,
+    revision: u64,
+}
+
+impl Row for SiteRow {
+    const TABLE: &'static str = "sites";
+}
+
+impl SiteRow {
+    pub(super) fn from_site(site: &Site) -> Self {
+        Self {
+            site_id: site.site_id.as_u128(),
+            name: site.name.as_str().to_owned(),
+            owner_name: site.owner_name.as_str().to_owned(),
+            contact_email: site.contact_email.as_str().to_owned(),
+            key_hash: *site.key.as_bytes(),
+            is_active: site.is_active,
+            lock_reason: site.lock_reason.as_ref().map(|reason| reason.as_str().to_owned()),
+            license_expires_at: site.license_expires_at.unix(),
+            created_at: site.created_at.unix(),
+            revision: site.revision,
+        }
+    }
+
+    pub(super) fn into_site(self, id: u64, seen: Option<Seen>) -> Result<Site, DecodeError> {
+        Ok(Site {
+            id,
+            site_id: SiteId::from_u128(self.site_id),
+            name: text("name", &self.name)?,
+            owner_name: text("owner_name", &self.owner_name)?,
+            contact_email: text("contact_email", &self.contact_email)?,
+            key: KeyHash::from_bytes(self.key_hash),
+            is_active: self.is_active,
+            lock_reason: self.lock_reason.as_deref().map(|reason| text("lock_reason", reason)).transpose()?,
+            license_expires_at: time("license_expires_at", self.license_expires_at)?,
+            created_at: time("created_at", self.created_at)?,
+            revision: self.revision,
+            seen,
+        })
+    }
+}
+
+/// A site's last heartbeat, rewritten at each one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SeenRow {
+    at: i64,
+    ip: IpAddr,
+    version: String,
+    uptime_seconds: u64,
+}
+
+impl Row for SeenRow {
+    const TABLE: &'static str = "heartbeats";
+}
+
+impl SeenRow {
+    pub(super) fn from_seen(seen: &Seen) -> Self {
+        Self {
+            at: seen.at.unix(),
+            ip: seen.ip,
+            version: seen.heartbeat.version.as_str().to_owned(),
+            uptime_seconds: seen.heartbeat.uptime_seconds,
+        }
+    }
+
+    pub(super) fn into_seen(self) -> Result<Seen, DecodeError> {
+        Ok(Seen {
+            at: time("last_seen_at", self.at)?,
+            ip: self.ip,
+            heartbeat: Heartbeat {
+                version: text("last_version", &self.version)?,
+                uptime_seconds: self.uptime_seconds,
+            },
+        })
+    }
+}
+
+/// An admin. The number is the key of its table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct AdminRow {
+    username: String,
+    password_hash: String,
+    token_epoch: u64,
+    created_at: i64,
+}
+
+impl Row for AdminRow {
+    const TABLE: &'static str = "admins";
+}
+
+impl AdminRow {
+    pub(super) fn from_admin(admin: &Admin) -> Self {
+        Self {
+            username: admin.username.as_str().to_owned(),
+            password_hash: admin.password_hash.clone(),
+            token_epoch: admin.token_epoch,
+            created_at: admin.created_at.unix(),
+        }
+    }
+
+    pub(super) fn into_admin(self, id: u64) -> Result<Admin, DecodeError> {
+        Ok(Admin {
+            id,
+            username: text("username", &self.username)?,
+            password_hash: self.password_hash,
+            token_epoch: self.token_epoch,
+            created_at: time("created_at", self.created_at)?,
+        })
+    }
+}
+
+/// The self-signed certificate and its private key, both DER.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct TlsRow {
+    pub(super) certificate: Vec<u8>,
+    pub(super) private_key: Vec<u8>,
+}
+
+impl Row for TlsRow {
+    const TABLE: &'static str = "meta";
+}
+
+fn text<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, DecodeError> {
+    text.parse().map_err(|_| DecodeError::Field(field))
+}
+
+fn time(field: &'static str, seconds: i64) -> Result<Timestamp, DecodeError> {
+    Timestamp::from_unix(seconds).ok_or(DecodeError::Field(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_site_row() -> impl Strategy<Value = SiteRow> {
+        (
+            (any::<u128>(), ".{0,200}", ".{0,200}", ".{0,254}", any::<[u8; 32]>()),
+            (any::<bool>(), proptest::option::of(".{0,500}"), any::<i64>(), any::<i64>(), any::<u64>()),
+        )
+            .prop_map(
+                |(
+                    (site_id, name, owner_name, contact_email, key_hash),
+                    (is_active, lock_reason, license_expires_at, created_at, revision),
+                )| {
+                    SiteRow {
+                        site_id,
+                        name,
+                        owner_name,
+                        contact_email,
+                        key_hash,
+                        is_active,
+                        lock_reason,
+                        license_expires_at,
+                        created_at,
+                        revision,
+                    }
+                },
+            )
+    }
+
+    fn any_seen_row() -> impl Strategy<Value = SeenRow> {
+        (any::<i64>(), any::<IpAddr>(), ".{0,64}", any::<u64>())
+            .prop_map(|(at, ip, version, uptime_seconds)| SeenRow { at, ip, version, uptime_seconds })
+    }
+
+    fn any_admin_row() -> impl Strategy<Value = AdminRow> {
+        (".{0,64}", ".{0,128}", any::<u64>(), any::<i64>()).prop_map(
+            |(username, password_hash, token_epoch, created_at)| AdminRow {
+                username,
+                password_hash,
+                token_epoch,
+                created_at,
+            },
+        )
+    }
+
+    fn round_trips<R: Row + PartialEq + Debug>(row: &R) {
+        assert_eq!(&decode::<R>(&encode(row).unwrap()).unwrap(), row);
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_round_trips(site in any_site_row(), seen in any_seen_row(), admin in any_admin_row(),
+                                  certificate in any::<Vec<u8>>(), private_key in any::<Vec<u8>>()) {
+            round_trips(&site);
+            round_trips(&seen);
+            round_trips(&admin);
+            round_trips(&TlsRow { certificate, private_key });
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in any::<Vec<u8>>()) {
+            if let Ok(row) = decode::<SiteRow>(&bytes) { let _ = row.into_site(1, None); }
+            if let Ok(row) = decode::<SeenRow>(&bytes) { let _ = row.into_seen(); }
+            if let Ok(row) = decode::<AdminRow>(&bytes) { let _ = row.into_admin(1); }
+            let _ = decode::<TlsRow>(&bytes);
+        }
+
+        #[test]
+        fn a_cut_record_is_malformed(site in any_site_row(), cut in any::<proptest::sample::Index>()) {
+            let bytes = encode(&site).unwrap();
+            prop_assert!(decode::<SiteRow>(&bytes[..cut.index(bytes.len())]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_newer_record_is_told_from_a_damaged_one() {
+        assert!(matches!(decode::<SeenRow>(&[2, 0]), Err(DecodeError::Newer { found: 2, supported: 1 })));
+        assert!(matches!(decode::<SeenRow>(&[1, 0]), Err(DecodeError::Malformed)));
+        assert!(matches!(decode::<SeenRow>(&[]), Err(DecodeError::Empty)));
+    }
+
+    /// Bytes as files in the field hold them. They never change: a change of
+    /// encoding is a new version beside the old one.
+    #[test]
+    fn version_1_records_read_as_they_always_did() {
+        let seen =
+            [1u8, 252, 0, 102, 127, 226, 0, 192, 0, 2, 1, 5, b'1', b'.', b'2', b'.', b'3', 251, 16, 14];
+        let row: SeenRow = decode(&seen).unwrap();
+        assert_eq!(
+            row,
+            SeenRow {
+                at: 1_900_000_000,
+                ip: "192.0.2.1".parse().unwrap(),
+                version: "1.2.3".into(),
+                uptime_seconds: 3600
+            }
+        );
+        assert_eq!(encode(&row).unwrap(), seen);
+    }
+}

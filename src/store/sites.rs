@@ -1,0 +1,254 @@
+//! Sites: registration, licence, lock.
+
+use redb::{ReadableTable, ReadableTableMetadata};
+
+use super::codec::{self, Row, SeenRow, SiteRow};
+use super::tables::{WriteTables, meta, unreadable};
+use super::{Outcome, Store, Unavailable};
+use crate::domain::site::{RevisionCheck, SilentAfterHours};
+use crate::domain::{KeyHash, LockReason, NewSite, Site, SiteChange, SiteId, SiteStatus, Timestamp};
+
+/// Which sites a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct SiteFilter {
+    /// Only those in this status.
+    pub status: Option<SiteStatus>,
+    /// Only those that mention this text (see [`Site::mentions`]).
+    pub text: Option<String>,
+}
+
+/// A page of a list of sites, in the order of their numbers.
+#[derive(Debug)]
+pub struct SitePage {
+    /// The sites.
+    pub sites: Vec<Site>,
+    /// How many sites the filter lets through, on all pages.
+    pub total: u64,
+    /// The number to continue after, while there is more.
+    pub next: Option<u64>,
+}
+
+/// Why a site was not updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateRefused {
+    /// There is no such site.
+    NotFound,
+    /// It has another revision than the caller expected.
+    Stale,
+    /// The extension leaves the range of time.
+    TooFarAhead,
+}
+
+/// There is no such site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSuchSite;
+
+impl Store {
+    /// Registers a site under a fresh `site_id` with the hash of its key.
+    pub async fn register_site(
+        &self,
+        site_id: SiteId,
+        new: NewSite,
+        key: KeyHash,
+        now: Timestamp,
+    ) -> Result<Site, Unavailable> {
+        self.write_always(move |tables| {
+            let id = tables.next_number(meta::NEXT_SITE)?;
+            let site = Site {
+                id,
+                site_id,
+                name: new.name.clone(),
+                owner_name: new.owner_name.clone(),
+                contact_email: new.contact_email.clone(),
+                key,
+                is_active: true,
+                lock_reason: None,
+                license_expires_at: new.license_expires_at,
+                created_at: now,
+                revision: 1,
+                seen: None,
+            };
+            put_site(tables, &site)?;
+            tables.site_ids.insert(site_id.as_u128(), id)?;
+            Ok(site)
+        })
+        .await
+    }
+
+    /// The site, or `None`.
+    pub async fn site(&self, site_id: SiteId) -> Result<Option<Site>, Unavailable> {
+        self.read(move |tables| match number_of(&tables.site_ids, site_id)? {
+            Some(id) => load(&tables.sites, &tables.heartbeats, id),
+            None => Ok(None),
+        })
+        .await
+    }
+
+    /// At most `limit` sites that `filter` lets through, after number
+    /// `after`. Without a filter it reads the page alone; with one it reads
+    /// every site, to tell how many there are.
+    pub async fn list_sites(
+        &self,
+        filter: SiteFilter,
+        after: u64,
+        limit: usize,
+        now: Timestamp,
+        silent_after: SilentAfterHours,
+    ) -> Result<SitePage, Unavailable> {
+        self.read(move |tables| {
+            let needle = filter.text.as_deref().map(str::to_lowercase);
+            let unfiltered = filter.status.is_none() && needle.is_none();
+            let mut page = SitePage { sites: Vec::new(), total: 0, next: None };
+            let mut more = false;
+            let start = if unfiltered { after.saturating_add(1) } else { 0 };
+            for entry in tables.sites.range(start..)? {
+                let (key, value) = entry?;
+                let id = key.value();
+                if unfiltered && page.sites.len() == limit {
+                    more = true;
+                    break;
+                }
+                let site = read_site(id, value.value(), seen_of(&tables.heartbeats, id)?)?;
+                let passes = filter.status.is_none_or(|status| site.status(now, silent_after) == status)
+                    && needle.as_deref().is_none_or(|needle| site.mentions(needle));
+                if !passes {
+                    continue;
+                }
+                page.total += 1;
+                if id > after {
+                    if page.sites.len() < limit {
+                        page.sites.push(site);
+                    } else {
+                        more = true;
+                    }
+                }
+            }
+            if unfiltered {
+                page.total = tables.sites.len()?;
+            }
+            page.next = page.sites.last().map(|site| site.id).filter(|_| more);
+            Ok(page)
+        })
+        .await
+    }
+
+    /// Applies `change`, if the site has the revision that `check` expects.
+    pub async fn update_site(
+        &self,
+        site_id: SiteId,
+        change: SiteChange,
+        check: RevisionCheck,
+        now: Timestamp,
+    ) -> Outcome<Site, UpdateRefused> {
+        self.write(move |tables| {
+            edit(tables, site_id, |site| {
+                if !check.allows(site.revision) {
+                    return Err(UpdateRefused::Stale);
+                }
+                change.clone().apply(site, now).map_err(|_| UpdateRefused::TooFarAhead)
+            })
+            .map(|edited| edited.unwrap_or(Err(UpdateRefused::NotFound)))
+        })
+        .await
+    }
+
+    /// Locks the site, or changes the reason of its lock.
+    pub async fn lock_site(&self, site_id: SiteId, reason: LockReason) -> Outcome<Site, NoSuchSite> {
+        self.set_lock(site_id, Some(reason)).await
+    }
+
+    /// Unlocks the site; no change when it is not locked.
+    pub async fn unlock_site(&self, site_id: SiteId) -> Outcome<Site, NoSuchSite> {
+        self.set_lock(site_id, None).await
+    }
+
+    async fn set_lock(&self, site_id: SiteId, reason: Option<LockReason>) -> Outcome<Site, NoSuchSite> {
+        self.write(move |tables| {
+            edit(tables, site_id, |site| {
+                site.lock_reason.clone_from(&reason);
+                Ok(())
+            })
+            .map(|edited| edited.unwrap_or(Err(NoSuchSite)))
+        })
+        .await
+    }
+
+    /// Deletes the site; its key stops working with this commit.
+    pub async fn delete_site(&self, site_id: SiteId) -> Outcome<(), NoSuchSite> {
+        self.write(move |tables| {
+            let Some(id) = tables.site_ids.remove(site_id.as_u128())?.map(|id| id.value()) else {
+                return Ok(Err(NoSuchSite));
+            };
+            tables.sites.remove(id)?;
+            tables.heartbeats.remove(id)?;
+            tables.written = true;
+            Ok(Ok(()))
+        })
+        .await
+    }
+}
+
+/// Runs `rule` on the site and, when it changed anything, writes it with the
+/// next revision. `None` when there is no such site.
+fn edit<E>(
+    tables: &mut WriteTables<'_>,
+    site_id: SiteId,
+    rule: impl FnOnce(&mut Site) -> Result<(), E>,
+) -> Result<Option<Result<Site, E>>, Unavailable> {
+    let Some(id) = number_of(&tables.site_ids, site_id)? else {
+        return Ok(None);
+    };
+    let Some(mut site) = load(&tables.sites, &tables.heartbeats, id)? else {
+        return Ok(None);
+    };
+    let before = SiteRow::from_site(&site);
+    if let Err(refusal) = rule(&mut site) {
+        return Ok(Some(Err(refusal)));
+    }
+    if SiteRow::from_site(&site) != before {
+        site.revision += 1;
+        put_site(tables, &site)?;
+    }
+    Ok(Some(Ok(site)))
+}
+
+fn put_site(tables: &mut WriteTables<'_>, site: &Site) -> Result<(), Unavailable> {
+    tables.sites.insert(site.id, codec::encode(&SiteRow::from_site(site))?.as_slice())?;
+    tables.written = true;
+    Ok(())
+}
+
+/// The number of a site.
+pub(super) fn number_of(
+    site_ids: &impl ReadableTable<u128, u64>,
+    site_id: SiteId,
+) -> Result<Option<u64>, Unavailable> {
+    Ok(site_ids.get(site_id.as_u128())?.map(|id| id.value()))
+}
+
+/// The site with number `id`, its last heartbeat included.
+pub(super) fn load(
+    sites: &impl ReadableTable<u64, &'static [u8]>,
+    heartbeats: &impl ReadableTable<u64, &'static [u8]>,
+    id: u64,
+) -> Result<Option<Site>, Unavailable> {
+    match sites.get(id)? {
+        Some(row) => read_site(id, row.value(), seen_of(heartbeats, id)?).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn seen_of(
+    heartbeats: &impl ReadableTable<u64, &'static [u8]>,
+    id: u64,
+) -> Result<Option<SeenRow>, Unavailable> {
+    let row = heartbeats.get(id)?;
+    row.map(|row| codec::decode(row.value())).transpose().map_err(|error| unreadable(SeenRow::TABLE, error))
+}
+
+fn read_site(id: u64, row: &[u8], seen: Option<SeenRow>) -> Result<Site, Unavailable> {
+    let seen = seen.map(SeenRow::into_seen).transpose().map_err(|error| unreadable(SeenRow::TABLE, error))?;
+    codec::decode::<SiteRow>(row)
+        .and_then(|row| row.into_site(id, seen))
+        .map_err(|error| unreadable(SiteRow::TABLE, error))
+}

@@ -1,0 +1,190 @@
+//! Group commit: one thread that writes, one durable commit for all writes
+//! that wait together.
+//!
+//! While a batch is being committed the next one gathers in the queue, so a
+//! write alone waits for nothing and a herd shares its commits. A write that
+//! panics or meets a storage error is taken out and undone; the others of its
+//! batch are run again without it, which is why a write is an `Fn`: it can be
+//! run from the start on a fresh transaction.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use redb::Database;
+use tokio::sync::{mpsc, oneshot};
+
+use super::tables::WriteTables;
+use super::{Outcome, Unavailable};
+
+/// Writes that may wait before more are refused.
+const QUEUE: usize = 16_384;
+/// Most writes in one commit: bounds what has to be run again after a fault,
+/// and the memory of a batch.
+const MAX_BATCH: usize = 1024;
+
+/// The writing thread's end that others hold.
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(database: Arc<Database>) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || serve(&database, receiver))?;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues `work` and waits for its commit.
+    pub(super) async fn run<T, E, F>(&self, work: F) -> Outcome<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: Fn(&mut WriteTables<'_>) -> Outcome<T, E> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Call { work, result: None, reply });
+        let queue = lock(&self.queue).clone().ok_or(Unavailable::Closed)?;
+        queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Closed,
+        })?;
+        // A dropped reply means that the job panicked: see `serve_batch`.
+        answer.await.unwrap_or(Err(Unavailable::Panicked))
+    }
+
+    /// Refuses further writes, finishes those queued and waits for the thread.
+    pub(super) fn stop(&self) {
+        drop(lock(&self.queue).take());
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer had panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A queued write, its types erased.
+trait Job: Send {
+    /// Runs the work and keeps what the rules said. An error means that the
+    /// transaction cannot be trusted any more.
+    fn attempt(&mut self, tables: &mut WriteTables<'_>) -> Result<(), Unavailable>;
+    /// Tells the caller: what the rules said, or why it did not happen.
+    fn answer(self: Box<Self>, fault: Option<Unavailable>);
+}
+
+struct Call<F, T, E> {
+    work: F,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Outcome<T, E>>,
+}
+
+impl<F, T, E> Job for Call<F, T, E>
+where
+    F: Fn(&mut WriteTables<'_>) -> Outcome<T, E> + Send,
+    T: Send,
+    E: Send,
+{
+    fn attempt(&mut self, tables: &mut WriteTables<'_>) -> Result<(), Unavailable> {
+        self.result = Some((self.work)(tables)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, fault: Option<Unavailable>) {
+        let outcome = match (fault, self.result) {
+            (None, Some(result)) => Ok(result),
+            (Some(fault), _) => Err(fault),
+            (None, None) => Err(Unavailable::Closed),
+        };
+        // The caller may have gone away; its write stands all the same.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+fn serve(database: &Database, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    let mut batch = Vec::new();
+    while let Some(first) = queue.blocking_recv() {
+        batch.push(first);
+        while batch.len() < MAX_BATCH {
+            match queue.try_recv() {
+                Ok(job) => batch.push(job),
+                Err(_) => break,
+            }
+        }
+        serve_batch(database, &mut batch);
+    }
+}
+
+/// Commits the batch and answers each of its jobs. Leaves `batch` empty.
+fn serve_batch(database: &Database, batch: &mut Vec<Box<dyn Job>>) {
+    while !batch.is_empty() {
+        match commit(database, batch) {
+            Ok(()) => batch.drain(..).for_each(|job| job.answer(None)),
+            Err(Fault::Panicked(index)) => {
+                tracing::error!("a write panicked and was undone; the others of its batch go on");
+                // Dropping the job drops its reply: the caller gets `Panicked`.
+                drop(batch.swap_remove(index));
+            }
+            Err(Fault::Record(index, fault)) => {
+                tracing::error!(error = %fault, "a write met a record that cannot be read");
+                batch.swap_remove(index).answer(Some(fault));
+            }
+            Err(Fault::Storage(error)) => {
+                tracing::error!(%error, writes = batch.len(), "a commit failed; its writes did not happen");
+                batch.drain(..).for_each(|job| job.answer(Some(Unavailable::Storage(Arc::clone(&error)))));
+            }
+        }
+    }
+}
+
+/// Why a batch was undone; the index is that of the job to take out.
+enum Fault {
+    Panicked(usize),
+    Record(usize, Unavailable),
+    Storage(Arc<redb::Error>),
+}
+
+fn commit(database: &Database, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+    let transaction = database.begin_write().map_err(|error| Fault::Storage(Arc::new(error.into())))?;
+    let mut tables = WriteTables::open(&transaction).map_err(|error| Fault::at(0, error))?;
+    for (index, job) in batch.iter_mut().enumerate() {
+        // Unwind safety: after a panic the transaction is dropped unused.
+        match catch_unwind(AssertUnwindSafe(|| job.attempt(&mut tables))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(Fault::at(index, error)),
+            Err(_) => return Err(Fault::Panicked(index)),
+        }
+    }
+    let written = tables.written;
+    drop(tables);
+    let ended = if written {
+        transaction.commit().map_err(redb::Error::from)
+    } else {
+        transaction.abort().map_err(redb::Error::from)
+    };
+    ended.map_err(|error| Fault::Storage(Arc::new(error)))
+}
+
+impl Fault {
+    fn at(index: usize, error: Unavailable) -> Self {
+        match error {
+            Unavailable::Storage(error) => Self::Storage(error),
+            other => Self::Record(index, other),
+        }
+    }
+}

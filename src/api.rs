@@ -5,12 +5,15 @@
 //! domain, transactions in the store. Every answer passes the [`envelope`],
 //! which gives it its request id, its headers and its line in the log.
 
+pub mod admins;
+pub mod audit;
 pub mod auth;
 pub mod docs;
 pub mod envelope;
 pub mod fields;
 pub mod health;
 pub mod heartbeat;
+pub mod page;
 pub mod problem;
 pub mod sites;
 pub mod wire;
@@ -26,7 +29,7 @@ use poem::{EndpointExt, Route, RouteMethod};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
 use crate::auth::password::Passwords;
-use crate::auth::throttle::{HeartbeatThrottle, LoginThrottle};
+use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::domain::Timestamp;
 use crate::domain::site::SilentAfterHours;
@@ -42,6 +45,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Limit on failed logins.
     pub logins: LoginThrottle<MonotonicClock>,
+    /// Limit on what failed logins may write.
+    pub failed_logins: FailedLoginTrail<MonotonicClock>,
     /// Limits on heartbeats.
     pub heartbeats: HeartbeatThrottle<MonotonicClock>,
     /// When a site counts as silent.
@@ -53,6 +58,39 @@ pub struct App {
 /// The address of whoever sent the request, put there by the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
+
+/// How a request came in, put there by the server.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// By a listening address: anybody, until a token proves otherwise.
+    Stranger,
+    /// By the control socket.
+    System(SystemUser),
+}
+
+/// A user of this host, who may do all that an admin may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemUser {
+    /// The user's number.
+    pub uid: u32,
+    /// The user's name, or the number where `/etc/passwd` has none.
+    pub name: String,
+}
+
+impl SystemUser {
+    /// The user with this number, its name from `/etc/passwd`. The system's
+    /// own look-up (NSS) would load shared objects, which a static binary
+    /// must not.
+    pub fn of(uid: u32) -> Self {
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let named = users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        });
+        Self { uid, name: named.unwrap_or_else(|| uid.to_string()) }
+    }
+}
 
 /// The groups in which the operations are listed.
 #[derive(Tags)]
@@ -66,15 +104,35 @@ enum Group {
     /// What a site's local backend calls every 6 hours.
     #[oai(rename = "Heartbeat")]
     Heartbeat,
+    /// Who may log in.
+    #[oai(rename = "Admins")]
+    Admins,
+    /// Who changed what.
+    #[oai(rename = "Audit")]
+    Audit,
     /// For whoever watches the server.
     #[oai(rename = "Health")]
     Health,
 }
 
-type Groups = (auth::AuthApi, sites::SitesApi, heartbeat::HeartbeatApi, health::HealthApi);
+type Groups = (
+    auth::AuthApi,
+    sites::SitesApi,
+    heartbeat::HeartbeatApi,
+    admins::AdminsApi,
+    audit::AuditApi,
+    health::HealthApi,
+);
 
 fn groups() -> Groups {
-    (auth::AuthApi, sites::SitesApi, heartbeat::HeartbeatApi, health::HealthApi)
+    (
+        auth::AuthApi,
+        sites::SitesApi,
+        heartbeat::HeartbeatApi,
+        admins::AdminsApi,
+        audit::AuditApi,
+        health::HealthApi,
+    )
 }
 
 fn service() -> OpenApiService<Groups, ()> {

@@ -4,15 +4,30 @@
 //! refused or failed, 2 wrong usage, 3 server not reachable; `heartbeat`
 //! adds 10.
 
+mod admin;
+mod audit;
 mod client;
+mod completions;
+mod configuration;
+mod daemon;
+mod healthcheck;
 mod heartbeat;
+mod login;
 mod openapi;
+mod password;
+mod path;
 mod serve;
+mod site;
+mod table;
 
 use std::fmt::Display;
+use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use self::daemon::{CallError, Target};
 
 /// Licence server for software that runs at many sites.
 #[derive(Debug, Parser)]
@@ -25,8 +40,49 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
-    Openapi(openapi::Openapi),
+    /// Sites: register them, extend their licences, lock and unlock them
+    Site {
+        #[command(subcommand)]
+        command: site::Site,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Admins: who may log in
+    Admin {
+        #[command(subcommand)]
+        command: admin::Admin,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show who changed what, newest first
+    Audit {
+        #[command(flatten)]
+        command: audit::Audit,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Log in to a server elsewhere, so that other commands can use --url
+    Login {
+        #[command(flatten)]
+        command: login::Login,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Ask the server whether it is well
+    Healthcheck {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// The configuration
+    Config {
+        #[command(subcommand)]
+        command: configuration::Configuration,
+        #[command(flatten)]
+        target: Target,
+    },
     Heartbeat(heartbeat::SendHeartbeat),
+    Openapi(openapi::Openapi),
+    Completions(completions::Completions),
 }
 
 /// How a command ended.
@@ -36,6 +92,8 @@ pub(crate) enum Ended {
     Done,
     /// 1: refused, or failed.
     Failed,
+    /// 2: wrong usage.
+    Misused,
     /// 3: the server cannot be reached, or cannot answer now.
     Unreachable,
     /// 10: a heartbeat learnt that the site is locked or not licensed.
@@ -47,12 +105,20 @@ impl Arguments {
     pub fn run(self) -> ExitCode {
         let ended = match self.command {
             Command::Serve(serve) => serve.run(),
-            Command::Openapi(openapi) => openapi.run(),
+            Command::Site { command, target } => command.run(&target),
+            Command::Admin { command, target } => command.run(&target),
+            Command::Audit { command, target } => command.run(&target),
+            Command::Login { command, target } => command.run(&target),
+            Command::Healthcheck { target } => healthcheck::run(&target),
+            Command::Config { command, target } => command.run(&target),
             Command::Heartbeat(heartbeat) => heartbeat.run(),
+            Command::Openapi(openapi) => openapi.run(),
+            Command::Completions(completions) => completions.run(),
         };
         ExitCode::from(match ended {
             Ended::Done => 0,
             Ended::Failed => 1,
+            Ended::Misused => 2,
             Ended::Unreachable => 3,
             Ended::NotAllowed => 10,
         })
@@ -61,8 +127,8 @@ impl Arguments {
 
 /// A result, on stdout. A reader that went away ends the command quietly.
 fn print(text: &str) -> Ended {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
+    use io::Write as _;
+    let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ended::Done,
         Err(_) => Ended::Failed,
@@ -73,4 +139,45 @@ fn print(text: &str) -> Ended {
 #[expect(clippy::print_stderr, reason = "diagnostics of the command line")]
 fn complain(reason: impl Display) {
     eprintln!("sitewarden: {reason}");
+}
+
+/// The environment, as settings are read from it. A variable whose value is no
+/// text cannot be a setting of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Asks a person; only `y` or `yes` is a yes.
+///
+/// # Errors
+/// Where nobody can be asked.
+#[expect(clippy::print_stderr, reason = "a question to the person at the terminal")]
+fn confirm(question: &str) -> Result<bool, CallError> {
+    if !io::stdin().is_terminal() {
+        return Err(CallError::Setup("nobody to ask: give --yes to do it all the same".to_owned()));
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(|error| CallError::Setup(error.to_string()))?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A field of an answer as text: nothing for null, a string as it is.
+fn field(document: &Value, name: &str) -> String {
+    match document.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
 }

@@ -20,8 +20,9 @@ use crate::domain::site::SilentAfterHours;
 
 /// What environment names begin with.
 const ENV_PREFIX: &str = "SITEWARDEN_";
-/// Environment names that are not settings: the credentials of `heartbeat`.
-const NOT_SETTINGS: [&str; 2] = ["SITEWARDEN_SITE_ID", "SITEWARDEN_SITE_KEY"];
+/// Environment names that are not settings but credentials: of `heartbeat`,
+/// and of commands with `--url`.
+const NOT_SETTINGS: [&str; 3] = ["SITEWARDEN_SITE_ID", "SITEWARDEN_SITE_KEY", "SITEWARDEN_TOKEN"];
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub tls: TlsMode,
     /// What is logged, and how.
     pub log: Log,
+    /// The Unix socket for the command line.
+    pub control_socket: PathBuf,
     /// Networks whose `Forwarded` and `X-Forwarded-For` count.
     pub trusted_proxies: Vec<IpNet>,
     /// When a site counts as silent.
@@ -42,6 +45,8 @@ pub struct Config {
     pub token_minutes: u32,
     /// File with the key that signs tokens; `None`: kept in the database.
     pub signing_key_file: Option<PathBuf>,
+    /// Days that entries of the audit trail are kept; `None`: for ever.
+    pub audit_keep_days: Option<u32>,
     /// What a stranger may use.
     pub limits: Limits,
 }

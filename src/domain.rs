@@ -6,6 +6,7 @@
 //! parsed once, at the edge.
 
 pub mod admin;
+pub mod audit;
 pub mod heartbeat;
 pub mod licence;
 pub mod network;
@@ -15,6 +16,7 @@ pub mod text;
 pub mod time;
 
 pub use admin::{Admin, AdminId, NewPassword, Username};
+pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange};
 pub use heartbeat::{Heartbeat, Seen, Verdict};
 pub use licence::{LicenceChange, TooFarAhead};
 pub use network::Network;

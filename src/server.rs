@@ -8,6 +8,7 @@
 
 mod admission;
 mod connection;
+mod control;
 mod listener;
 mod patience;
 mod peer;
@@ -29,12 +30,13 @@ use tokio_util::task::TaskTracker;
 
 use self::admission::Admission;
 use self::connection::Door;
+use self::control::ControlSocket;
 use self::peer::Proxies;
 use self::tls::Certificates;
 use crate::api::App;
 use crate::api::envelope::Api;
 use crate::auth::password::{PasswordFault, Passwords};
-use crate::auth::throttle::{HeartbeatThrottle, LoginThrottle};
+use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Timestamp};
@@ -78,6 +80,14 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The control socket.
+    #[error("cannot use the control socket {path}: {reason}")]
+    ControlSocket {
+        /// Its path.
+        path: PathBuf,
         /// What is wrong and what to do.
         reason: String,
     },
@@ -139,11 +149,13 @@ async fn serve(
     make_first_admin(&store, &passwords, &config.data_dir).await?;
     let signing_key = signing_key(config, &store).await?;
     let certificates = certificates(config, &store).await?;
+    let control = ControlSocket::bind(&config.control_socket).await?;
     let app = Arc::new(App {
         store,
         passwords,
         tokens: Tokens::new(&signing_key, config.token_minutes),
         logins: LoginThrottle::new(config.limits.failed_logins_per_minute, MonotonicClock),
+        failed_logins: FailedLoginTrail::new(MonotonicClock),
         heartbeats: HeartbeatThrottle::new(
             config.limits.failed_heartbeats_per_minute,
             config.limits.heartbeats_per_hour,
@@ -164,13 +176,14 @@ async fn serve(
         stopping: CancellationToken::new(),
         connections: TaskTracker::new(),
     });
-    let sweeper = tokio::spawn(sweep(app));
+    let sweeper = tokio::spawn(sweep(app, config.audit_keep_days));
     let scheme = if door.acceptor.is_some() { "https" } else { "http" };
     for listener in &listeners {
         announce(&format!("listening on {}", listener.url(scheme)));
     }
-    let accepting: Vec<_> =
+    let mut accepting: Vec<_> =
         listeners.into_iter().map(|listener| tokio::spawn(listener.accept_into(Arc::clone(&door)))).collect();
+    accepting.push(tokio::spawn(control.accept_into(Arc::clone(&door))));
 
     let signal = stop.wait().await;
     tracing::info!(signal, "stopping: no new connections, running requests may end");
@@ -189,12 +202,20 @@ async fn serve(
     Ok(())
 }
 
-async fn sweep(app: Arc<App>) {
+async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         ticks.tick().await;
         app.logins.sweep();
         app.heartbeats.sweep();
+        if let Some(days) = audit_keep_days {
+            let age = i64::from(days) * 86_400;
+            let before =
+                Timestamp::from_clock(Utc::now()).checked_add_seconds(-age).unwrap_or(Timestamp::MIN);
+            if let Err(error) = app.store.prune_audit(before).await {
+                tracing::warn!(%error, "old entries of the audit trail could not be removed; trying again in a minute");
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@
 //! way in).
 
 mod admins;
+mod audit;
 mod codec;
 mod heartbeats;
 mod keyring;
@@ -36,9 +37,11 @@ use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
+pub use self::admins::{CreateRefused, DeleteRefused, NoSuchAdmin};
+pub use self::audit::{AuditFilter, AuditPage};
 pub use self::heartbeats::HeartbeatRefused;
 pub use self::keyring::{SigningKey, TlsIdentity};
-pub use self::sites::{SiteFilter, SitePage, UpdateRefused};
+pub use self::sites::{NoSuchSite, SiteFilter, SitePage, UpdateRefused};
 use self::tables::{ReadTables, SCHEMA_VERSION, WriteTables};
 use self::writer::Writer;
 

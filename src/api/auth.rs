@@ -1,5 +1,6 @@
 //! Logging in, and the proof of having done so.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use poem::http::header;
@@ -14,10 +15,10 @@ use serde_json::{Map, Value};
 
 use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of, object_of};
 use super::problem::{Failure, Problem, failure};
-use super::wire::Time;
-use super::{App, Group, Peer, now};
+use super::wire::{Nullable, Time};
+use super::{App, Caller, Group, Peer, SystemUser, now};
 use crate::auth::password::TypedPassword;
-use crate::domain::{Admin, Network, Username};
+use crate::domain::{Actor, ActorKind, Admin, Network, Username};
 
 /// Where tokens are got; also the OAuth2 token URL in the specification.
 const LOGIN_PATH: &str = "/api/auth/login";
@@ -181,18 +182,40 @@ pub struct TokenDocument {
 #[derive(Object)]
 #[oai(rename = "Me")]
 pub struct MeDocument {
-    /// Number of the admin.
-    id: u64,
+    /// Number of the admin; null for a user of the host on the control socket.
+    id: Nullable<u64>,
     /// Name of the admin.
     username: String,
     /// Always `sysadmin`.
     role: String,
-    /// When the admin was created.
-    created_at: Time,
+    /// When the admin was created; null for a user of the host.
+    created_at: Nullable<Time>,
 }
 
-/// An admin who has proved it: the authority to change sites.
-pub struct Sysadmin(pub Admin);
+/// Somebody who has proved to be a sysadmin: the authority to change sites.
+pub struct Sysadmin {
+    proof: Proof,
+    /// Where the request came from; `None`: the control socket.
+    ip: Option<IpAddr>,
+}
+
+enum Proof {
+    /// An access token.
+    Token(Admin),
+    /// The control socket.
+    Socket(SystemUser),
+}
+
+impl Sysadmin {
+    /// For the audit trail.
+    pub fn actor(&self) -> Actor {
+        let (kind, name) = match &self.proof {
+            Proof::Token(admin) => (ActorKind::Admin, admin.username.as_str()),
+            Proof::Socket(user) => (ActorKind::System, user.name.as_str()),
+        };
+        Actor { kind, name: name.to_owned(), ip: self.ip }
+    }
+}
 
 impl<'a> ApiExtractor<'a> for Sysadmin {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
@@ -251,11 +274,16 @@ impl<'a> ApiExtractor<'a> for Sysadmin {
         _: ExtractParamOptions<()>,
     ) -> Result<Self, Error> {
         let app = request.data::<Arc<App>>().ok_or_else(|| Problem::internal("no App in the request"))?;
+        if let Some(Caller::System(user)) = request.data() {
+            return Ok(Self { proof: Proof::Socket(user.clone()), ip: None });
+        }
         let token = bearer_token(request).ok_or_else(Problem::unauthorized)?;
         let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
         let admin = app.store.admin(claims.admin).await.map_err(Problem::from)?;
         match admin {
-            Some(admin) if admin.token_epoch == claims.epoch => Ok(Self(admin)),
+            Some(admin) if admin.token_epoch == claims.epoch => {
+                Ok(Self { proof: Proof::Token(admin), ip: request.data::<Peer>().map(|peer| peer.0) })
+            }
             _ => Err(Problem::unauthorized().into()),
         }
     }
@@ -299,10 +327,15 @@ impl AuthApi {
         >,
     > {
         let attempt = app.logins.admit(Network::of(peer.0.0), &login.username.folded()).await?;
+        let tried = login.username.as_str().to_owned();
         let admin = app.store.admin_named(login.username).await?;
         let stored = admin.as_ref().map(|admin| admin.password_hash.clone());
         let right = app.passwords.verify(login.password, stored).await?;
         let Some(admin) = admin.filter(|_| right) else {
+            if app.failed_logins.may_record() {
+                let actor = Actor { kind: ActorKind::Unproven, name: tried, ip: Some(peer.0.0) };
+                app.store.record_failed_login(actor, now()).await?;
+            }
             return Err(Problem::wrong_login().into());
         };
         if let Some(attempt) = attempt {
@@ -325,12 +358,17 @@ impl AuthApi {
         &self,
         admin: Sysadmin,
     ) -> Result<Json<MeDocument>, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
-        let Admin { id, username, created_at, .. } = admin.0;
+        let (id, username, created_at) = match admin.proof {
+            Proof::Token(admin) => {
+                (Some(admin.id), admin.username.as_str().to_owned(), Some(admin.created_at))
+            }
+            Proof::Socket(user) => (None, user.name, None),
+        };
         Ok(Json(MeDocument {
-            id,
-            username: username.as_str().to_owned(),
+            id: Nullable(id),
+            username,
             role: "sysadmin".to_owned(),
-            created_at: Time(created_at),
+            created_at: Nullable(created_at.map(Time)),
         }))
     }
 }

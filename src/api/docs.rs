@@ -102,7 +102,7 @@ fn specification_yaml() -> &'static str {
 fn completed() -> Value {
     let mut document: Value = serde_json::from_str(&super::service().spec()).unwrap_or_default();
     let schemas = &mut document["components"]["schemas"];
-    for closed in ["Login", "NewSite", "SiteChange", "Lock"] {
+    for closed in ["Login", "NewSite", "SiteChange", "Lock", "Rotation", "NewAdmin", "NewPassword"] {
         schemas[closed]["additionalProperties"] = json!(false);
     }
     for (schema, field) in [

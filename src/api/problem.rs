@@ -131,6 +131,16 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "there is no site with this site_id")
     }
 
+    /// 404 for a name that no admin has.
+    pub fn no_such_admin() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no admin of this name")
+    }
+
+    /// 409: the change contradicts the present state.
+    pub fn conflict(detail: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
     /// 412: the record changed since the client read it.
     pub fn stale() -> Self {
         Self::new(

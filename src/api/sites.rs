@@ -14,21 +14,17 @@ use uuid::Uuid;
 use super::auth::Sysadmin;
 use super::docs::example_expiry;
 use super::fields::{Body, Fields, Json, Readable};
+use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, FieldError, Problem, failure};
 use super::wire::{Given, Nullable, Parameter, PathId, Time};
 use super::{App, Group, now};
 use crate::domain::licence::MAX_EXTEND_DAYS;
-use crate::domain::site::{RevisionCheck, SilentAfterHours};
+use crate::domain::site::{MAX_OVERLAP_HOURS, RevisionCheck, SilentAfterHours};
 use crate::domain::{
     LicenceChange, LockReason, NewSite, SecretKey, Site, SiteChange, SiteId, SiteStatus, Timestamp,
     TooFarAhead,
 };
 use crate::store::{SiteFilter, UpdateRefused};
-
-/// Most sites on one page.
-const MAX_PAGE: usize = 1000;
-/// Sites on a page when the caller does not say.
-const DEFAULT_PAGE: usize = 100;
 
 /// Where a site stands; the first that holds, in this order.
 #[derive(Debug, Clone, Copy, Enum)]
@@ -96,6 +92,11 @@ macro_rules! site_document {
             /// Seconds of uptime that it reported last; null before the first
             /// heartbeat.
             last_uptime_seconds: Nullable<u64>,
+            /// Which key its last heartbeat used; null before the first.
+            last_key_used: Nullable<WhichKeyDocument>,
+            /// Until when the key that a rotation replaced goes on working;
+            /// null when none does.
+            old_key_valid_until: Nullable<Time>,
             /// `is_active` and not yet expired.
             licensed: bool,
             /// Where it stands.
@@ -106,6 +107,11 @@ macro_rules! site_document {
         impl $name {
             fn new(site: Site, now: Timestamp, silent_after: SilentAfterHours $(, $extra: $type)?) -> Self {
                 let (licensed, status) = (site.licensed(now), site.status(now, silent_after).into());
+                let last_key_used = site.uses_newest_key().map(|newest| match newest {
+                    true => WhichKeyDocument::Newest,
+                    false => WhichKeyDocument::Replaced,
+                });
+                let old_key = site.old_key.filter(|old| now < old.valid_until);
                 let seen = site.seen;
                 Self {
                     id: site.id,
@@ -122,6 +128,8 @@ macro_rules! site_document {
                     last_seen_ip: Nullable(seen.as_ref().map(|seen| seen.ip.to_string())),
                     last_version: Nullable(seen.as_ref().map(|seen| seen.heartbeat.version.as_str().to_owned())),
                     last_uptime_seconds: Nullable(seen.as_ref().map(|seen| seen.heartbeat.uptime_seconds)),
+                    last_key_used: Nullable(last_key_used),
+                    old_key_valid_until: Nullable(old_key.map(|old| Time(old.valid_until))),
                     licensed,
                     status,
                     $($extra,)?
@@ -273,6 +281,56 @@ impl Readable for LockReason {
     }
 }
 
+/// How to change a site's key.
+#[derive(Object)]
+#[oai(rename = "Rotation", example)]
+pub struct RotationDocument {
+    /// Hours for which the present key goes on working, 0 to 168; 0 when left
+    /// out.
+    #[oai(validator(minimum(value = "0"), maximum(value = "168")))]
+    overlap_hours: Option<u8>,
+}
+
+impl Example for RotationDocument {
+    fn example() -> Self {
+        Self { overlap_hours: Some(24) }
+    }
+}
+
+/// How to change a site's key, checked.
+struct Rotation {
+    overlap_hours: u8,
+}
+
+impl Readable for Rotation {
+    type Document = RotationDocument;
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let hours = fields.optional_integer("overlap_hours", 0..=u64::from(MAX_OVERLAP_HOURS)).unwrap_or(0);
+        u8::try_from(hours).ok().map(|overlap_hours| Self { overlap_hours })
+    }
+}
+
+/// A site's new key.
+#[derive(Object)]
+#[oai(rename = "RotatedKey")]
+pub struct RotatedDocument {
+    /// The new `X-Site-Key`. Shown this once: only its hash is kept.
+    secret_key: String,
+    /// Until when the key before goes on working; null: it ended at once.
+    old_key_valid_until: Nullable<Time>,
+}
+
+/// Which of a site's keys.
+#[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename = "WhichKey", rename_all = "snake_case")]
+pub enum WhichKeyDocument {
+    /// The newest.
+    Newest,
+    /// One that a rotation replaced.
+    Replaced,
+}
+
 /// The `status` parameter.
 struct StatusFilter(SiteStatus);
 
@@ -311,48 +369,6 @@ impl FromStr for SearchText {
 impl Parameter for SearchText {
     fn schema() -> MetaSchema {
         MetaSchema { max_length: Some(200), ..MetaSchema::new("string") }
-    }
-}
-
-/// The `limit` parameter.
-struct PageLimit(usize);
-
-impl FromStr for PageLimit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(limit @ 1..=MAX_PAGE) => Ok(Self(limit)),
-            _ => Err(format!("must be a whole number from 1 to {MAX_PAGE}")),
-        }
-    }
-}
-
-impl Parameter for PageLimit {
-    fn schema() -> MetaSchema {
-        MetaSchema {
-            minimum: Some(1.0),
-            maximum: Some(1000.0),
-            default: Some(json!(DEFAULT_PAGE)),
-            ..MetaSchema::new_with_format("integer", "int32")
-        }
-    }
-}
-
-/// The `after` parameter.
-struct Cursor(u64);
-
-impl FromStr for Cursor {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "must be the id of the last site of the page before")
-    }
-}
-
-impl Parameter for Cursor {
-    fn schema() -> MetaSchema {
-        MetaSchema { minimum: Some(0.0), ..MetaSchema::new_with_format("integer", "int64") }
     }
 }
 
@@ -485,15 +501,18 @@ impl SitesApi {
         let mut errors: Vec<FieldError> = Vec::new();
         let status = status.0.take("status", &mut errors).map(|status| status.0);
         let text = q.0.take("q", &mut errors).map(|text| text.0).filter(|text| !text.is_empty());
-        let limit = limit.0.take("limit", &mut errors).map_or(DEFAULT_PAGE, |limit| limit.0);
+        let limit = limit.0.take("limit", &mut errors).unwrap_or_default();
         let after = after.0.take("after", &mut errors).map_or(0, |after| after.0);
         if !errors.is_empty() {
             return Err(Problem::invalid(errors).into());
         }
         let now = now();
         let filter = SiteFilter { status, text };
-        let page = app.store.list_sites(filter.clone(), after, limit, now, app.silent_after).await?;
-        let link = page.next.map(|after| format!("<{}>; rel=\"next\"", page_path(&filter, limit, after)));
+        let page = app.store.list_sites(filter.clone(), after, limit.0, now, app.silent_after).await?;
+        let mut query = Vec::new();
+        query.extend(filter.status.map(|status| ("status", status.as_str().to_owned())));
+        query.extend(filter.text.map(|text| ("q", text)));
+        let link = page.next.map(|after| next_link("/api/sites", query, limit, after));
         let sites =
             page.sites.into_iter().map(|site| SiteDocument::new(site, now, app.silent_after)).collect();
         Ok(SitesAnswer::Page(Json(sites), page.total, link))
@@ -507,15 +526,14 @@ impl SitesApi {
     #[oai(path = "/", method = "post", operation_id = "register_site")]
     async fn register(
         &self,
-        _admin: Sysadmin,
+        admin: Sysadmin,
         app: Data<&Arc<App>>,
         body: Body<NewSite>,
     ) -> Result<RegisterAnswer, Failure<{ ADMIN | BODY }>> {
-        let mut bits = [0; 32];
-        aws_lc_rs::rand::fill(&mut bits).map_err(|_| Problem::internal("no random bytes"))?;
-        let key = SecretKey::from_random_bits(bits);
+        let key = fresh_key()?;
         let now = now();
-        let site = app.store.register_site(SiteId::new(Uuid::new_v4()), body.0, key.hash(), now).await?;
+        let site_id = SiteId::new(Uuid::new_v4());
+        let site = app.store.register_site(site_id, body.0, key.hash(), admin.actor(), now).await?;
         let (location, etag) = (format!("/api/sites/{}", site.site_id), etag(&site));
         let document = RegisteredSiteDocument::new(site, now, app.silent_after, key.expose().to_owned());
         Ok(RegisterAnswer::Registered(Json(document), location, etag))
@@ -542,7 +560,7 @@ impl SitesApi {
     #[oai(path = "/:site_id", method = "put", operation_id = "update_site")]
     async fn update(
         &self,
-        _admin: Sysadmin,
+        admin: Sysadmin,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
@@ -559,7 +577,7 @@ impl SitesApi {
                 Problem { errors, ..Problem::malformed("the If-Match header cannot be understood") }.into()
             );
         }
-        match app.store.update_site(known(&site_id)?, body.0, check, now()).await? {
+        match app.store.update_site(known(&site_id)?, body.0, check, admin.actor(), now()).await? {
             Ok(site) => Ok(SiteAnswer::new(&app, site)),
             Err(UpdateRefused::NotFound) => Err(Problem::no_such_site().into()),
             Err(UpdateRefused::Stale) => Err(Problem::stale().into()),
@@ -576,13 +594,13 @@ impl SitesApi {
     #[oai(path = "/:site_id/lock", method = "post", operation_id = "lock_site")]
     async fn lock(
         &self,
-        _admin: Sysadmin,
+        admin: Sysadmin,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
         body: Body<LockReason>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY }>> {
-        let locked = app.store.lock_site(known(&site_id)?, body.0).await?;
+        let locked = app.store.lock_site(known(&site_id)?, body.0, admin.actor(), now()).await?;
         Ok(SiteAnswer::new(&app, locked.map_err(|_| Problem::no_such_site())?))
     }
 
@@ -593,13 +611,39 @@ impl SitesApi {
     #[oai(path = "/:site_id/unlock", method = "post", operation_id = "unlock_site")]
     async fn unlock(
         &self,
-        _admin: Sysadmin,
+        admin: Sysadmin,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
     ) -> Result<SiteAnswer, Failure<ONE_SITE>> {
-        let unlocked = app.store.unlock_site(known(&site_id)?).await?;
+        let unlocked = app.store.unlock_site(known(&site_id)?, admin.actor(), now()).await?;
         Ok(SiteAnswer::new(&app, unlocked.map_err(|_| Problem::no_such_site())?))
+    }
+
+    /// Give a site a new key
+    ///
+    /// Answers with the new `secret_key`, shown this once. For
+    /// `overlap_hours` the key before it goes on working, so that the local
+    /// backend can be told in the meantime; `last_key_used` of the site says
+    /// when it has been. Without an overlap the old key ends at once.
+    #[oai(path = "/:site_id/rotate-key", method = "post", operation_id = "rotate_key")]
+    async fn rotate_key(
+        &self,
+        admin: Sysadmin,
+        app: Data<&Arc<App>>,
+        /// The site's `site_id`.
+        site_id: Path<PathId>,
+        body: Body<Rotation>,
+    ) -> Result<Json<RotatedDocument>, Failure<{ ONE_SITE | BODY }>> {
+        let key = fresh_key()?;
+        let site_id = known(&site_id)?;
+        let rotated =
+            app.store.rotate_key(site_id, key.hash(), body.0.overlap_hours, admin.actor(), now()).await?;
+        let old_key_valid_until = rotated.map_err(|_| Problem::no_such_site())?;
+        Ok(Json(RotatedDocument {
+            secret_key: key.expose().to_owned(),
+            old_key_valid_until: Nullable(old_key_valid_until.map(Time)),
+        }))
     }
 
     /// Delete a site
@@ -609,15 +653,22 @@ impl SitesApi {
     #[oai(path = "/:site_id", method = "delete", operation_id = "delete_site")]
     async fn delete(
         &self,
-        _admin: Sysadmin,
+        admin: Sysadmin,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
     ) -> Result<DeleteAnswer, Failure<ONE_SITE>> {
-        let deleted = app.store.delete_site(known(&site_id)?).await?;
+        let deleted = app.store.delete_site(known(&site_id)?, admin.actor(), now()).await?;
         deleted.map_err(|_| Problem::no_such_site())?;
         Ok(DeleteAnswer::Deleted)
     }
+}
+
+/// A key that nobody has seen yet.
+fn fresh_key() -> Result<SecretKey, Problem> {
+    let mut bits = [0; 32];
+    aws_lc_rs::rand::fill(&mut bits).map_err(|_| Problem::internal("no random bytes"))?;
+    Ok(SecretKey::from_random_bits(bits))
 }
 
 /// The site that a path names.
@@ -626,16 +677,6 @@ fn known(site_id: &PathId) -> Result<SiteId, Problem> {
         let error = FieldError { field: "site_id".to_owned(), message: "must be a UUID".to_owned() };
         Problem { errors: vec![error], ..Problem::malformed("the path does not hold a site_id") }
     })
-}
-
-/// The path of the page after the site with id `after`.
-fn page_path(filter: &SiteFilter, limit: usize, after: u64) -> String {
-    let mut query: Vec<(&str, String)> = Vec::new();
-    query.extend(filter.status.map(|status| ("status", status.as_str().to_owned())));
-    query.extend(filter.text.clone().map(|text| ("q", text)));
-    query.push(("limit", limit.to_string()));
-    query.push(("after", after.to_string()));
-    format!("/api/sites?{}", serde_urlencoded::to_string(query).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -652,11 +693,5 @@ mod tests {
         assert_eq!(allows("W/\"7\"", 7), Ok(false));
         assert_eq!(allows("\"other\"", 7), Ok(false));
         assert!(allows("7", 7).is_err());
-    }
-
-    #[test]
-    fn the_next_page_keeps_the_filter() {
-        let filter = SiteFilter { status: Some(SiteStatus::NeverSeen), text: Some("a b&c".to_owned()) };
-        assert_eq!(page_path(&filter, 10, 3), "/api/sites?status=never_seen&q=a+b%26c&limit=10&after=3");
     }
 }

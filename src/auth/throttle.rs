@@ -36,6 +36,8 @@ const MAX_NAMES: usize = 16_384;
 /// How many times an address's allowance all guessers together have on one
 /// name.
 pub const NAME_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+/// Failed logins that enter the audit trail in an hour.
+pub const FAILED_LOGINS_RECORDED_PER_HOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
 /// Most logins from one address that wait for the one before them.
 const MAX_WAITING: usize = 32;
 
@@ -183,6 +185,22 @@ impl<C: Clock + Clone> LoginThrottle<C> {
     /// How many networks are remembered.
     pub fn remembered(&self) -> usize {
         locked(&self.guessers).len()
+    }
+}
+
+/// Limits how many failed logins an hour enter the audit trail, so that
+/// strangers cannot fill the disk with it; all are in the log.
+pub struct FailedLoginTrail<C: Clock>(Single<C>);
+
+impl<C: Clock> FailedLoginTrail<C> {
+    /// At most [`FAILED_LOGINS_RECORDED_PER_HOUR`].
+    pub fn new(clock: C) -> Self {
+        Self(RateLimiter::direct_with_clock(Quota::per_hour(FAILED_LOGINS_RECORDED_PER_HOUR), clock))
+    }
+
+    /// Whether one more may be recorded.
+    pub fn may_record(&self) -> bool {
+        self.0.check().is_ok()
     }
 }
 
@@ -381,6 +399,15 @@ mod tests {
         clock.advance(Duration::from_secs(121));
         throttle.sweep();
         assert_eq!(throttle.remembered(), (0, 0));
+    }
+
+    #[test]
+    fn the_trail_of_failed_logins_is_bounded() {
+        let clock = FakeRelativeClock::default();
+        let trail = FailedLoginTrail::new(clock.clone());
+        assert_eq!((0..1000).filter(|_| trail.may_record()).count(), 600);
+        clock.advance(Duration::from_secs(3600));
+        assert_eq!((0..1000).filter(|_| trail.may_record()).count(), 600);
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! An HTTP client for one request: HTTP/1.1 over rustls.
+//! An HTTP client for one request: HTTP/1.1, over rustls or the control
+//! socket.
 //!
 //! Names are looked up by hickory, since the release binary is linked
 //! statically and must not call the system's resolver.
@@ -12,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hickory_resolver::TokioResolver;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, Uri, header};
 use hyper_util::rt::TokioIo;
@@ -19,13 +21,15 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-/// For everything, from the lookup to the last byte.
+/// For the answer's head, from the look-up on, and again for a body that is
+/// read whole.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Bytes of an answer.
-const MAX_ANSWER: usize = 1 << 20;
+/// Bytes of an answer that is read whole: a page of 1,000 sites has some
+/// 500 KiB.
+const MAX_ANSWER: usize = 16 << 20;
 /// Where systems keep the certificate authorities that they trust, as PEM.
 const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -47,36 +51,86 @@ pub(super) enum ClientError {
     Unreachable { host: String, reason: String },
 }
 
-/// Sends `request`, whose target is a whole URL, and reads the answer.
-/// `cacert` is trusted in place of the system's authorities.
-pub(super) async fn send(
-    request: Request<Full<Bytes>>,
-    cacert: Option<&Path>,
-) -> Result<Response<Bytes>, ClientError> {
-    let uri = request.uri().clone();
-    let bad_url = || ClientError::BadUrl(uri.to_string());
-    let authority = uri.authority().cloned().ok_or_else(bad_url)?;
-    let unreachable = |reason: String| ClientError::Unreachable { host: authority.to_string(), reason };
-    let exchange = async {
-        if uri.scheme() == Some(&Scheme::HTTPS) {
-            let roots = roots(cacert)?;
-            let name = host_of(&authority).to_owned();
-            let name = ServerName::try_from(name).map_err(|_| bad_url())?;
-            let stream = connect(&authority, 443).await.map_err(|error| unreachable(error.to_string()))?;
-            let connector = TlsConnector::from(Arc::new(tls_config(roots)));
-            let stream =
-                connector.connect(name, stream).await.map_err(|error| not_trusted(error, unreachable))?;
-            exchange(stream, request, &authority).await.map_err(unreachable)
-        } else if uri.scheme() == Some(&Scheme::HTTP) {
-            let stream = connect(&authority, 80).await.map_err(|error| unreachable(error.to_string()))?;
-            exchange(stream, request, &authority).await.map_err(unreachable)
-        } else {
-            Err(bad_url())
+/// Where a server is.
+#[derive(Debug, Clone)]
+pub(super) enum Server {
+    /// On this host, behind its control socket.
+    Socket(PathBuf),
+    /// Anywhere.
+    Url {
+        /// Scheme and authority; what path there is comes before the API's.
+        base: Uri,
+        /// Certificates to trust in place of the system's authorities.
+        cacert: Option<PathBuf>,
+    },
+}
+
+impl Server {
+    /// From a URL as a user gives it.
+    pub(super) fn at(url: &str, cacert: Option<PathBuf>) -> Result<Self, ClientError> {
+        let bad = || ClientError::BadUrl(url.to_owned());
+        let base: Uri = url.trim_end_matches('/').parse().map_err(|_| bad())?;
+        let scheme = base.scheme().ok_or_else(bad)?;
+        if base.authority().is_none() || (*scheme != Scheme::HTTPS && *scheme != Scheme::HTTP) {
+            return Err(bad());
         }
-    };
-    tokio::time::timeout(PATIENCE, exchange)
-        .await
-        .unwrap_or_else(|_| Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))))
+        Ok(Self::Url { base, cacert })
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Socket(path) => path.display().to_string(),
+            Self::Url { base, .. } => base.authority().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+
+    /// Sends `request`, whose target is a path of the API, and gives the
+    /// answer with its body still to be read.
+    pub(super) async fn open(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let unreachable = |reason: String| ClientError::Unreachable { host: self.name(), reason };
+        tokio::time::timeout(PATIENCE, self.exchange(request))
+            .await
+            .unwrap_or_else(|_| Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))))
+    }
+
+    /// Sends `request` and reads the whole answer.
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+        let (parts, body) = self.open(request).await?.into_parts();
+        let unreachable = |reason: String| ClientError::Unreachable { host: self.name(), reason };
+        let read = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_ANSWER).collect()).await;
+        let body = read.map_err(|error| unreachable(error.to_string()))?;
+        let body = body.map_err(|error| unreachable(error.to_string()))?.to_bytes();
+        Ok(Response::from_parts(parts, body))
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+        let unreachable = |reason: String| ClientError::Unreachable { host: self.name(), reason };
+        let (base, cacert) = match self {
+            Self::Socket(path) => {
+                let stream =
+                    UnixStream::connect(path).await.map_err(|error| unreachable(error.to_string()))?;
+                return exchange(stream, request, "localhost", "").await.map_err(unreachable);
+            }
+            Self::Url { base, cacert } => (base, cacert.as_deref()),
+        };
+        let bad_url = || ClientError::BadUrl(base.to_string());
+        let authority = base.authority().ok_or_else(bad_url)?;
+        let prefix = base.path().trim_end_matches('/');
+        if base.scheme() == Some(&Scheme::HTTP) {
+            let stream = connect(authority, 80).await.map_err(|error| unreachable(error.to_string()))?;
+            return exchange(stream, request, authority.as_str(), prefix).await.map_err(unreachable);
+        }
+        let roots = roots(cacert)?;
+        let name = ServerName::try_from(host_of(authority).to_owned()).map_err(|_| bad_url())?;
+        let stream = connect(authority, 443).await.map_err(|error| unreachable(error.to_string()))?;
+        let connector = TlsConnector::from(Arc::new(tls_config(roots)));
+        let stream =
+            connector.connect(name, stream).await.map_err(|error| not_trusted(error, unreachable))?;
+        exchange(stream, request, authority.as_str(), prefix).await.map_err(unreachable)
+    }
 }
 
 fn host_of(authority: &Authority) -> &str {
@@ -150,23 +204,21 @@ async fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
 async fn exchange<S>(
     stream: S,
     mut request: Request<Full<Bytes>>,
-    authority: &Authority,
-) -> Result<Response<Bytes>, String>
+    host: &str,
+    prefix: &str,
+) -> Result<Response<Incoming>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // HTTP/1.1 asks for the path alone, and for the host in a header.
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse::<Uri>();
-    *request.uri_mut() = path.map_err(|error| error.to_string())?;
-    let host = authority.as_str().parse().map_err(|_| "the host name is no header value".to_owned())?;
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = format!("{prefix}{path}").parse::<Uri>().map_err(|error| error.to_string())?;
+    let host = host.parse().map_err(|_| "the host name is no header value".to_owned())?;
     request.headers_mut().insert(header::HOST, host);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| error.to_string())?;
-    let driver = tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let (parts, body) = response.into_parts();
-    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| error.to_string())?.to_bytes();
-    driver.abort();
-    Ok(Response::from_parts(parts, body))
+    // Ends with the runtime, which ends with the command.
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(|error| error.to_string())
 }

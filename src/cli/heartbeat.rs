@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::client::{self, ClientError};
+use super::client::{ClientError, Server};
 use super::{Ended, complain, print};
 
 const ID_VARIABLE: &str = "SITEWARDEN_SITE_ID";
@@ -18,7 +18,7 @@ const KEY_VARIABLE: &str = "SITEWARDEN_SITE_KEY";
 ///
 /// The site's id and key come from the environment, SITEWARDEN_SITE_ID and
 /// SITEWARDEN_SITE_KEY. Exit code: 0 licensed and not locked, 10 locked or not
-/// licensed, 1 refused, 3 no answer, or none that the server can give now.
+/// licensed, 1 refused, 2 wrong usage, 3 no answer, or none that the server can give now.
 #[derive(Debug, Args)]
 pub(super) struct SendHeartbeat {
     /// Where the server is: https://licences.example.com
@@ -39,7 +39,7 @@ impl SendHeartbeat {
     pub(super) fn run(self) -> Ended {
         let (Some(id), Some(key)) = (variable(ID_VARIABLE), variable(KEY_VARIABLE)) else {
             complain(format!("set {ID_VARIABLE} and {KEY_VARIABLE} to the site's id and key"));
-            return Ended::Failed;
+            return Ended::Misused;
         };
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -53,21 +53,26 @@ impl SendHeartbeat {
 
     async fn send(&self, id: &str, key: &str) -> Ended {
         let body = json!({ "version": self.app_version, "uptime_seconds": self.uptime_seconds }).to_string();
-        let request = Request::post(format!("{}/api/heartbeat", self.url.trim_end_matches('/')))
+        let request = Request::post("/api/heartbeat")
             .header("X-Site-ID", id)
             .header("X-Site-Key", key)
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)));
         let Ok(request) = request else {
-            complain(format!(
-                "{} is not a URL, or {ID_VARIABLE} or {KEY_VARIABLE} holds what no header can",
-                self.url
-            ));
+            complain(format!("{ID_VARIABLE} or {KEY_VARIABLE} holds what no header can"));
             return Ended::Failed;
         };
-        match client::send(request, self.cacert.as_deref()).await {
+        let answer = match Server::at(&self.url, self.cacert.clone()) {
+            Ok(server) => server.send(request).await,
+            Err(error) => Err(error),
+        };
+        match answer {
             Ok(response) => judge(response.status(), response.body()),
-            Err(error @ (ClientError::BadUrl(_) | ClientError::Roots { .. })) => {
+            Err(error @ ClientError::BadUrl(_)) => {
+                complain(error);
+                Ended::Misused
+            }
+            Err(error @ ClientError::Roots { .. }) => {
                 complain(error);
                 Ended::Failed
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Ended, complain};
+use super::{Ended, complain, environment};
 use crate::config::{Config, Override};
 use crate::{server, telemetry};
 
@@ -57,10 +57,7 @@ impl Serve {
         let flags = flags.into_iter().filter_map(|(key, flag, text)| {
             Some(Override { key: key.to_owned(), text: text?, place: format!("the flag {flag}") })
         });
-        // A variable whose value is no text cannot be a setting of ours.
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let config = match Config::load(self.config.as_deref(), environment, flags) {
+        let config = match Config::load(self.config.as_deref(), environment(), flags) {
             Ok(config) => config,
             Err(error) => {
                 complain(error);

@@ -13,6 +13,8 @@ use tracing::level_filters::LevelFilter;
 use super::{Config, ConfigError, Limits, Log, LogFormat, Places, TlsMode, bad, is_local};
 use crate::domain::site::SilentAfterHours;
 
+/// The control socket's name in the data directory.
+const CONTROL_SOCKET: &str = "control.sock";
 /// The longest life of a token, in minutes: a day.
 const MAX_TOKEN_MINUTES: u32 = 1440;
 
@@ -22,11 +24,13 @@ const MAX_TOKEN_MINUTES: u32 = 1440;
 pub struct Settings {
     data_dir: String,
     listen: Vec<String>,
+    control_socket: String,
     trusted_proxies: Vec<String>,
     silent_after_hours: u32,
     tls: Tls,
     log: LogSettings,
     auth: Auth,
+    audit: Audit,
     limits: LimitSettings,
 }
 
@@ -50,6 +54,11 @@ struct Auth {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
+struct Audit {
+    keep_days: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct LimitSettings {
     max_connections: u32,
     max_connections_per_address: u32,
@@ -70,11 +79,13 @@ impl Default for Settings {
         Self {
             data_dir: "./data".into(),
             listen: vec!["[::]:8443".into()],
+            control_socket: String::new(),
             trusted_proxies: Vec::new(),
             silent_after_hours: 13,
             tls: Tls { mode: "self-signed".into(), cert: String::new(), key: String::new() },
             log: LogSettings { level: "info".into(), format: "auto".into() },
             auth: Auth { token_minutes: 15, signing_key_file: String::new() },
+            audit: Audit { keep_days: 730 },
             limits: LimitSettings {
                 max_connections: 4096,
                 max_connections_per_address: 256,
@@ -121,8 +132,10 @@ impl Settings {
         if !(1..=MAX_TOKEN_MINUTES).contains(&self.auth.token_minutes) {
             return Err(bad("auth.token_minutes", places, format!("must be from 1 to {MAX_TOKEN_MINUTES}")));
         }
+        let data_dir = PathBuf::from(&self.data_dir);
         Ok(Config {
-            data_dir: PathBuf::from(&self.data_dir),
+            control_socket: given_path(&self.control_socket).unwrap_or_else(|| data_dir.join(CONTROL_SOCKET)),
+            data_dir,
             listen,
             tls,
             log: self.log(places)?,
@@ -130,6 +143,7 @@ impl Settings {
             silent_after: SilentAfterHours(self.silent_after_hours),
             token_minutes: self.auth.token_minutes,
             signing_key_file: given_path(&self.auth.signing_key_file),
+            audit_keep_days: Some(self.audit.keep_days).filter(|&days| days > 0),
             limits: Limits {
                 max_connections: count(limits.max_connections),
                 max_connections_per_address: Some(limits.max_connections_per_address).filter(|&n| n > 0),

@@ -25,6 +25,8 @@ pub struct Seen {
     pub ip: IpAddr,
     /// What it reported.
     pub heartbeat: Heartbeat,
+    /// The generation of the key that it proved itself with.
+    pub key_generation: u64,
 }
 
 /// The answer to a heartbeat: what the site may do.
@@ -69,6 +71,7 @@ mod tests {
             at: Timestamp::from_unix(at).unwrap(),
             ip: "192.0.2.1".parse().unwrap(),
             heartbeat: Heartbeat { version: version.parse().unwrap(), uptime_seconds: 1 },
+            key_generation: 1,
         }
     }
 

@@ -10,6 +10,8 @@ use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::time::Timestamp;
+
 /// What every secret key begins with, so that a leaked one is recognised.
 pub const PREFIX: &str = "swk_";
 
@@ -70,6 +72,15 @@ impl KeyHash {
     pub fn matches(&self, other: &Self) -> bool {
         constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
     }
+}
+
+/// The key that a rotation replaced, while it still works.
+#[derive(Debug, Clone, Copy)]
+pub struct OldKey {
+    /// Its hash.
+    pub hash: KeyHash,
+    /// The time from which it no longer works.
+    pub valid_until: Timestamp,
 }
 
 impl fmt::Debug for KeyHash {

@@ -7,9 +7,12 @@ use uuid::Uuid;
 
 use super::heartbeat::Seen;
 use super::licence::{LicenceChange, TooFarAhead, is_licensed};
-use super::secret_key::KeyHash;
+use super::secret_key::{KeyHash, OldKey};
 use super::text::{ContactEmail, LockReason, OwnerName, SiteName};
 use super::time::Timestamp;
+
+/// The longest overlap of a key rotation, in hours: a week.
+pub const MAX_OVERLAP_HOURS: u8 = 168;
 
 /// A site's public identity, made at registration (UUID, RFC 9562).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +77,10 @@ pub struct Site {
     pub contact_email: ContactEmail,
     /// Hash of the key that its local backend holds.
     pub key: KeyHash,
+    /// Counts its keys, from 1.
+    pub key_generation: u64,
+    /// The key before it, while a rotation's overlap lasts.
+    pub old_key: Option<OldKey>,
     /// Whether it may be licensed at all.
     pub is_active: bool,
     /// Why it is locked; `None` when it is not.
@@ -146,6 +153,34 @@ impl Site {
             Some(seen) if limit > 0 && now.seconds_since(seen.at) > limit => SiteStatus::Silent,
             Some(_) => SiteStatus::Online,
         }
+    }
+
+    /// The generation of the key with this hash that works at `now`, or
+    /// `None`.
+    pub fn key_matching(&self, presented: &KeyHash, now: Timestamp) -> Option<u64> {
+        if self.key.matches(presented) {
+            return Some(self.key_generation);
+        }
+        let old = self.old_key.as_ref().filter(|old| now < old.valid_until)?;
+        old.hash.matches(presented).then_some(self.key_generation - 1)
+    }
+
+    /// Whether its last heartbeat used its newest key; `None` before the
+    /// first.
+    pub fn uses_newest_key(&self) -> Option<bool> {
+        self.seen.as_ref().map(|seen| seen.key_generation == self.key_generation)
+    }
+
+    /// Gives it a new key; the present one goes on working for
+    /// `overlap_hours`, 0 to [`MAX_OVERLAP_HOURS`], and any older one ends.
+    /// Returns until when, or `None` without an overlap.
+    pub fn rotate_key(&mut self, new: KeyHash, overlap_hours: u8, now: Timestamp) -> Option<Timestamp> {
+        let overlap = i64::from(overlap_hours) * 3600;
+        let valid_until = now.checked_add_seconds(overlap).filter(|_| overlap > 0);
+        self.old_key = valid_until.map(|valid_until| OldKey { hash: self.key, valid_until });
+        self.key = new;
+        self.key_generation += 1;
+        valid_until
     }
 
     /// Whether `needle`, in lower case, stands in the name, owner, e-mail
@@ -237,6 +272,8 @@ mod tests {
             owner_name: "Mario Rossi".parse().unwrap(),
             contact_email: "mario@example.com".parse().unwrap(),
             key: SecretKey::from_random_bits([1; 32]).hash(),
+            key_generation: 1,
+            old_key: None,
             is_active: true,
             lock_reason: None,
             license_expires_at: at(NOW + 100),
@@ -251,6 +288,7 @@ mod tests {
             at: at(NOW - ago),
             ip: "192.0.2.1".parse().unwrap(),
             heartbeat: Heartbeat { version: "1.0".parse().unwrap(), uptime_seconds: 5 },
+            key_generation: 1,
         })
     }
 
@@ -280,6 +318,20 @@ mod tests {
             assert!(site.mentions(needle), "{needle}");
         }
         assert!(!site.mentions("luigi"));
+    }
+
+    #[test]
+    fn during_the_overlap_of_a_rotation_both_keys_work_and_no_longer() {
+        let mut site = site();
+        let hash = |n| SecretKey::from_random_bits([n; 32]).hash();
+        assert_eq!(site.rotate_key(hash(2), 2, at(NOW)), Some(at(NOW + 7200)));
+        assert_eq!(site.key_matching(&hash(2), at(NOW)), Some(2));
+        assert_eq!(site.key_matching(&hash(1), at(NOW + 7199)), Some(1));
+        assert_eq!(site.key_matching(&hash(1), at(NOW + 7200)), None);
+        assert_eq!(site.rotate_key(hash(3), 2, at(NOW)), Some(at(NOW + 7200)));
+        assert_eq!(site.key_matching(&hash(1), at(NOW)), None, "two rotations ago");
+        assert_eq!(site.rotate_key(hash(4), 0, at(NOW)), None);
+        assert_eq!(site.key_matching(&hash(3), at(NOW)), None, "no overlap");
     }
 
     #[test]

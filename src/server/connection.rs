@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderValue};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper::{StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use poem::RequestParts;
@@ -28,9 +28,9 @@ use tokio_util::task::TaskTracker;
 use super::admission::{Admission, Place, Share};
 use super::patience::{self, Activity, Reason, Watched};
 use super::peer::Proxies;
-use crate::api::Peer;
 use crate::api::envelope::Api;
 use crate::api::problem::Problem;
+use crate::api::{Caller, Peer};
 use crate::config::Limits;
 
 /// Bytes of a request head (HTTP/1.1: what hyper buffers at most; HTTP/2:
@@ -124,13 +124,7 @@ where
 {
     let activity = Activity::new(h2);
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-    let service = {
-        let (door, activity) = (Arc::clone(door), Arc::clone(&activity));
-        service_fn(move |request| {
-            let (door, tracked) = (Arc::clone(&door), patience::Request::begin(&activity));
-            async move { Ok::<_, Infallible>(handle(&door, request, remote, tracked).await) }
-        })
-    };
+    let service = service(door, Caller::Stranger, remote.ip(), &activity);
     if h2 {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder
@@ -155,6 +149,21 @@ where
     }
 }
 
+/// What answers the requests of one connection.
+pub(super) fn service(
+    door: &Arc<Door>,
+    caller: Caller,
+    address: IpAddr,
+    activity: &Arc<Activity>,
+) -> impl HttpService<Incoming, ResBody = Tracked, Error = Infallible, Future: Send> + use<> {
+    let (door, activity) = (Arc::clone(door), Arc::clone(activity));
+    service_fn(move |request| {
+        let (door, caller, tracked) =
+            (Arc::clone(&door), caller.clone(), patience::Request::begin(&activity));
+        async move { Ok::<_, Infallible>(handle(&door, request, caller, address, tracked).await) }
+    })
+}
+
 /// A connection of either protocol that can be asked to end.
 trait Graceful: Future<Output = hyper::Result<()>> {
     fn end_soon(self: Pin<&mut Self>);
@@ -163,7 +172,7 @@ trait Graceful: Future<Output = hyper::Result<()>> {
 impl<I, S, B> Graceful for hyper::server::conn::http1::Connection<I, S>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
-    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -176,7 +185,7 @@ where
 impl<I, S, B> Graceful for hyper::server::conn::http2::Connection<I, S, TokioExecutor>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
-    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
     B: Body + Send + 'static,
@@ -246,7 +255,8 @@ async fn attend<C: Graceful>(
 async fn handle(
     door: &Door,
     request: hyper::Request<Incoming>,
-    remote: SocketAddr,
+    caller: Caller,
+    address: IpAddr,
     mut tracked: patience::Request,
 ) -> hyper::Response<Tracked> {
     let (parts, body) = request.into_parts();
@@ -256,16 +266,20 @@ async fn handle(
         Err(problem) => (Bytes::new(), Some(problem)),
     };
     let refused = refusal.is_some();
-    let client = door.proxies.client(remote.ip(), &parts.headers);
+    let client = match caller {
+        Caller::Stranger => door.proxies.client(address, &parts.headers),
+        Caller::System(_) => address,
+    };
     let scheme = if door.acceptor.is_some() {
         hyper::http::uri::Scheme::HTTPS
     } else {
         hyper::http::uri::Scheme::HTTP
     };
-    let address = poem::Addr::SocketAddr(remote);
+    let address = poem::Addr::SocketAddr(SocketAddr::new(address, 0));
     let parts = RequestParts::from((parts, LocalAddr(address.clone()), RemoteAddr(address), scheme));
     let mut request = poem::Request::from_parts(parts, poem::Body::from_bytes(body));
     request.set_data(Peer(client));
+    request.set_data(caller);
     let response = match refusal {
         Some(problem) => door.api.refuse(&request, problem),
         None => door.api.answer(request).await,
@@ -306,7 +320,7 @@ async fn read_body(
 }
 
 /// An answer's body, whose progress counts as the request's.
-struct Tracked {
+pub(super) struct Tracked {
     body: BoxBody<Bytes, std::io::Error>,
     tracked: patience::Request,
 }

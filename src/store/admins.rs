@@ -2,10 +2,11 @@
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
+use super::audit::{self, Record};
 use super::codec::{self, AdminRow, Row};
-use super::tables::{meta, unreadable};
-use super::{Store, Unavailable};
-use crate::domain::{Admin, AdminId, Timestamp, Username};
+use super::tables::{WriteTables, meta, unreadable};
+use super::{Outcome, Store, Unavailable};
+use crate::domain::{Action, Actor, Admin, AdminId, Timestamp, Username};
 
 impl Store {
     /// The admin with this number, or `None`.
@@ -27,8 +28,21 @@ impl Store {
         self.read(|tables| Ok(!tables.admins.is_empty()?)).await
     }
 
+    /// All admins, in the order of their numbers.
+    pub async fn list_admins(&self) -> Result<Vec<Admin>, Unavailable> {
+        self.read(|tables| {
+            let mut admins = Vec::new();
+            for row in tables.admins.iter()? {
+                let (id, row) = row?;
+                admins.push(read(id.value(), row.value())?);
+            }
+            Ok(admins)
+        })
+        .await
+    }
+
     /// Creates the first admin; `false`, and no change, when there is one
-    /// already.
+    /// already. No entry in the audit trail: nobody did it.
     pub async fn create_first_admin(
         &self,
         username: Username,
@@ -39,28 +53,145 @@ impl Store {
             if !tables.admins.is_empty()? {
                 return Ok(false);
             }
-            let id = tables.next_number(meta::NEXT_ADMIN)?;
-            let admin = Admin {
-                id,
-                username: username.clone(),
-                password_hash: password_hash.clone(),
-                token_epoch: 1,
-                created_at: now,
-            };
-            tables.admins.insert(id, codec::encode(&AdminRow::from_admin(&admin))?.as_slice())?;
-            tables.admin_names.insert(username.folded().as_str(), id)?;
+            insert(tables, &username, &password_hash, now)?;
             Ok(true)
+        })
+        .await
+    }
+
+    /// Creates an admin.
+    pub async fn create_admin(
+        &self,
+        username: Username,
+        password_hash: String,
+        by: Actor,
+        now: Timestamp,
+    ) -> Outcome<Admin, CreateRefused> {
+        self.write(move |tables| {
+            if tables.admin_names.get(username.folded().as_str())?.is_some() {
+                return Ok(Err(CreateRefused::NameTaken));
+            }
+            let admin = insert(tables, &username, &password_hash, now)?;
+            note(tables, &by, Action::AdminCreated, &admin, now)?;
+            Ok(Ok(admin))
+        })
+        .await
+    }
+
+    /// Changes an admin's password, and ends all tokens of that admin with
+    /// this commit.
+    pub async fn change_password(
+        &self,
+        username: Username,
+        password_hash: String,
+        by: Actor,
+        now: Timestamp,
+    ) -> Outcome<Admin, NoSuchAdmin> {
+        self.write(move |tables| {
+            let Some(mut admin) = named(tables, &username)? else {
+                return Ok(Err(NoSuchAdmin));
+            };
+            admin.password_hash.clone_from(&password_hash);
+            admin.token_epoch += 1;
+            put(tables, &admin)?;
+            note(tables, &by, Action::AdminPasswordChanged, &admin, now)?;
+            Ok(Ok(admin))
+        })
+        .await
+    }
+
+    /// Deletes an admin, and ends all tokens of that admin with this commit.
+    pub async fn delete_admin(
+        &self,
+        username: Username,
+        by: Actor,
+        now: Timestamp,
+    ) -> Outcome<(), DeleteRefused> {
+        self.write(move |tables| {
+            let Some(admin) = named(tables, &username)? else {
+                return Ok(Err(DeleteRefused::NotFound));
+            };
+            if tables.admins.len()? == 1 {
+                return Ok(Err(DeleteRefused::LastAdmin));
+            }
+            tables.admins.remove(admin.id)?;
+            tables.admin_names.remove(username.folded().as_str())?;
+            note(tables, &by, Action::AdminDeleted, &admin, now)?;
+            Ok(Ok(()))
         })
         .await
     }
 }
 
-fn load(admins: &impl ReadableTable<u64, &'static [u8]>, id: AdminId) -> Result<Option<Admin>, Unavailable> {
-    let Some(row) = admins.get(id)? else {
-        return Ok(None);
+/// Why an admin was not created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateRefused {
+    /// There is one of that name, but for case.
+    NameTaken,
+}
+
+/// There is no admin of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSuchAdmin;
+
+/// Why an admin was not deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteRefused {
+    /// There is no admin of that name.
+    NotFound,
+    /// It is the last one: nobody could log in any more.
+    LastAdmin,
+}
+
+fn insert(
+    tables: &mut WriteTables<'_>,
+    username: &Username,
+    password_hash: &str,
+    now: Timestamp,
+) -> Result<Admin, Unavailable> {
+    let admin = Admin {
+        id: tables.next_number(meta::NEXT_ADMIN)?,
+        username: username.clone(),
+        password_hash: password_hash.to_owned(),
+        token_epoch: 1,
+        created_at: now,
     };
-    codec::decode::<AdminRow>(row.value())
+    put(tables, &admin)?;
+    tables.admin_names.insert(username.folded().as_str(), admin.id)?;
+    Ok(admin)
+}
+
+fn put(tables: &mut WriteTables<'_>, admin: &Admin) -> Result<(), Unavailable> {
+    tables.admins.insert(admin.id, codec::encode(&AdminRow::from_admin(admin))?.as_slice())?;
+    tables.written = true;
+    Ok(())
+}
+
+fn named(tables: &WriteTables<'_>, username: &Username) -> Result<Option<Admin>, Unavailable> {
+    match tables.admin_names.get(username.folded().as_str())? {
+        Some(id) => load(&tables.admins, id.value()),
+        None => Ok(None),
+    }
+}
+
+/// Leaves an entry on an admin in the audit trail.
+fn note(
+    tables: &mut WriteTables<'_>,
+    by: &Actor,
+    action: Action,
+    admin: &Admin,
+    now: Timestamp,
+) -> Result<(), Unavailable> {
+    let admin = Some(admin.username.as_str().to_owned());
+    audit::record(tables, Record { at: now, actor: by, action, site_id: None, admin, changes: Vec::new() })
+}
+
+fn load(admins: &impl ReadableTable<u64, &'static [u8]>, id: AdminId) -> Result<Option<Admin>, Unavailable> {
+    admins.get(id)?.map(|row| read(id, row.value())).transpose()
+}
+
+fn read(id: AdminId, row: &[u8]) -> Result<Admin, Unavailable> {
+    codec::decode::<AdminRow>(row)
         .and_then(|row| row.into_admin(id))
-        .map(Some)
         .map_err(|error| unreadable(AdminRow::TABLE, error))
 }

@@ -12,7 +12,11 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Admin, Heartbeat, KeyHash, Seen, Site, SiteId, Timestamp};
+use crate::domain::secret_key::OldKey;
+use crate::domain::{
+    Action, Actor, ActorKind, Admin, AuditEntry, FieldChange, Heartbeat, KeyHash, Seen, Site, SiteId,
+    Timestamp,
+};
 
 /// No record is larger; a length in damaged bytes must not make us allocate
 /// more.
@@ -81,6 +85,8 @@ pub(super) struct SiteRow {
     license_expires_at: i64,
     created_at: i64,
     revision: u64,
+    key_generation: u64,
+    old_key: Option<OldKeyRow>,
 }
 
 impl Row for SiteRow {
@@ -100,6 +106,11 @@ impl SiteRow {
             license_expires_at: site.license_expires_at.unix(),
             created_at: site.created_at.unix(),
             revision: site.revision,
+            key_generation: site.key_generation,
+            old_key: site
+                .old_key
+                .as_ref()
+                .map(|old| OldKeyRow { hash: *old.hash.as_bytes(), valid_until: old.valid_until.unix() }),
         }
     }
 
@@ -116,9 +127,24 @@ impl SiteRow {
             license_expires_at: time("license_expires_at", self.license_expires_at)?,
             created_at: time("created_at", self.created_at)?,
             revision: self.revision,
+            key_generation: self.key_generation,
+            old_key: match self.old_key {
+                Some(old) => Some(OldKey {
+                    hash: KeyHash::from_bytes(old.hash),
+                    valid_until: time("old_key_valid_until", old.valid_until)?,
+                }),
+                None => None,
+            },
             seen,
         })
     }
+}
+
+/// The key that a rotation replaced, while it still works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct OldKeyRow {
+    hash: [u8; 32],
+    valid_until: i64,
 }
 
 /// A site's last heartbeat, rewritten at each one.
@@ -128,6 +154,7 @@ pub(super) struct SeenRow {
     ip: IpAddr,
     version: String,
     uptime_seconds: u64,
+    key_generation: u64,
 }
 
 impl Row for SeenRow {
@@ -141,6 +168,7 @@ impl SeenRow {
             ip: seen.ip,
             version: seen.heartbeat.version.as_str().to_owned(),
             uptime_seconds: seen.heartbeat.uptime_seconds,
+            key_generation: seen.key_generation,
         }
     }
 
@@ -152,6 +180,7 @@ impl SeenRow {
                 version: text("last_version", &self.version)?,
                 uptime_seconds: self.uptime_seconds,
             },
+            key_generation: self.key_generation,
         })
     }
 }
@@ -190,6 +219,58 @@ impl AdminRow {
     }
 }
 
+/// An entry of the audit trail. The number is the key of its table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct AuditRow {
+    at: i64,
+    actor_kind: String,
+    actor_name: String,
+    ip: Option<IpAddr>,
+    action: String,
+    site_id: Option<u128>,
+    admin: Option<String>,
+    changes: Vec<(String, Option<String>, Option<String>)>,
+}
+
+impl Row for AuditRow {
+    const TABLE: &'static str = "audit";
+}
+
+impl AuditRow {
+    pub(super) fn from_entry(entry: &AuditEntry) -> Self {
+        let changes = entry.changes.iter();
+        Self {
+            at: entry.at.unix(),
+            actor_kind: entry.actor.kind.as_str().to_owned(),
+            actor_name: entry.actor.name.clone(),
+            ip: entry.actor.ip,
+            action: entry.action.as_str().to_owned(),
+            site_id: entry.site_id.map(SiteId::as_u128),
+            admin: entry.admin.clone(),
+            changes: changes.map(|c| (c.field.clone(), c.before.clone(), c.after.clone())).collect(),
+        }
+    }
+
+    pub(super) fn into_entry(self, id: u64) -> Result<AuditEntry, DecodeError> {
+        let kinds = [ActorKind::Admin, ActorKind::System, ActorKind::Unproven];
+        let kind = kinds.into_iter().find(|kind| kind.as_str() == self.actor_kind);
+        let changes = self.changes.into_iter();
+        Ok(AuditEntry {
+            id,
+            at: time("at", self.at)?,
+            actor: Actor {
+                kind: kind.ok_or(DecodeError::Field("actor_kind"))?,
+                name: self.actor_name,
+                ip: self.ip,
+            },
+            action: Action::named(&self.action).ok_or(DecodeError::Field("action"))?,
+            site_id: self.site_id.map(SiteId::from_u128),
+            admin: self.admin,
+            changes: changes.map(|(field, before, after)| FieldChange { field, before, after }).collect(),
+        })
+    }
+}
+
 /// The self-signed certificate and its private key, both DER.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct TlsRow {
@@ -217,35 +298,42 @@ mod tests {
 
     use super::*;
 
-    fn any_site_row() -> impl Strategy<Value = SiteRow> {
-        (
-            (any::<u128>(), ".{0,200}", ".{0,200}", ".{0,254}", any::<[u8; 32]>()),
-            (any::<bool>(), proptest::option::of(".{0,500}"), any::<i64>(), any::<i64>(), any::<u64>()),
-        )
-            .prop_map(
-                |(
-                    (site_id, name, owner_name, contact_email, key_hash),
-                    (is_active, lock_reason, license_expires_at, created_at, revision),
-                )| {
-                    SiteRow {
-                        site_id,
-                        name,
-                        owner_name,
-                        contact_email,
-                        key_hash,
-                        is_active,
-                        lock_reason,
-                        license_expires_at,
-                        created_at,
-                        revision,
-                    }
-                },
-            )
+    fn any_old_key() -> impl Strategy<Value = OldKeyRow> {
+        (any::<[u8; 32]>(), any::<i64>()).prop_map(|(hash, valid_until)| OldKeyRow { hash, valid_until })
     }
 
-    fn any_seen_row() -> impl Strategy<Value = SeenRow> {
-        (any::<i64>(), any::<IpAddr>(), ".{0,64}", any::<u64>())
-            .prop_map(|(at, ip, version, uptime_seconds)| SeenRow { at, ip, version, uptime_seconds })
+    prop_compose! {
+        fn any_site_row()(
+            (site_id, name, owner_name, contact_email) in (any::<u128>(), ".{0,200}", ".{0,200}", ".{0,254}"),
+            (key_hash, key_generation, old_key) in
+                (any::<[u8; 32]>(), any::<u64>(), proptest::option::of(any_old_key())),
+            (is_active, lock_reason) in (any::<bool>(), proptest::option::of(".{0,500}")),
+            (license_expires_at, created_at, revision) in (any::<i64>(), any::<i64>(), any::<u64>()),
+        ) -> SiteRow {
+            SiteRow {
+                site_id, name, owner_name, contact_email, key_hash, is_active, lock_reason,
+                license_expires_at, created_at, revision, key_generation, old_key,
+            }
+        }
+    }
+
+    prop_compose! {
+        fn any_seen_row()(
+            at in any::<i64>(), ip in any::<IpAddr>(), version in ".{0,64}",
+            uptime_seconds in any::<u64>(), key_generation in any::<u64>(),
+        ) -> SeenRow {
+            SeenRow { at, ip, version, uptime_seconds, key_generation }
+        }
+    }
+
+    prop_compose! {
+        fn any_audit_row()(
+            at in any::<i64>(), actor_kind in ".{0,10}", actor_name in ".{0,64}",
+            ip in any::<Option<IpAddr>>(), action in ".{0,20}", site_id in any::<Option<u128>>(),
+            admin in any::<Option<String>>(), changes in any::<Vec<(String, Option<String>, Option<String>)>>(),
+        ) -> AuditRow {
+            AuditRow { at, actor_kind, actor_name, ip, action, site_id, admin, changes }
+        }
     }
 
     fn any_admin_row() -> impl Strategy<Value = AdminRow> {
@@ -265,11 +353,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_record_round_trips(site in any_site_row(), seen in any_seen_row(), admin in any_admin_row(),
+        fn any_record_round_trips(site in any_site_row(), seen in any_seen_row(), admin in any_admin_row(), audit in any_audit_row(),
                                   certificate in any::<Vec<u8>>(), private_key in any::<Vec<u8>>()) {
             round_trips(&site);
             round_trips(&seen);
             round_trips(&admin);
+            round_trips(&audit);
             round_trips(&TlsRow { certificate, private_key });
         }
 
@@ -278,6 +367,9 @@ mod tests {
             if let Ok(row) = decode::<SiteRow>(&bytes) { let _ = row.into_site(1, None); }
             if let Ok(row) = decode::<SeenRow>(&bytes) { let _ = row.into_seen(); }
             if let Ok(row) = decode::<AdminRow>(&bytes) { let _ = row.into_admin(1); }
+            if let Ok(row) = decode::<AuditRow>(&bytes) {
+                let _ = row.into_entry(1);
+            }
             let _ = decode::<TlsRow>(&bytes);
         }
 
@@ -300,7 +392,7 @@ mod tests {
     #[test]
     fn version_1_records_read_as_they_always_did() {
         let seen =
-            [1u8, 252, 0, 102, 127, 226, 0, 192, 0, 2, 1, 5, b'1', b'.', b'2', b'.', b'3', 251, 16, 14];
+            [1u8, 252, 0, 102, 127, 226, 0, 192, 0, 2, 1, 5, b'1', b'.', b'2', b'.', b'3', 251, 16, 14, 1];
         let row: SeenRow = decode(&seen).unwrap();
         assert_eq!(
             row,
@@ -308,7 +400,8 @@ mod tests {
                 at: 1_900_000_000,
                 ip: "192.0.2.1".parse().unwrap(),
                 version: "1.2.3".into(),
-                uptime_seconds: 3600
+                uptime_seconds: 3600,
+                key_generation: 1
             }
         );
         assert_eq!(encode(&row).unwrap(), seen);

@@ -42,13 +42,14 @@ impl Store {
             let Some(site) = load(&tables.sites, &tables.heartbeats, id)? else {
                 return Ok(Err(HeartbeatRefused::Unknown));
             };
-            if !site.key.matches(&key) {
+            let Some(key_generation) = site.key_matching(&key, now) else {
                 return Ok(Err(HeartbeatRefused::Unknown));
-            }
+            };
             if let Err(refusal) = admit(id) {
                 return Ok(Err(HeartbeatRefused::NotAdmitted(refusal)));
             }
-            let seen = Seen { at: now, ip, heartbeat: heartbeat.clone() }.after(site.seen.as_ref());
+            let seen =
+                Seen { at: now, ip, heartbeat: heartbeat.clone(), key_generation }.after(site.seen.as_ref());
             tables.heartbeats.insert(id, codec::encode(&SeenRow::from_seen(&seen))?.as_slice())?;
             tables.written = true;
             Ok(Ok(Verdict::on(&site, now)))

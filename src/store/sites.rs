@@ -2,11 +2,15 @@
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
+use super::audit::{self, Record};
 use super::codec::{self, Row, SeenRow, SiteRow};
 use super::tables::{WriteTables, meta, unreadable};
 use super::{Outcome, Store, Unavailable};
+use crate::domain::audit::differences;
 use crate::domain::site::{RevisionCheck, SilentAfterHours};
-use crate::domain::{KeyHash, LockReason, NewSite, Site, SiteChange, SiteId, SiteStatus, Timestamp};
+use crate::domain::{
+    Action, Actor, KeyHash, LockReason, NewSite, Site, SiteChange, SiteId, SiteStatus, Timestamp,
+};
 
 /// Which sites a list shows.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +54,7 @@ impl Store {
         site_id: SiteId,
         new: NewSite,
         key: KeyHash,
+        by: Actor,
         now: Timestamp,
     ) -> Result<Site, Unavailable> {
         self.write_always(move |tables| {
@@ -61,6 +66,8 @@ impl Store {
                 owner_name: new.owner_name.clone(),
                 contact_email: new.contact_email.clone(),
                 key,
+                key_generation: 1,
+                old_key: None,
                 is_active: true,
                 lock_reason: None,
                 license_expires_at: new.license_expires_at,
@@ -70,6 +77,7 @@ impl Store {
             };
             put_site(tables, &site)?;
             tables.site_ids.insert(site_id.as_u128(), id)?;
+            note(tables, &by, Action::SiteRegistered, None, Some(&site), now)?;
             Ok(site)
         })
         .await
@@ -138,50 +146,85 @@ impl Store {
         site_id: SiteId,
         change: SiteChange,
         check: RevisionCheck,
+        by: Actor,
         now: Timestamp,
     ) -> Outcome<Site, UpdateRefused> {
         self.write(move |tables| {
-            edit(tables, site_id, |site| {
-                if !check.allows(site.revision) {
-                    return Err(UpdateRefused::Stale);
-                }
-                change.clone().apply(site, now).map_err(|_| UpdateRefused::TooFarAhead)
-            })
-            .map(|edited| edited.unwrap_or(Err(UpdateRefused::NotFound)))
+            let edited =
+                edit(tables, site_id, Action::SiteUpdated, &by, now, UpdateRefused::NotFound, |site| {
+                    if !check.allows(site.revision) {
+                        return Err(UpdateRefused::Stale);
+                    }
+                    change.clone().apply(site, now).map_err(|_| UpdateRefused::TooFarAhead)
+                })?;
+            Ok(edited.map(|(site, ())| site))
         })
         .await
     }
 
     /// Locks the site, or changes the reason of its lock.
-    pub async fn lock_site(&self, site_id: SiteId, reason: LockReason) -> Outcome<Site, NoSuchSite> {
-        self.set_lock(site_id, Some(reason)).await
+    pub async fn lock_site(
+        &self,
+        site_id: SiteId,
+        reason: LockReason,
+        by: Actor,
+        now: Timestamp,
+    ) -> Outcome<Site, NoSuchSite> {
+        self.change_site(site_id, Action::SiteLocked, by, now, move |site| {
+            site.lock_reason = Some(reason.clone());
+        })
+        .await
+        .map(|done| done.map(|(site, ())| site))
     }
 
     /// Unlocks the site; no change when it is not locked.
-    pub async fn unlock_site(&self, site_id: SiteId) -> Outcome<Site, NoSuchSite> {
-        self.set_lock(site_id, None).await
+    pub async fn unlock_site(&self, site_id: SiteId, by: Actor, now: Timestamp) -> Outcome<Site, NoSuchSite> {
+        self.change_site(site_id, Action::SiteUnlocked, by, now, |site| site.lock_reason = None)
+            .await
+            .map(|done| done.map(|(site, ())| site))
     }
 
-    async fn set_lock(&self, site_id: SiteId, reason: Option<LockReason>) -> Outcome<Site, NoSuchSite> {
-        self.write(move |tables| {
-            edit(tables, site_id, |site| {
-                site.lock_reason.clone_from(&reason);
-                Ok(())
-            })
-            .map(|edited| edited.unwrap_or(Err(NoSuchSite)))
+    /// Gives the site a new key (see [`Site::rotate_key`]) and tells until
+    /// when the one before goes on working.
+    pub async fn rotate_key(
+        &self,
+        site_id: SiteId,
+        key: KeyHash,
+        overlap_hours: u8,
+        by: Actor,
+        now: Timestamp,
+    ) -> Outcome<Option<Timestamp>, NoSuchSite> {
+        self.change_site(site_id, Action::SiteKeyRotated, by, now, move |site| {
+            site.rotate_key(key, overlap_hours, now)
         })
         .await
+        .map(|done| done.map(|(_, valid_until)| valid_until))
+    }
+
+    /// Runs `rule`, which refuses nothing, on the site.
+    async fn change_site<T: Send + 'static>(
+        &self,
+        site_id: SiteId,
+        action: Action,
+        by: Actor,
+        now: Timestamp,
+        rule: impl Fn(&mut Site) -> T + Send + 'static,
+    ) -> Outcome<(Site, T), NoSuchSite> {
+        self.write(move |tables| edit(tables, site_id, action, &by, now, NoSuchSite, |site| Ok(rule(site))))
+            .await
     }
 
     /// Deletes the site; its key stops working with this commit.
-    pub async fn delete_site(&self, site_id: SiteId) -> Outcome<(), NoSuchSite> {
+    pub async fn delete_site(&self, site_id: SiteId, by: Actor, now: Timestamp) -> Outcome<(), NoSuchSite> {
         self.write(move |tables| {
-            let Some(id) = tables.site_ids.remove(site_id.as_u128())?.map(|id| id.value()) else {
+            let Some(id) = number_of(&tables.site_ids, site_id)? else {
                 return Ok(Err(NoSuchSite));
             };
+            let site = load(&tables.sites, &tables.heartbeats, id)?;
+            tables.site_ids.remove(site_id.as_u128())?;
             tables.sites.remove(id)?;
             tables.heartbeats.remove(id)?;
-            tables.written = true;
+            note(tables, &by, Action::SiteDeleted, site.as_ref(), None, now)?;
             Ok(Ok(()))
         })
         .await
@@ -189,27 +232,48 @@ impl Store {
 }
 
 /// Runs `rule` on the site and, when it changed anything, writes it with the
-/// next revision. `None` when there is no such site.
-fn edit<E>(
+/// next revision and an entry in the audit trail. The refusal is `missing`
+/// when there is no such site.
+fn edit<T, E>(
     tables: &mut WriteTables<'_>,
     site_id: SiteId,
-    rule: impl FnOnce(&mut Site) -> Result<(), E>,
-) -> Result<Option<Result<Site, E>>, Unavailable> {
+    action: Action,
+    by: &Actor,
+    now: Timestamp,
+    missing: E,
+    rule: impl FnOnce(&mut Site) -> Result<T, E>,
+) -> Outcome<(Site, T), E> {
     let Some(id) = number_of(&tables.site_ids, site_id)? else {
-        return Ok(None);
+        return Ok(Err(missing));
     };
-    let Some(mut site) = load(&tables.sites, &tables.heartbeats, id)? else {
-        return Ok(None);
+    let Some(before) = load(&tables.sites, &tables.heartbeats, id)? else {
+        return Ok(Err(missing));
     };
-    let before = SiteRow::from_site(&site);
-    if let Err(refusal) = rule(&mut site) {
-        return Ok(Some(Err(refusal)));
-    }
-    if SiteRow::from_site(&site) != before {
+    let mut site = before.clone();
+    let told = match rule(&mut site) {
+        Ok(told) => told,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if SiteRow::from_site(&site) != SiteRow::from_site(&before) {
         site.revision += 1;
         put_site(tables, &site)?;
+        note(tables, by, action, Some(&before), Some(&site), now)?;
     }
-    Ok(Some(Ok(site)))
+    Ok(Ok((site, told)))
+}
+
+/// Leaves an entry on a site in the audit trail.
+fn note(
+    tables: &mut WriteTables<'_>,
+    by: &Actor,
+    action: Action,
+    before: Option<&Site>,
+    after: Option<&Site>,
+    now: Timestamp,
+) -> Result<(), Unavailable> {
+    let site_id = before.or(after).map(|site| site.site_id);
+    let changes = differences(before, after);
+    audit::record(tables, Record { at: now, actor: by, action, site_id, admin: None, changes })
 }
 
 fn put_site(tables: &mut WriteTables<'_>, site: &Site) -> Result<(), Unavailable> {

@@ -20,6 +20,8 @@ const HEARTBEATS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("heartb
 const ADMINS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("admins_v1");
 /// Folded admin name → admin number.
 const ADMIN_NAMES: TableDefinition<'_, &str, u64> = TableDefinition::new("admin_names_v1");
+/// Audit entry number → entry ([`super::codec::AuditRow`]).
+const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit_v1");
 /// Everything that there is one of, by name: see the constants in [`meta`].
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta_v1");
 
@@ -31,6 +33,8 @@ pub(super) mod meta {
     pub(crate) const NEXT_SITE: &str = "next_site";
     /// The number that the next admin gets, u64 little-endian.
     pub(crate) const NEXT_ADMIN: &str = "next_admin";
+    /// The number that the next audit entry gets, u64 little-endian.
+    pub(crate) const NEXT_AUDIT: &str = "next_audit";
     /// The key that signs tokens, 32 bytes.
     pub(crate) const SIGNING_KEY: &str = "signing_key";
     /// The self-signed certificate and its key ([`super::super::codec::TlsRow`]).
@@ -47,6 +51,7 @@ pub(super) struct WriteTables<'txn> {
     pub(super) heartbeats: Table<'txn, u64, &'static [u8]>,
     pub(super) admins: Table<'txn, u64, &'static [u8]>,
     pub(super) admin_names: Table<'txn, &'static str, u64>,
+    pub(super) audit: Table<'txn, u64, &'static [u8]>,
     pub(super) meta: Table<'txn, &'static str, &'static [u8]>,
     /// Set by whoever writes: a batch that wrote nothing is not committed.
     pub(super) written: bool,
@@ -60,6 +65,7 @@ impl<'txn> WriteTables<'txn> {
             heartbeats: transaction.open_table(HEARTBEATS)?,
             admins: transaction.open_table(ADMINS)?,
             admin_names: transaction.open_table(ADMIN_NAMES)?,
+            audit: transaction.open_table(AUDIT)?,
             meta: transaction.open_table(META)?,
             written: false,
         })
@@ -90,6 +96,7 @@ pub(super) struct ReadTables {
     pub(super) heartbeats: ReadOnlyTable<u64, &'static [u8]>,
     pub(super) admins: ReadOnlyTable<u64, &'static [u8]>,
     pub(super) admin_names: ReadOnlyTable<&'static str, u64>,
+    pub(super) audit: ReadOnlyTable<u64, &'static [u8]>,
     pub(super) meta: ReadOnlyTable<&'static str, &'static [u8]>,
 }
 
@@ -101,6 +108,7 @@ impl ReadTables {
             heartbeats: transaction.open_table(HEARTBEATS)?,
             admins: transaction.open_table(ADMINS)?,
             admin_names: transaction.open_table(ADMIN_NAMES)?,
+            audit: transaction.open_table(AUDIT)?,
             meta: transaction.open_table(META)?,
         })
     }

@@ -1,0 +1,215 @@
+//! The audit trail: who changed what.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::param::Query;
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use uuid::Uuid;
+
+use super::auth::Sysadmin;
+use super::fields::Json;
+use super::page::{Cursor, PageLimit, next_link};
+use super::problem::{Failure, Problem, failure};
+use super::wire::{Given, Nullable, Parameter, Time};
+use super::{App, Group};
+use crate::domain::{ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
+use crate::store::AuditFilter;
+
+/// What vouches for the name of who acted.
+#[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename = "ActorKind", rename_all = "snake_case")]
+pub enum ActorKindDocument {
+    /// An admin's access token.
+    Admin,
+    /// A user of the host, on the control socket.
+    System,
+    /// Nothing: a login that failed.
+    Unproven,
+}
+
+impl From<ActorKind> for ActorKindDocument {
+    fn from(kind: ActorKind) -> Self {
+        match kind {
+            ActorKind::Admin => Self::Admin,
+            ActorKind::System => Self::System,
+            ActorKind::Unproven => Self::Unproven,
+        }
+    }
+}
+
+/// One field before and after a change.
+#[derive(Object)]
+#[oai(rename = "FieldChange")]
+pub struct FieldChangeDocument {
+    /// Name of the field.
+    field: String,
+    /// Its value before; null: it had none.
+    before: Nullable<String>,
+    /// Its value after; null: it has none.
+    after: Nullable<String>,
+}
+
+impl From<FieldChange> for FieldChangeDocument {
+    fn from(change: FieldChange) -> Self {
+        Self { field: change.field, before: Nullable(change.before), after: Nullable(change.after) }
+    }
+}
+
+/// An entry of the audit trail.
+#[derive(Object)]
+#[oai(rename = "AuditEntry")]
+pub struct AuditEntryDocument {
+    /// Number in order of time, from 1.
+    id: u64,
+    /// When.
+    at: Time,
+    /// Who: name of the admin or of the host's user.
+    actor: String,
+    /// What vouches for the name.
+    actor_kind: ActorKindDocument,
+    /// Address that the request came from; null: the control socket.
+    ip: Nullable<String>,
+    /// What: `site_registered`, `site_updated`, `site_locked`,
+    /// `site_unlocked`, `site_key_rotated`, `site_deleted`, `admin_created`,
+    /// `admin_password_changed`, `admin_deleted` or `login_failed`.
+    action: String,
+    /// Which site; null when it was none.
+    site_id: Nullable<Uuid>,
+    /// Which admin; null when it was none.
+    admin: Nullable<String>,
+    /// The fields that changed. Never a secret.
+    changes: Vec<FieldChangeDocument>,
+}
+
+impl From<AuditEntry> for AuditEntryDocument {
+    fn from(entry: AuditEntry) -> Self {
+        Self {
+            id: entry.id,
+            at: Time(entry.at),
+            actor: entry.actor.name,
+            actor_kind: entry.actor.kind.into(),
+            ip: Nullable(entry.actor.ip.map(|ip| ip.to_string())),
+            action: entry.action.as_str().to_owned(),
+            site_id: Nullable(entry.site_id.map(|site_id| Uuid::from_u128(site_id.as_u128()))),
+            admin: Nullable(entry.admin),
+            changes: entry.changes.into_iter().map(FieldChangeDocument::from).collect(),
+        }
+    }
+}
+
+/// The `site_id` parameter.
+struct SiteFilter(SiteId);
+
+impl FromStr for SiteFilter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_| "must be a UUID")
+    }
+}
+
+impl Parameter for SiteFilter {
+    fn schema() -> MetaSchema {
+        MetaSchema::new_with_format("string", "uuid")
+    }
+}
+
+impl Parameter for Username {
+    fn schema() -> MetaSchema {
+        MetaSchema { min_length: Some(1), max_length: Some(Self::MAX), ..MetaSchema::new("string") }
+    }
+}
+
+impl Parameter for Timestamp {
+    fn schema() -> MetaSchema {
+        MetaSchema::new_with_format("string", "date-time")
+    }
+}
+
+/// A page of the audit trail.
+#[derive(ApiResponse)]
+enum AuditAnswer {
+    /// The entries, newest first.
+    #[oai(status = 200)]
+    Page(
+        Json<Vec<AuditEntryDocument>>,
+        /// How many entries the filter lets through, on all pages.
+        #[oai(header = "X-Total-Count")]
+        u64,
+        /// Where the next page is (`rel="next"`, RFC 8288); only while there
+        /// is more.
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
+/// The route `/api/audit`.
+pub struct AuditApi;
+
+#[OpenApi(prefix_path = "/api", tag = "Group::Audit")]
+impl AuditApi {
+    /// Who changed what
+    ///
+    /// Every change made by an admin, and failed logins (at most 600 an
+    /// hour), newest first, a page at a time: follow the `Link` header with
+    /// `rel="next"` while there is one. Kept for two years unless configured
+    /// otherwise.
+    #[oai(path = "/audit", method = "get", operation_id = "list_audit")]
+    async fn list(
+        &self,
+        _admin: Sysadmin,
+        app: Data<&Arc<App>>,
+        /// Only entries on this site.
+        site_id: Query<Given<SiteFilter>>,
+        /// Only entries in which this admin acted or was acted on, without
+        /// regard to case.
+        admin: Query<Given<Username>>,
+        /// Only entries from this time on: RFC 3339 with any offset.
+        since: Query<Given<Timestamp>>,
+        /// Only entries before this time: RFC 3339 with any offset.
+        until: Query<Given<Timestamp>>,
+        /// Most entries on the page, 1 to 1000.
+        limit: Query<Given<PageLimit>>,
+        /// Continue after the entry with this `id`.
+        after: Query<Given<Cursor>>,
+    ) -> Result<AuditAnswer, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE | failure::INVALID }>>
+    {
+        let mut errors = Vec::new();
+        let filter = AuditFilter {
+            site_id: site_id.0.take("site_id", &mut errors).map(|site_id| site_id.0),
+            admin: admin.0.take("admin", &mut errors).map(|admin| admin.as_str().to_owned()),
+            since: since.0.take("since", &mut errors),
+            until: until.0.take("until", &mut errors),
+        };
+        let limit = limit.0.take("limit", &mut errors).unwrap_or_default();
+        let after = after.0.take("after", &mut errors).map(|after| after.0);
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors).into());
+        }
+        let page = app.store.audit(filter.clone(), after, limit.0).await?;
+        let mut query = Vec::new();
+        query.extend(filter.site_id.map(|site_id| ("site_id", site_id.to_string())));
+        query.extend(filter.admin.map(|admin| ("admin", admin)));
+        query.extend(filter.since.map(|since| ("since", since.to_string())));
+        query.extend(filter.until.map(|until| ("until", until.to_string())));
+        let link = page.next.map(|after| next_link("/api/audit", query, limit, after));
+        let entries = page.entries.into_iter().map(AuditEntryDocument::from).collect();
+        Ok(AuditAnswer::Page(Json(entries), page.total, link))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::Action;
+
+    #[test]
+    fn the_description_lists_every_action() {
+        let specification = crate::api::docs::specification();
+        for action in Action::ALL {
+            assert!(specification.contains(&format!("`{}`", action.as_str())), "{action:?}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `sitewarden audit`
+
+use clap::Args;
+use hyper::Method;
+use serde_json::Value;
+
+use super::daemon::{CallError, Target};
+use super::path::with_query;
+use super::table::Table;
+use super::{Ended, field, print};
+
+/// Show who changed what, newest first.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Audit {
+    /// Only entries on this site
+    #[arg(long, value_name = "ID")]
+    site: Option<String>,
+    /// Only entries in which this admin acted or was acted on
+    #[arg(long, value_name = "NAME")]
+    admin: Option<String>,
+    /// Only entries from this time on, such as 2030-12-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only entries before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Most entries, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u16,
+}
+
+impl Audit {
+    pub(super) fn run(&self, target: &Target) -> Ended {
+        self.run_on(target).unwrap_or_else(|error| error.tell())
+    }
+
+    fn run_on(&self, target: &Target) -> Result<Ended, CallError> {
+        let path = with_query(
+            "/api/audit",
+            &[
+                ("site_id", self.site.clone()),
+                ("admin", self.admin.clone()),
+                ("since", self.since.clone()),
+                ("until", self.until.clone()),
+                ("limit", Some(self.limit.to_string())),
+            ],
+        );
+        let entries = target.daemon()?.call(Method::GET, &path, None)?.body;
+        if target.json {
+            return Ok(print(&format!("{entries}\n")));
+        }
+        let mut table = Table::new(["TIME", "WHO", "FROM", "WHAT", "ON", "CHANGES"]);
+        for entry in entries.as_array().into_iter().flatten() {
+            let on = [field(entry, "site_id"), field(entry, "admin")].concat();
+            let from = match field(entry, "ip") {
+                ip if ip.is_empty() => "socket".to_owned(),
+                ip => ip,
+            };
+            let [at, who, what] = ["at", "actor", "action"].map(|name| field(entry, name));
+            table.row([at, who, from, what, on, changes(entry)]);
+        }
+        Ok(print(&table.text()))
+    }
+}
+
+fn changes(entry: &Value) -> String {
+    let changes = entry.get("changes").and_then(Value::as_array).into_iter().flatten();
+    let change = |change| {
+        let [name, before, after] = ["field", "before", "after"].map(|name| field(change, name));
+        if before.is_empty() { format!("{name}={after}") } else { format!("{name}: {before} -> {after}") }
+    };
+    changes.map(change).collect::<Vec<_>>().join(", ")
+}

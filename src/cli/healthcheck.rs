@@ -1,0 +1,21 @@
+//! `sitewarden healthcheck`
+
+use hyper::Method;
+
+use super::daemon::Target;
+use super::{Ended, field, print};
+
+/// Asks the server whether it is well: 0, or 3 when it does not answer or
+/// cannot take writes.
+pub(super) fn run(target: &Target) -> Ended {
+    let asked = target.daemon().and_then(|daemon| daemon.call(Method::GET, "/health", None));
+    match asked {
+        Ok(answer) if target.json => print(&format!("{}\n", answer.body)),
+        Ok(answer) => print(&format!(
+            "{} (sitewarden {})\n",
+            field(&answer.body, "status"),
+            field(&answer.body, "version")
+        )),
+        Err(error) => error.tell(),
+    }
+}

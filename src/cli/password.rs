@@ -1,0 +1,35 @@
+//! Passwords from a person or a pipe, never from the argument list, which
+//! every user of the host can read.
+
+use std::io::{self, BufRead, IsTerminal};
+
+/// How often a person is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To prove a password.
+    Once,
+    /// To set one: it must be typed the same again.
+    Twice,
+}
+
+/// The password: prompted for without echo where stdin is a terminal, else
+/// the next line of stdin.
+///
+/// # Errors
+/// A reason for the user.
+pub(super) fn ask(prompt: &str, asked: Asked) -> Result<String, String> {
+    let unreadable = |error: io::Error| format!("cannot read the password: {error}");
+    if !io::stdin().is_terminal() {
+        let mut line = String::new();
+        let length = io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+        return match length {
+            0 => Err("no password on standard input: give it as a line".to_owned()),
+            _ => Ok(line.trim_end_matches(['\n', '\r']).to_owned()),
+        };
+    }
+    let password = rpassword::prompt_password(prompt).map_err(unreadable)?;
+    if asked == Asked::Twice && rpassword::prompt_password("Again: ").map_err(unreadable)? != password {
+        return Err("the two passwords differ; nothing was changed".to_owned());
+    }
+    Ok(password)
+}

@@ -1,0 +1,288 @@
+//! `sitewarden site …`
+
+use clap::{Args, Subcommand};
+use hyper::{Method, header};
+use serde_json::{Map, Value, json};
+
+use super::daemon::{CallError, Daemon, Target};
+use super::path::{segment, with_query};
+use super::table::Table;
+use super::{Ended, complain, confirm, field, print};
+
+/// Sites: register them, extend their licences, lock and unlock them.
+#[derive(Debug, Subcommand)]
+pub(super) enum Site {
+    /// Register a site and print its id and key; the key is shown this once
+    Add(Add),
+    /// List sites
+    List(List),
+    /// Show sites in full
+    Show(Ids),
+    /// Change a site, or extend its licence
+    Update(Update),
+    /// Lock sites: their next heartbeat says so, with the reason
+    Lock(Lock),
+    /// Unlock sites
+    Unlock(Ids),
+    /// Give a site a new key and print it; it is shown this once
+    RotateKey(RotateKey),
+    /// Delete sites; their keys stop working at once
+    Rm(Remove),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ids {
+    /// The site_id of each
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    /// What you call it
+    #[arg(long)]
+    name: String,
+    /// Who owns it
+    #[arg(long, default_value = "")]
+    owner: String,
+    /// Whom to write to
+    #[arg(long)]
+    email: String,
+    /// When its licence expires, such as 2030-12-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only those in this status: inactive, locked, expired, never_seen,
+    /// silent or online
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those with this text in name, owner, address or id
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    /// The site_id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// New name
+    #[arg(long)]
+    name: Option<String>,
+    /// New owner
+    #[arg(long)]
+    owner: Option<String>,
+    /// New address
+    #[arg(long)]
+    email: Option<String>,
+    /// New expiry, such as 2030-12-31T00:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "extend_days")]
+    expires: Option<String>,
+    /// Add days to the later of now and today's expiry
+    #[arg(long, value_name = "N")]
+    extend_days: Option<u16>,
+    /// Switch the site on or off
+    #[arg(long, value_name = "BOOL")]
+    active: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Lock {
+    #[command(flatten)]
+    sites: Ids,
+    /// What the people at the sites are told
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RotateKey {
+    /// The site_id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Hours for which the present key goes on working, 0 to 168
+    #[arg(long, value_name = "H", default_value_t = 0)]
+    overlap_hours: u16,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Remove {
+    #[command(flatten)]
+    sites: Ids,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Site {
+    pub(super) fn run(&self, target: &Target) -> Ended {
+        self.run_on(target).unwrap_or_else(|error| error.tell())
+    }
+
+    fn run_on(&self, target: &Target) -> Result<Ended, CallError> {
+        let daemon = target.daemon()?;
+        match self {
+            Self::Add(add) => {
+                let body = json!({
+                    "name": add.name,
+                    "owner_name": add.owner,
+                    "contact_email": add.email,
+                    "license_expires_at": add.expires,
+                });
+                let site = daemon.call(Method::POST, "/api/sites", Some(&body))?.body;
+                Ok(if target.json { print(&format!("{site}\n")) } else { print(&credentials(&site)) })
+            }
+            Self::List(list) => print_list(&fetch_all(&daemon, list.status.clone(), list.q.clone())?, target),
+            Self::Show(sites) => each(&sites.ids, target, |id| {
+                let site = daemon.call(Method::GET, &path(id, ""), None)?.body;
+                let words = record(&site);
+                Ok((site, words))
+            }),
+            Self::Update(update) => {
+                let body = update.body();
+                each(std::slice::from_ref(&update.id), target, |id| {
+                    let site = daemon.call(Method::PUT, &path(id, ""), Some(&body))?.body;
+                    let words = format!("updated {id}: expires {}\n", field(&site, "license_expires_at"));
+                    Ok((site, words))
+                })
+            }
+            Self::Lock(lock) => {
+                let body = json!({ "reason": lock.reason });
+                each(&lock.sites.ids, target, |id| {
+                    let site = daemon.call(Method::POST, &path(id, "/lock"), Some(&body))?.body;
+                    Ok((site, format!("locked {id}\n")))
+                })
+            }
+            Self::Unlock(sites) => each(&sites.ids, target, |id| {
+                let site = daemon.call(Method::POST, &path(id, "/unlock"), None)?.body;
+                Ok((site, format!("unlocked {id}\n")))
+            }),
+            Self::RotateKey(rotate) => {
+                let body = json!({ "overlap_hours": rotate.overlap_hours });
+                each(std::slice::from_ref(&rotate.id), target, |id| {
+                    let key = daemon.call(Method::POST, &path(id, "/rotate-key"), Some(&body))?.body;
+                    let until = match field(&key, "old_key_valid_until") {
+                        until if until.is_empty() => "the old key works no more".to_owned(),
+                        until => format!("the old key works until {until}"),
+                    };
+                    let words = format!("secret_key {}\n{until}\n", field(&key, "secret_key"));
+                    Ok((key, words))
+                })
+            }
+            Self::Rm(remove) => {
+                let ids = &remove.sites.ids;
+                if !remove.yes && !confirm(&format!("Delete {}?", ids.join(", ")))? {
+                    return Ok(Ended::Failed);
+                }
+                each(ids, target, |id| {
+                    daemon.call(Method::DELETE, &path(id, ""), None)?;
+                    Ok((json!({ "site_id": id, "deleted": true }), format!("deleted {id}\n")))
+                })
+            }
+        }
+    }
+}
+
+impl Update {
+    fn body(&self) -> Value {
+        let fields = [
+            ("name", self.name.clone().map(Value::from)),
+            ("owner_name", self.owner.clone().map(Value::from)),
+            ("contact_email", self.email.clone().map(Value::from)),
+            ("license_expires_at", self.expires.clone().map(Value::from)),
+            ("extend_days", self.extend_days.map(Value::from)),
+            ("is_active", self.active.map(Value::from)),
+        ];
+        let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Value::Object(given.collect::<Map<_, _>>())
+    }
+}
+
+/// Does `work` for each id, tells what was done, and goes on where one fails.
+fn each(
+    ids: &[String],
+    target: &Target,
+    work: impl Fn(&str) -> Result<(Value, String), CallError>,
+) -> Result<Ended, CallError> {
+    let mut ended = Ended::Done;
+    let mut done = 0_usize;
+    for id in ids {
+        match work(id) {
+            Ok((document, words)) => {
+                done += 1;
+                if print(&if target.json { format!("{document}\n") } else { words }) != Ended::Done {
+                    return Ok(Ended::Failed);
+                }
+            }
+            // One id says all by itself; of several it must be said which.
+            Err(error) if ids.len() == 1 => return Err(error),
+            Err(error @ CallError::Refused(..)) => {
+                complain(format!("{id}: {error}"));
+                ended = Ended::Failed;
+            }
+            Err(error) => {
+                complain(format!("{done} of {} done, then:", ids.len()));
+                return Err(error);
+            }
+        }
+    }
+    Ok(ended)
+}
+
+/// Every site that the filter lets through, page by page.
+pub(super) fn fetch_all(
+    daemon: &Daemon,
+    status: Option<String>,
+    q: Option<String>,
+) -> Result<Vec<Value>, CallError> {
+    let mut sites = Vec::new();
+    let mut next =
+        Some(with_query("/api/sites", &[("status", status), ("q", q), ("limit", Some("1000".to_owned()))]));
+    while let Some(page) = next {
+        let answer = daemon.call(Method::GET, &page, None)?;
+        if let Value::Array(page) = answer.body {
+            sites.extend(page);
+        }
+        next = answer.headers.get(header::LINK).and_then(|link| link.to_str().ok()).and_then(|link| {
+            let (target, _) = link.strip_prefix('<')?.split_once('>')?;
+            Some(target.to_owned())
+        });
+    }
+    Ok(sites)
+}
+
+fn print_list(sites: &[Value], target: &Target) -> Result<Ended, CallError> {
+    if target.json {
+        return Ok(print(&format!("{}\n", Value::from(sites.to_vec()))));
+    }
+    let mut table = Table::new(["SITE_ID", "NAME", "STATUS", "EXPIRES", "LAST SEEN", "VERSION"]);
+    for site in sites {
+        let names = ["site_id", "name", "status", "license_expires_at", "last_seen_at", "last_version"];
+        table.row(names.map(|name| field(site, name)));
+    }
+    Ok(print(&table.text()))
+}
+
+fn credentials(site: &Value) -> String {
+    let line = |name: &str| format!("{name:<10} {}\n", field(site, name));
+    let note = "note the secret_key now: it is not shown again\n";
+    [line("site_id"), line("secret_key"), note.to_owned()].concat()
+}
+
+/// All fields, one a line.
+fn record(site: &Value) -> String {
+    let fields: Vec<(&String, String)> =
+        site.as_object().into_iter().flatten().map(|(name, _)| (name, field(site, name))).collect();
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    fields
+        .into_iter()
+        .map(|(name, value)| format!("{}\n", format!("{name:<width$}  {value}").trim_end()))
+        .collect()
+}
+
+fn path(id: &str, rest: &str) -> String {
+    format!("/api/sites/{}{rest}", segment(id))
+}

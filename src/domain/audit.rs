@@ -1,0 +1,158 @@
+//! Who changed what: the trail that every change leaves.
+
+use std::net::IpAddr;
+
+use super::site::{Site, SiteId};
+use super::time::Timestamp;
+
+/// Who acts, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// What vouches for the name.
+    pub kind: ActorKind,
+    /// Name of the admin or of the host's user.
+    pub name: String,
+    /// The address that the request came from; `None`: the control socket.
+    pub ip: Option<IpAddr>,
+}
+
+/// What vouches for an actor's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorKind {
+    /// A password of ours.
+    Admin,
+    /// The kernel, on the control socket.
+    System,
+    /// Nothing: a login that failed.
+    Unproven,
+}
+
+impl ActorKind {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::System => "system",
+            Self::Unproven => "unproven",
+        }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A site was registered.
+    SiteRegistered,
+    /// Fields of a site were changed.
+    SiteUpdated,
+    /// A site was locked, or the reason of its lock changed.
+    SiteLocked,
+    /// A site was unlocked.
+    SiteUnlocked,
+    /// A site got a new key.
+    SiteKeyRotated,
+    /// A site was deleted.
+    SiteDeleted,
+    /// An admin was created.
+    AdminCreated,
+    /// An admin's password was changed.
+    AdminPasswordChanged,
+    /// An admin was deleted.
+    AdminDeleted,
+    /// A login failed.
+    LoginFailed,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 10] = [
+        Self::SiteRegistered,
+        Self::SiteUpdated,
+        Self::SiteLocked,
+        Self::SiteUnlocked,
+        Self::SiteKeyRotated,
+        Self::SiteDeleted,
+        Self::AdminCreated,
+        Self::AdminPasswordChanged,
+        Self::AdminDeleted,
+        Self::LoginFailed,
+    ];
+
+    /// The name on the wire and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SiteRegistered => "site_registered",
+            Self::SiteUpdated => "site_updated",
+            Self::SiteLocked => "site_locked",
+            Self::SiteUnlocked => "site_unlocked",
+            Self::SiteKeyRotated => "site_key_rotated",
+            Self::SiteDeleted => "site_deleted",
+            Self::AdminCreated => "admin_created",
+            Self::AdminPasswordChanged => "admin_password_changed",
+            Self::AdminDeleted => "admin_deleted",
+            Self::LoginFailed => "login_failed",
+        }
+    }
+
+    /// The action of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+}
+
+/// One field before and after a change; `None`: it had, or has, no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldChange {
+    /// Name of the field, as on the wire.
+    pub field: String,
+    /// Its value before.
+    pub before: Option<String>,
+    /// Its value after.
+    pub after: Option<String>,
+}
+
+/// An entry of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Number in order of time, from 1; never used again.
+    pub id: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who, and from where.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// Which site; `None` when it was none.
+    pub site_id: Option<SiteId>,
+    /// Which admin; `None` when it was none.
+    pub admin: Option<String>,
+    /// What changed. Never a secret.
+    pub changes: Vec<FieldChange>,
+}
+
+/// What an entry shows of a site; the key is not among it.
+fn shown(site: &Site) -> [(&'static str, Option<String>); 6] {
+    [
+        ("name", Some(site.name.as_str().to_owned())),
+        ("owner_name", Some(site.owner_name.as_str().to_owned())),
+        ("contact_email", Some(site.contact_email.as_str().to_owned())),
+        ("license_expires_at", Some(site.license_expires_at.to_string())),
+        ("is_active", Some(site.is_active.to_string())),
+        ("lock_reason", site.lock_reason.as_ref().map(|reason| reason.as_str().to_owned())),
+    ]
+}
+
+/// The fields in which a site differs before and after; all that have a value
+/// when it is new (`before` is `None`) or deleted (`after` is `None`).
+pub fn differences(before: Option<&Site>, after: Option<&Site>) -> Vec<FieldChange> {
+    let fields = |site: Option<&Site>| {
+        site.map(shown).map(|fields| fields.map(|(_, value)| value)).unwrap_or_default()
+    };
+    let names = before.or(after).map(|site| shown(site).map(|(name, _)| name)).unwrap_or_default();
+    names
+        .into_iter()
+        .zip(fields(before).into_iter().zip(fields(after)))
+        .filter(|(_, (before, after))| before != after)
+        .map(|(name, (before, after))| FieldChange { field: name.to_owned(), before, after })
+        .collect()
+}

@@ -1,9 +1,29 @@
 //! sitewarden: a licence server for software that runs at many sites.
-pub mod api;
-pub mod auth;
-pub mod cli;
-pub mod config;
+//!
+//! Data flows down and straight back out; nothing below knows what stands
+//! above:
+//!
+//! ```text
+//! socket → server (TLS, limits) → api (wire types, authority, status codes)
+//!        → store (one method = one use case = one transaction) → domain (pure rules)
+//! cli    → the same api, over the server's Unix socket or a URL
+//! ```
+//!
+//! The modules in reading order:
+
+// The vocabulary and its rules. No I/O, no clock, no framework.
 pub mod domain;
-pub mod server;
+// The one file: every table, every transaction.
 pub mod store;
+// Who is calling: passwords, tokens, throttles.
+pub mod auth;
+// The routes.
+pub mod api;
+// The door, and the wiring.
+pub mod server;
+// What the operator sets.
+pub mod config;
+// What the operator reads.
 pub mod telemetry;
+// What the operator types.
+pub mod cli;

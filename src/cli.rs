@@ -13,6 +13,7 @@ mod daemon;
 mod healthcheck;
 mod heartbeat;
 mod login;
+mod manpages;
 mod openapi;
 mod password;
 mod path;
@@ -22,6 +23,7 @@ mod table;
 
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -83,6 +85,12 @@ enum Command {
     Heartbeat(heartbeat::SendHeartbeat),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
+    /// Write the man pages of all commands into a directory
+    #[command(hide = true)]
+    Manpages {
+        /// The directory
+        directory: PathBuf,
+    },
 }
 
 /// How a command ended.
@@ -114,6 +122,7 @@ impl Arguments {
             Command::Heartbeat(heartbeat) => heartbeat.run(),
             Command::Openapi(openapi) => openapi.run(),
             Command::Completions(completions) => completions.run(),
+            Command::Manpages { directory } => manpages::run(&directory),
         };
         ExitCode::from(match ended {
             Ended::Done => 0,

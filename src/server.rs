@@ -10,6 +10,7 @@ mod admission;
 mod connection;
 mod control;
 mod listener;
+mod notify;
 mod patience;
 mod peer;
 mod self_signed;
@@ -176,6 +177,7 @@ async fn serve(
         stopping: CancellationToken::new(),
         connections: TaskTracker::new(),
     });
+    let watchdog = tokio::spawn(notify::feed_watchdog(app.store.clone()));
     let sweeper = tokio::spawn(sweep(app, config.audit_keep_days));
     let scheme = if door.acceptor.is_some() { "https" } else { "http" };
     for listener in &listeners {
@@ -185,7 +187,10 @@ async fn serve(
         listeners.into_iter().map(|listener| tokio::spawn(listener.accept_into(Arc::clone(&door)))).collect();
     accepting.push(tokio::spawn(control.accept_into(Arc::clone(&door))));
 
+    notify::ready();
+
     let signal = stop.wait().await;
+    notify::stopping();
     tracing::info!(signal, "stopping: no new connections, running requests may end");
     door.stopping.cancel();
     for task in accepting {
@@ -199,6 +204,7 @@ async fn serve(
         );
     }
     sweeper.abort();
+    watchdog.abort();
     Ok(())
 }
 
@@ -320,7 +326,8 @@ fn random_password() -> Option<NewPassword> {
 }
 
 async fn signing_key(config: &Config, store: &Store) -> Result<Vec<u8>, StartError> {
-    let Some(path) = &config.signing_key_file else {
+    let credential = signing_key_credential();
+    let Some(path) = config.signing_key_file.as_ref().or(credential.as_ref()) else {
         let mut fresh = [0; 32];
         aws_lc_rs::rand::fill(&mut fresh).map_err(|_| StartError::System {
             what: "get random bytes",
@@ -338,6 +345,13 @@ async fn signing_key(config: &Config, store: &Store) -> Result<Vec<u8>, StartErr
         )));
     }
     Ok(key.to_vec())
+}
+
+/// The signing key that systemd hands over (`LoadCredential=signing-key:…`,
+/// systemd.exec(5)), where it does.
+fn signing_key_credential() -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("signing-key");
+    path.exists().then_some(path)
 }
 
 async fn certificates(config: &Config, store: &Store) -> Result<Option<Certificates>, StartError> {

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""A local backend's side of sitewarden, to copy from. Standard library only.
+
+It calls every 6 hours, a little earlier or later each time so that sites do
+not call in step; after a failure sooner, waiting longer each time, or as long
+as the server asks. The last verdict is kept on disk and holds until there is
+a new one: a server that is away never stops a site.
+
+    SITEWARDEN_URL=https://licences.example.com SITEWARDEN_SITE_ID=… \\
+    SITEWARDEN_SITE_KEY=… ./local_backend.py
+
+SITEWARDEN_CACERT names a file with the certificate to trust, where the
+system's authorities do not vouch for it; VERDICT_FILE where the verdict is
+kept (default: verdict.json). With --once it calls once, and ends with 0 when
+it got an answer.
+"""
+
+import json
+import os
+import random
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+
+VERSION = "2.4.1"
+INTERVAL_SECONDS = 6 * 3600
+JITTER = 0.1  # of the interval, to either side
+FIRST_RETRY_SECONDS = 30
+MAX_RETRY_SECONDS = 1800
+TIMEOUT_SECONDS = 30
+
+# Until the first answer ever, a new site may work.
+FIRST_VERDICT = {"licensed": True, "locked": False, "lock_reason": None, "expires_at": None}
+
+
+def next_call(failures, retry_after=None, random=random.random):
+    """Seconds until the next call, after so many failures in a row.
+
+    All of a fleet fail at once when the server is away: the wait is drawn at
+    random up to a bound that doubles ("full jitter"), so that they do not come
+    back at once.
+    """
+    if failures == 0:
+        return INTERVAL_SECONDS * (1 + JITTER * (2 * random() - 1))
+    bound = min(MAX_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** (failures - 1))
+    return max(retry_after or 0, bound * random())
+
+
+class LocalBackend:
+    def __init__(self, url, site_id, site_key, cacert=None, verdict_file="verdict.json"):
+        self.url = url.rstrip("/") + "/api/heartbeat"
+        self.headers = {"Content-Type": "application/json", "X-Site-ID": site_id, "X-Site-Key": site_key}
+        self.tls = ssl.create_default_context(cafile=cacert)
+        self.verdict_file = verdict_file
+        self.started = time.monotonic()
+        self.failures = 0
+        self.verdict = self._kept_verdict()
+
+    def may_serve(self):
+        """What the rest of the backend asks: may this site work?"""
+        return self.verdict["licensed"] and not self.verdict["locked"]
+
+    def call(self):
+        """Sends one heartbeat. Returns the seconds until the next."""
+        body = {"version": VERSION, "uptime_seconds": int(time.monotonic() - self.started)}
+        request = urllib.request.Request(self.url, json.dumps(body).encode(), self.headers)
+        retry_after = None
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self.tls) as answer:
+                self._keep(json.load(answer))
+            self.failures = 0
+        except urllib.error.HTTPError as error:
+            self.failures += 1
+            retry_after = int(error.headers.get("Retry-After") or 0)
+            print(f"the server answered {error.code}; keeping the last verdict", file=sys.stderr)
+        except (OSError, ValueError) as error:
+            self.failures += 1
+            print(f"no answer ({error}); keeping the last verdict", file=sys.stderr)
+        return next_call(self.failures, retry_after)
+
+    def _kept_verdict(self):
+        try:
+            with open(self.verdict_file, encoding="utf-8") as file:
+                return json.load(file)
+        except (OSError, ValueError):
+            return dict(FIRST_VERDICT)
+
+    def _keep(self, verdict):
+        self.verdict = verdict
+        # Whole or not at all: the power may fail at any time.
+        beside = self.verdict_file + ".new"
+        with open(beside, "w", encoding="utf-8") as file:
+            json.dump(verdict, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, self.verdict_file)
+
+
+def main():
+    backend = LocalBackend(
+        os.environ["SITEWARDEN_URL"],
+        os.environ["SITEWARDEN_SITE_ID"],
+        os.environ["SITEWARDEN_SITE_KEY"],
+        os.environ.get("SITEWARDEN_CACERT"),
+        os.environ.get("VERDICT_FILE", "verdict.json"),
+    )
+    while True:
+        wait = backend.call()
+        print(json.dumps(backend.verdict), flush=True)
+        if "--once" in sys.argv[1:]:
+            sys.exit(0 if backend.failures == 0 else 1)
+        time.sleep(wait)
+
+
+if __name__ == "__main__":
+    main()

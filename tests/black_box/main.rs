@@ -9,6 +9,7 @@
 
 mod auth;
 mod client;
+mod errors;
 mod heartbeat;
 mod server;
 mod startup;

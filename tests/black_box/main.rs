@@ -9,8 +9,10 @@
 
 mod auth;
 mod client;
+mod docs;
 mod errors;
 mod heartbeat;
 mod server;
+mod sites;
 mod startup;
 mod story;

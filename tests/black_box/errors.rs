@@ -205,8 +205,8 @@ fn a_body_over_the_limit_is_a_413_problem_and_one_at_the_limit_is_read() {
     };
     assert_eq!(send(1000).status, 201);
     send(1001).assert_problem(413);
-    let heartbeat = server.post("/api/heartbeat").header("Content-Type", "application/json").body(body(1001));
-    heartbeat.send().assert_problem(413);
+    let heartbeat = server.post("/api/heartbeat").header("Content-Type", "application/json");
+    heartbeat.header("Expect", "100-continue").body(body(1001)).send().assert_problem(413);
 }
 
 #[test]

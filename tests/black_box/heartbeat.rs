@@ -282,14 +282,14 @@ fn the_command_plays_a_local_backend_and_tells_the_verdict_by_its_exit_code() {
     assert!(complaint.contains("refused with 401"), "{complaint}");
     assert!(!complaint.contains("swk_"), "{complaint}");
     let (code, _, complaint) = played("", key);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2), "wrong usage");
     assert!(complaint.contains("SITEWARDEN_SITE_ID"), "{complaint}");
 
     let untrusted = play(server.url(), Some("/etc/hostname"), id, key);
     assert_eq!(untrusted.status.code(), Some(1), "no certificate in the file");
     let localhost = format!("https://localhost:{}", server.port());
     assert_eq!(play(&localhost, certificate, id, key).status.code(), Some(10), "a name in the certificate");
-    assert_eq!(play("ftp://127.0.0.1", certificate, id, key).status.code(), Some(1), "no such scheme");
+    assert_eq!(play("ftp://127.0.0.1", certificate, id, key).status.code(), Some(2), "no such scheme");
 }
 
 #[test]

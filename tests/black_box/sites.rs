@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::Answer;
 use crate::server::{Server, new_site};
 
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 18] = [
     "id",
     "site_id",
     "name",
@@ -20,6 +20,8 @@ const FIELDS: [&str; 16] = [
     "last_seen_ip",
     "last_version",
     "last_uptime_seconds",
+    "last_key_used",
+    "old_key_valid_until",
     "licensed",
     "status",
 ];
@@ -99,8 +101,8 @@ fn a_site_is_registered_with_its_key_shown_this_once() {
         assert_eq!(answer.status, 201);
         let fields = answer.fields();
         assert_eq!(
-            (&fields[..16], fields[16].as_str(), fields.len()),
-            (&FIELDS.map(str::to_owned)[..], "secret_key", 17)
+            (&fields[..18], fields[18].as_str(), fields.len()),
+            (&FIELDS.map(str::to_owned)[..], "secret_key", 19)
         );
         let site = answer.json();
         assert_eq!(site["id"], number);
@@ -118,6 +120,8 @@ fn a_site_is_registered_with_its_key_shown_this_once() {
             ("last_seen_ip", json!(null)),
             ("last_version", json!(null)),
             ("last_uptime_seconds", json!(null)),
+            ("last_key_used", json!(null)),
+            ("old_key_valid_until", json!(null)),
             ("licensed", json!(true)),
             ("status", json!("never_seen")),
         ] {
@@ -132,7 +136,7 @@ fn a_site_is_registered_with_its_key_shown_this_once() {
         assert_eq!(shown.fields(), FIELDS);
         assert_eq!(shown.header("ETag"), answer.header("ETag"));
         for listed in [shown.text(), desk.get("/api/sites").text()] {
-            assert!(!listed.contains("swk_") && !listed.contains("key"), "{listed}");
+            assert!(!listed.contains("swk_") && !listed.contains("secret_key"), "{listed}");
         }
     }
     let all = desk.get("/api/sites").json();

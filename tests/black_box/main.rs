@@ -9,6 +9,7 @@
 
 mod auth;
 mod client;
+mod config;
 mod docs;
 mod errors;
 mod heartbeat;

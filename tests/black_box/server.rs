@@ -73,7 +73,13 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> Server {
-        Server::run(self)
+        let command = self.command();
+        Server::run(self, command)
+    }
+
+    /// Starts it by another command line, whose data are here.
+    pub(crate) fn start_with(self, command: Command) -> Server {
+        Server::run(self, command)
     }
 
     /// Starts it and waits for its end, which must come by itself.
@@ -119,7 +125,7 @@ struct Log {
 pub(crate) struct Server {
     setup: Setup,
     child: Child,
-    stdout: Receiver<String>,
+    stdout: Mutex<Receiver<String>>,
     announced: Vec<String>,
     log: Arc<Log>,
     log_reader: Option<JoinHandle<()>>,
@@ -133,8 +139,7 @@ impl Server {
         Setup::new().start()
     }
 
-    fn run(setup: Setup) -> Self {
-        let mut command = setup.command();
+    fn run(setup: Setup, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let log_reader = {
@@ -165,7 +170,16 @@ impl Server {
             }
         };
         let trust = Trust::certificate(&setup.data_dir().join("tls-certificate.pem"));
-        Self { setup, child, stdout, announced, log, log_reader: Some(log_reader), url, trust }
+        Self {
+            setup,
+            child,
+            stdout: Mutex::new(stdout),
+            announced,
+            log,
+            log_reader: Some(log_reader),
+            url,
+            trust,
+        }
     }
 
     /// Where it serves: `https://127.0.0.1:…`.
@@ -181,6 +195,11 @@ impl Server {
     /// What it printed on stdout until it listened.
     pub(crate) fn announced(&self) -> &[String] {
         &self.announced
+    }
+
+    /// The next line that it prints on stdout.
+    pub(crate) fn next_line(&self) -> String {
+        self.stdout.lock().unwrap().recv_timeout(PATIENCE).unwrap()
     }
 
     /// Where it keeps its data.
@@ -279,7 +298,7 @@ impl Server {
     /// Stops it in good order and starts it again on the same data.
     pub(crate) fn restart(mut self) -> Self {
         self.end_well();
-        Self::run(self.take_setup())
+        self.take_setup().start()
     }
 
     /// Stops it in good order and gives what it takes to start it again.
@@ -315,7 +334,7 @@ impl Server {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         // Its stdout closes when it ends.
         loop {
-            match self.stdout.recv_timeout(PATIENCE) {
+            match self.stdout.lock().unwrap().recv_timeout(PATIENCE) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("it did not stop:\n{}", self.log()),

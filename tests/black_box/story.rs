@@ -1,5 +1,7 @@
 //! What the server is for, from an empty directory to the locked site.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use serde_json::json;
 
 use crate::server::Setup;
@@ -61,4 +63,41 @@ fn a_site_registered_from_an_empty_directory_learns_at_once_that_it_was_locked()
     }
     assert!(!log.contains("$argon2"), "a password hash in the log");
     assert!(log.contains("/api/heartbeat"), "the log tells of requests:\n{log}");
+}
+
+#[test]
+fn a_lock_that_was_answered_is_in_every_heartbeat_sent_after_it_however_many_there_are() {
+    let server = Setup::new().config("[limits]\nheartbeats_per_hour = 0\n").start();
+    let token = server.login();
+    let site = server.register(&token);
+    let path = format!("/api/sites/{}/lock", site["site_id"].as_str().unwrap());
+    // The reason of each lock is its number.
+    let (sent, answered, done) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let verdicts: usize = std::thread::scope(|scope| {
+        let backend = || {
+            let mut verdicts = 0;
+            while !done.load(Ordering::SeqCst) {
+                let before = answered.load(Ordering::SeqCst);
+                let verdict = server.heartbeat(&site).send().json();
+                let after = sent.load(Ordering::SeqCst);
+                let told: u64 = verdict["lock_reason"].as_str().map_or(0, |reason| reason.parse().unwrap());
+                assert!((before..=after).contains(&told), "told {told} between {before} and {after}");
+                verdicts += 1;
+            }
+            verdicts
+        };
+        let backends: Vec<_> = (0..4).map(|_| scope.spawn(backend)).collect();
+        let mut refused = 0;
+        for number in 1..=50_u64 {
+            sent.store(number, Ordering::SeqCst);
+            let reason = json!({ "reason": number.to_string() });
+            refused += u32::from(server.post(&path).bearer(&token).json(&reason).send().status != 200);
+            answered.store(number, Ordering::SeqCst);
+        }
+        done.store(true, Ordering::SeqCst);
+        assert_eq!(refused, 0);
+        backends.into_iter().map(|backend| backend.join().unwrap()).sum()
+    });
+    assert!(verdicts > 0);
+    assert_eq!(server.heartbeat(&site).send().json()["lock_reason"], "50");
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use governor::clock::MonotonicClock;
 use poem::endpoint::BoxEndpoint;
-use poem::{EndpointExt, Route, RouteMethod};
+use poem::{EndpointExt, IntoEndpoint, Route, RouteMethod};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
 use crate::auth::password::Passwords;
@@ -141,8 +141,11 @@ fn service() -> OpenApiService<Groups, ()> {
 
 /// All routes, without the envelope.
 fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
+    // Not nested at "/", which would take the front page as well.
+    let service = Arc::new(service().into_endpoint());
     Route::new()
-        .nest_no_strip("/", service())
+        .nest_no_strip("/api", Arc::clone(&service))
+        .at("/health", service)
         .at("/", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::to_docs())))
         .at("/docs", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::page())))
         .at("/docs/:asset", RouteMethod::new().get(poem::endpoint::make_sync(docs::asset)))

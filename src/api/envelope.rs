@@ -9,7 +9,7 @@ use poem::http::header::{self, HeaderName, HeaderValue};
 use poem::http::uri::{PathAndQuery, Uri};
 use poem::http::{Method, StatusCode};
 use poem::middleware::CatchPanic;
-use poem::{Endpoint, EndpointExt, IntoResponse, PathPattern, Request, Response};
+use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
 use super::problem::{self, Problem};
@@ -24,9 +24,13 @@ pub struct Api {
     hsts: bool,
 }
 
-/// A path pattern and the value of `Allow` for it.
+/// A path as the specification writes it, and what it takes. Kept beside
+/// poem's own routes, which know a parameter by its position alone and answer
+/// 404 to a method that a path outside the specification does not take.
 struct Pattern {
+    path: String,
     segments: Vec<Option<String>>,
+    methods: Vec<String>,
     allow: HeaderValue,
 }
 
@@ -37,14 +41,18 @@ impl Api {
     pub fn new(app: Arc<App>, hsts: bool) -> Self {
         let on_panic = |_: Box<dyn std::any::Any + Send>| Problem::internal("a handler panicked");
         let routes = routes(app).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
-        let patterns = methods().into_iter().map(|(path, methods)| Pattern::new(&path, methods)).collect();
+        let patterns = methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
         Self { routes, patterns, hsts }
     }
 
     /// Answers one request.
     pub async fn answer(&self, mut request: Request) -> Response {
         trim_trailing_slash(&mut request);
-        let exchange = Exchange::begin(&request);
+        let exchange = self.begin(&request);
+        if exchange.pattern.is_some_and(|pattern| !pattern.takes(&exchange.method)) {
+            return self
+                .finish(&exchange, Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).into_response());
+        }
         // hyper drops the body of an answer to HEAD.
         if exchange.method == Method::HEAD {
             request.set_method(Method::GET);
@@ -55,39 +63,31 @@ impl Api {
 
     /// Answers a request that was refused before it came so far.
     pub fn refuse(&self, request: &Request, problem: Problem) -> Response {
-        self.finish(&Exchange::begin(request), problem.into_response())
+        self.finish(&self.begin(request), problem.into_response())
     }
 
-    fn finish(&self, exchange: &Exchange, mut response: Response) -> Response {
+    fn begin(&self, request: &Request) -> Exchange<'_> {
+        let path = request.uri().path();
+        Exchange {
+            started: Instant::now(),
+            id: Uuid::now_v7().simple().to_string(),
+            method: request.method().clone(),
+            pattern: self.patterns.iter().find(|pattern| pattern.matches(path)),
+            peer: request.data::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
+        }
+    }
+
+    fn finish(&self, exchange: &Exchange<'_>, mut response: Response) -> Response {
         let problem = take_problem(&mut response);
         if let Some(problem) = &problem {
-            self.render(problem, exchange, &mut response);
+            render(problem, exchange, &mut response);
         }
         self.dress(exchange, &mut response);
         exchange.log(&response, problem.and_then(|problem| problem.cause));
         response
     }
 
-    fn render(&self, problem: &Problem, exchange: &Exchange, response: &mut Response) {
-        let body = serde_json::to_vec(&problem.document(exchange.id.clone())).unwrap_or_default();
-        response.set_status(problem.status);
-        response.set_body(body);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
-        if let Some(challenge) = problem.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-        if let Some(seconds) = problem.retry_after_seconds {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if problem.status == StatusCode::METHOD_NOT_ALLOWED
-            && let Some(pattern) = self.patterns.iter().find(|pattern| pattern.matches(&exchange.path))
-        {
-            headers.insert(header::ALLOW, pattern.allow.clone());
-        }
-    }
-
-    fn dress(&self, exchange: &Exchange, response: &mut Response) {
+    fn dress(&self, exchange: &Exchange<'_>, response: &mut Response) {
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&exchange.id) {
             headers.insert(REQUEST_ID.clone(), id);
@@ -105,29 +105,19 @@ impl Api {
 }
 
 /// One request and its answer, for the headers and the log.
-struct Exchange {
+struct Exchange<'a> {
     started: Instant,
     id: String,
     method: Method,
-    path: String,
+    pattern: Option<&'a Pattern>,
     peer: String,
 }
 
-impl Exchange {
-    fn begin(request: &Request) -> Self {
-        Self {
-            started: Instant::now(),
-            id: Uuid::now_v7().simple().to_string(),
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            peer: request.data::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
-        }
-    }
-
+impl Exchange<'_> {
     fn log(&self, response: &Response, cause: Option<String>) {
         let Self { id: request_id, method, peer, .. } = self;
         let status = response.status().as_u16();
-        let route = response.data::<PathPattern>().map_or("-", |pattern| &*pattern.0);
+        let route = self.pattern.map_or("-", |pattern| &pattern.path);
         let milliseconds = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         match cause {
             Some(cause) => {
@@ -135,6 +125,26 @@ impl Exchange {
             }
             None => tracing::info!(%method, route, status, milliseconds, request_id, peer, "request"),
         }
+    }
+}
+
+/// Writes a problem out.
+fn render(problem: &Problem, exchange: &Exchange<'_>, response: &mut Response) {
+    let body = serde_json::to_vec(&problem.document(exchange.id.clone())).unwrap_or_default();
+    response.set_status(problem.status);
+    response.set_body(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
+    if let Some(challenge) = problem.challenge {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if let Some(seconds) = problem.retry_after_seconds {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if problem.status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(pattern) = exchange.pattern
+    {
+        headers.insert(header::ALLOW, pattern.allow.clone());
     }
 }
 
@@ -170,7 +180,7 @@ fn trim_trailing_slash(request: &mut Request) {
 }
 
 impl Pattern {
-    fn new(path: &str, mut methods: Vec<String>) -> Self {
+    fn new(path: String, mut methods: Vec<String>) -> Self {
         if methods.iter().any(|method| method == "GET") {
             methods.push("HEAD".to_owned());
         }
@@ -180,7 +190,11 @@ impl Pattern {
         // Method names are tokens, which any header value may hold.
         let allow =
             HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("GET"));
-        Self { segments, allow }
+        Self { path, segments, methods, allow }
+    }
+
+    fn takes(&self, method: &Method) -> bool {
+        self.methods.iter().any(|taken| taken == method.as_str())
     }
 
     fn matches(&self, path: &str) -> bool {

@@ -1,0 +1,258 @@
+//! Logging in, and what a token is good for.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use crate::client::Answer;
+use crate::server::{Server, Setup};
+
+/// A server whose signing key the test knows.
+fn with_known_key() -> (Server, String) {
+    let setup = Setup::new();
+    let (file, key) = (setup.directory().join("signing.key"), "k".repeat(40));
+    std::fs::write(&file, &key).unwrap();
+    (setup.config(&format!("[auth]\nsigning_key_file = {file:?}\n")).start(), key)
+}
+
+/// What a token says.
+fn claims_of(token: &str) -> Value {
+    jsonwebtoken::dangerous::insecure_decode::<Value>(token).unwrap().claims
+}
+
+/// A token like `model`, with these claims over its own.
+fn token(model: &str, key: &str, algorithm: Algorithm, claims: Value) -> String {
+    let mut all = claims_of(model);
+    all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+    jsonwebtoken::encode(&Header::new(algorithm), &all, &EncodingKey::from_secret(key.as_bytes())).unwrap()
+}
+
+fn login(server: &Server, username: &str, password: &str) -> Answer {
+    server.post("/api/auth/login").json(&json!({ "username": username, "password": password })).send()
+}
+
+#[test]
+fn a_login_gives_a_bearer_token_for_15_minutes() {
+    let server = Server::start();
+    let answer = login(&server, "sysadmin", &server.password());
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.fields(), ["access_token", "token_type", "expires_in", "expires_at"]);
+    let document = answer.json();
+    assert_eq!((&document["token_type"], &document["expires_in"]), (&json!("Bearer"), &json!(900)));
+    let claims = claims_of(document["access_token"].as_str().unwrap());
+    let end = chrono::DateTime::from_timestamp(claims["exp"].as_i64().unwrap(), 0).unwrap();
+    assert_eq!(document["expires_at"], json!(end.format("%Y-%m-%dT%H:%M:%SZ").to_string()));
+}
+
+#[test]
+fn the_length_of_a_token_s_life_is_configured_in_minutes() {
+    let server = Setup::new().config("[auth]\ntoken_minutes = 2\n").start();
+    assert_eq!(login(&server, "sysadmin", &server.password()).json()["expires_in"], json!(120));
+}
+
+#[test]
+fn me_tells_whom_the_token_speaks_for() {
+    let server = Server::start();
+    let token = server.login();
+    for path in ["/api/auth/me", "/api/auth/me/"] {
+        let answer = server.get(path).bearer(&token).send();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.fields(), ["id", "username", "role", "created_at"]);
+        let me = answer.json();
+        assert_eq!(
+            (&me["id"], &me["username"], &me["role"]),
+            (&json!(1), &json!("sysadmin"), &json!("sysadmin"))
+        );
+    }
+    let odd_case = server.get("/api/auth/me").header("Authorization", &format!("bEARER  {token}")).send();
+    assert_eq!(odd_case.status, 200, "the scheme's name has no case (RFC 9110, section 11.1)");
+}
+
+#[test]
+fn a_login_is_taken_as_json_and_as_an_oauth2_form_on_the_same_path() {
+    let server = Server::start();
+    let password = server.password();
+    for path in ["/api/auth/login", "/api/auth/login/"] {
+        let json = json!({ "username": "sysadmin", "password": password });
+        assert_eq!(server.post(path).json(&json).send().status, 200);
+        for form in [
+            format!("username=sysadmin&password={password}"),
+            format!(
+                "grant_type=password&username=sysadmin&password={password}&scope=&client_id=x&client_secret=y"
+            ),
+        ] {
+            assert_eq!(server.post(path).form(&form).send().status, 200, "{form}");
+        }
+    }
+    let other_grant = format!("grant_type=client_credentials&username=sysadmin&password={password}");
+    let answer = server.post("/api/auth/login").form(&other_grant).send();
+    answer.assert_names(422, &["grant_type"]);
+}
+
+#[test]
+fn a_username_has_no_case_and_no_space_around_it() {
+    let server = Server::start();
+    for name in ["SYSADMIN", "SysAdmin", "  sysadmin "] {
+        assert_eq!(login(&server, name, &server.password()).status, 200, "{name:?}");
+    }
+    assert_eq!(login(&server, "sysadmin", &server.password().to_lowercase()).status, 401, "a password has");
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_user_are_refused_alike() {
+    let server = Server::start();
+    let wrong = login(&server, "sysadmin", "not the password");
+    let unknown = login(&server, "nobody-of-this-name", "not the password");
+    wrong.assert_problem(401);
+    assert!(!wrong.header("WWW-Authenticate").is_empty());
+    assert_eq!(wrong.but_for_its_id(), unknown.but_for_its_id());
+    assert_eq!(wrong.header("WWW-Authenticate"), unknown.header("WWW-Authenticate"));
+}
+
+#[test]
+fn every_bad_field_of_a_login_is_named_at_once() {
+    let server = Server::start();
+    let post = |body: Value| server.post("/api/auth/login").json(&body).send();
+    post(json!({})).assert_names(422, &["username", "password"]);
+    post(json!({ "username": "", "password": "" })).assert_names(422, &["username", "password"]);
+    post(json!({ "username": 1, "password": null, "extra": 1 }))
+        .assert_names(422, &["username", "password", "extra"]);
+    post(json!({ "username": "x".repeat(65), "password": "x".repeat(1025) }))
+        .assert_names(422, &["username", "password"]);
+    // At the bound they are understood, and wrong.
+    post(json!({ "username": "x".repeat(64), "password": "x".repeat(1024) })).assert_problem(401);
+    server.post("/api/auth/login").form("username=sysadmin").send().assert_names(422, &["password"]);
+}
+
+#[test]
+fn a_login_of_another_media_type_is_refused() {
+    let server = Server::start();
+    for media_type in ["text/plain", "multipart/form-data; boundary=x", "application/xml"] {
+        let answer = server.post("/api/auth/login").header("Content-Type", media_type).body("{}").send();
+        answer.assert_problem(415);
+    }
+    server.post("/api/auth/login").body("{}").send().assert_problem(415);
+}
+
+#[test]
+fn the_fifth_failure_of_an_address_is_its_last_for_a_while_and_others_still_come_in() {
+    // Through a trusted proxy, so that the test can come from two addresses.
+    let server = Setup::new().config("trusted_proxies = [\"127.0.0.1\"]\n").start();
+    let from = |address: &str, password: &str| {
+        let body = json!({ "username": "sysadmin", "password": password });
+        server.post("/api/auth/login").header("X-Forwarded-For", address).json(&body).send()
+    };
+    for attempt in 0..5 {
+        assert_eq!(from("192.0.2.7", "wrong password").status, 401, "{attempt}");
+    }
+    let refused = from("192.0.2.7", "wrong password");
+    refused.assert_problem(429);
+    let wait: u64 = refused.header("Retry-After").parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    assert_eq!(from("192.0.2.7", &server.password()).status, 429, "a guesser may not tell right from wrong");
+    assert_eq!(from("192.0.2.8", &server.password()).status, 200, "who did not guess is not shut out");
+    // IPv6 counts by /64.
+    for attempt in 0..5 {
+        assert_eq!(from(&format!("2001:db8:0:1::{attempt}"), "wrong password").status, 401);
+    }
+    assert_eq!(from("2001:db8:0:1:ffff::1", "wrong password").status, 429);
+    assert_eq!(from("2001:db8:0:2::1", "wrong password").status, 401);
+}
+
+#[test]
+fn zero_failed_logins_a_minute_means_no_limit() {
+    let server = Setup::new().config("[limits]\nfailed_logins_per_minute = 0\n").start();
+    for _ in 0..8 {
+        assert_eq!(login(&server, "sysadmin", "wrong password").status, 401);
+    }
+}
+
+#[test]
+fn a_forwarded_address_does_not_count_from_who_is_no_trusted_proxy() {
+    let server = Server::start();
+    for attempt in 0..6 {
+        let body = json!({ "username": "sysadmin", "password": "wrong password" });
+        let answer = server
+            .post("/api/auth/login")
+            .header("X-Forwarded-For", &format!("192.0.2.{attempt}"))
+            .json(&body)
+            .send();
+        assert_eq!(answer.status, if attempt < 5 { 401 } else { 429 });
+    }
+}
+
+#[test]
+fn only_a_token_that_the_server_would_make_now_is_taken() {
+    let (server, key) = with_known_key();
+    let right = server.login();
+    let token = |key: &str, algorithm, claims| token(&right, key, algorithm, claims);
+    let me = |token: &str| server.get("/api/auth/me").bearer(token).send();
+    assert_eq!(me(&token(&key, Algorithm::HS256, json!({}))).status, 200, "the test makes them right");
+    let now = chrono::Utc::now().timestamp();
+    let ended = token(&key, Algorithm::HS256, json!({ "iat": now - 900, "exp": now }));
+    let forged = token(&"f".repeat(40), Algorithm::HS256, json!({}));
+    let other_algorithm = token(&key, Algorithm::HS512, json!({}));
+    let unknown_admin = token(&key, Algorithm::HS256, json!({ "admin": 99 }));
+    let of_an_old_password = token(&key, Algorithm::HS256, json!({ "epoch": 7 }));
+    let (head, signature) = right.rsplit_once('.').unwrap();
+    let encode = |text: &str| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+    };
+    let payload = head.split_once('.').unwrap().1;
+    let unsigned = format!("{}.{payload}.", encode(r#"{"typ":"JWT","alg":"none"}"#));
+    let changed =
+        format!("{}.{}.{signature}", encode(r#"{"typ":"JWT","alg":"HS256"}"#), encode("{\"admin\":1}"));
+    let none_with_signature = format!("{}.{payload}.{signature}", encode(r#"{"typ":"JWT","alg":"none"}"#));
+    let without_end = {
+        let mut claims = claims_of(&right);
+        claims.as_object_mut().unwrap().remove("exp").unwrap();
+        jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
+    };
+    let bad = [
+        &ended,
+        &forged,
+        &other_algorithm,
+        &unknown_admin,
+        &of_an_old_password,
+        &unsigned,
+        &changed,
+        &none_with_signature,
+        &without_end,
+        "",
+        "x",
+        "a.b.c",
+    ];
+    let plain = server.get("/api/auth/me").send();
+    plain.assert_problem(401);
+    assert!(plain.header("WWW-Authenticate").starts_with("Bearer"));
+    for (number, token) in bad.into_iter().enumerate() {
+        let answer = me(token);
+        answer.assert_problem(401);
+        assert!(answer.header("WWW-Authenticate").starts_with("Bearer"));
+        assert_eq!(answer.but_for_its_id(), plain.but_for_its_id(), "token {number}");
+    }
+    let basic = server.get("/api/auth/me").header("Authorization", "Basic c3lzYWRtaW46eA==").send();
+    basic.assert_problem(401);
+}
+
+#[test]
+fn every_route_of_an_admin_asks_for_a_token_before_anything_else() {
+    let server = Server::start();
+    let site = format!("/api/sites/{}", "00000000-0000-4000-8000-000000000000");
+    for (method, path) in [
+        ("GET", "/api/auth/me".to_owned()),
+        ("GET", "/api/sites".to_owned()),
+        ("GET", "/api/sites?limit=0".to_owned()),
+        ("POST", "/api/sites".to_owned()),
+        ("GET", site.clone()),
+        ("PUT", site.clone()),
+        ("DELETE", site.clone()),
+        ("POST", format!("{site}/lock")),
+        ("POST", format!("{site}/unlock")),
+        ("GET", "/api/sites/no-uuid".to_owned()),
+    ] {
+        let answer = server.call(method, &path).send();
+        assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text());
+        answer.assert_problem(401);
+    }
+}

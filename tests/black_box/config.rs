@@ -1,0 +1,104 @@
+//! Where settings come from, and what some of them do to the outside.
+
+use serde_json::json;
+
+use crate::client::{Call, Trust};
+use crate::server::{Server, Setup, sitewarden};
+
+fn token_seconds(server: &Server) -> u64 {
+    let login = json!({ "username": "sysadmin", "password": server.password() });
+    server.post("/api/auth/login").json(&login).send().json()["expires_in"].as_u64().unwrap()
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_that_over_the_default() {
+    assert_eq!(token_seconds(&Server::start()), 15 * 60);
+    let file = "[auth]\ntoken_minutes = 2\n";
+    assert_eq!(token_seconds(&Setup::new().config(file).start()), 2 * 60);
+    let both = Setup::new().config(file).env("SITEWARDEN_AUTH__TOKEN_MINUTES", "3");
+    assert_eq!(token_seconds(&both.start()), 3 * 60);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment() {
+    // The setup gives --listen, and port 1 could not be had.
+    let server = Setup::new().env("SITEWARDEN_LISTEN", "192.0.2.1:1").start();
+    assert_eq!(server.get("/health").send().status, 200);
+}
+
+#[test]
+fn every_address_of_a_list_is_served_and_announced() {
+    let setup = Setup::new();
+    let mut command = sitewarden(&["serve"]);
+    command.env("SITEWARDEN_LISTEN", "127.0.0.1:0, 127.0.0.2:0").current_dir(setup.directory());
+    let server = setup.start_with(command);
+    let second = server.next_line();
+    let second = second.strip_prefix("listening on ").unwrap();
+    assert!(server.url().starts_with("https://127.0.0.1:") && second.starts_with("https://127.0.0.2:"));
+    let trust = Trust::certificate(&server.certificate());
+    for url in [server.url(), second] {
+        assert_eq!(Call::new(&trust, "GET", &format!("{url}/health")).send().status, 200, "{url}");
+    }
+}
+
+#[test]
+fn every_address_of_the_host_is_announced_as_localhost_and_the_certificate_names_it() {
+    let setup = Setup::new();
+    let mut command = sitewarden(&["serve", "--listen", "[::]:0"]);
+    command.current_dir(setup.directory());
+    let server = setup.start_with(command);
+    assert_eq!(server.url(), format!("https://localhost:{}", server.port()));
+    let trust = Trust::certificate(&server.certificate());
+    let host = rustix::system::uname().nodename().to_str().unwrap().to_ascii_lowercase();
+    let pem = std::fs::read(server.certificate()).unwrap();
+    let names = names_of(&pem);
+    for name in ["localhost", "127.0.0.1", "::1", &host] {
+        assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
+    }
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("https://{host}:{}/health", server.port());
+        assert_eq!(Call::new(&trust, "GET", &url).send().status, 200, "{url}");
+    }
+}
+
+/// The names that a certificate is for.
+fn names_of(pem: &[u8]) -> Vec<String> {
+    use x509_parser::prelude::*;
+    let (_, pem) = parse_x509_pem(pem).unwrap();
+    let certificate = pem.parse_x509().unwrap();
+    let names = certificate.subject_alternative_name().unwrap().unwrap();
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => (*name).to_owned(),
+        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+            Ok(v4) => std::net::Ipv4Addr::from(v4).to_string(),
+            Err(_) => std::net::Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).unwrap()).to_string(),
+        },
+        other => panic!("{other:?}"),
+    };
+    names.value.general_names.iter().map(text).collect()
+}
+
+#[test]
+fn without_tls_it_serves_plain_http_on_loopback() {
+    let server = Setup::new().config("[tls]\nmode = \"off\"\n").start();
+    assert!(server.url().starts_with("http://127.0.0.1:"), "{}", server.url());
+    let token = server.login();
+    assert_eq!(server.get("/api/sites").bearer(&token).send().status, 200);
+    assert!(!server.certificate().exists());
+}
+
+#[test]
+fn it_starts_from_an_empty_directory_with_no_configuration_at_all() {
+    let setup = Setup::new();
+    let mut command = sitewarden(&["serve", "--listen", "127.0.0.1:0"]);
+    command.current_dir(setup.directory());
+    let server = setup.start_with(command);
+    server.login();
+    let mut made: Vec<String> = std::fs::read_dir(server.data_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["backup", "control.sock"].contains(&name.as_str()))
+        .collect();
+    made.sort();
+    assert_eq!(made, ["initial-admin-password", "sitewarden.redb", "tls-certificate.pem"]);
+}

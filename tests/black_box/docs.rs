@@ -1,0 +1,140 @@
+//! The specification and Swagger UI, as they are served.
+
+use serde_json::Value;
+
+use crate::server::{Server, run_to_end, sitewarden};
+
+/// What `sitewarden openapi` prints.
+fn printed() -> String {
+    let output = run_to_end(sitewarden(&["openapi"]));
+    assert_eq!(output.status.code(), Some(0));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_committed_specification_is_the_one_that_the_code_gives() {
+    let committed = include_str!("../../openapi/openapi.json");
+    assert!(committed == printed(), "make it anew: cargo run -- openapi > openapi/openapi.json");
+}
+
+#[test]
+fn the_served_specification_is_the_printed_one_in_json_and_in_yaml() {
+    let server = Server::start();
+    for path in ["/openapi.json", "/openapi.json/"] {
+        let json = server.get(path).send();
+        assert_eq!((json.status, json.header("Content-Type")), (200, "application/json"));
+        assert!(json.text() == printed());
+    }
+    let yaml = server.get("/openapi.yaml").send();
+    assert_eq!((yaml.status, yaml.header("Content-Type")), (200, "application/yaml"));
+    let parsed: Value = serde_yaml::from_slice(&yaml.body).unwrap();
+    assert!(parsed == serde_json::from_str::<Value>(&printed()).unwrap());
+}
+
+#[test]
+fn the_specification_offers_the_password_flow_and_a_bearer_token() {
+    let spec: Value = serde_json::from_str(&printed()).unwrap();
+    let schemes = &spec["components"]["securitySchemes"];
+    assert_eq!(schemes["password"]["type"], "oauth2");
+    assert_eq!(schemes["password"]["flows"]["password"]["tokenUrl"], "/api/auth/login");
+    assert_eq!(
+        (&schemes["bearer"]["type"], &schemes["bearer"]["scheme"]),
+        (&"http".into(), &"bearer".into())
+    );
+    for (path, operations) in spec["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let open = ["/health", "/api/auth/login", "/api/heartbeat"].contains(&path.as_str());
+            assert_eq!(operation["security"].is_array(), !open, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn every_error_in_the_specification_is_a_problem() {
+    let spec: Value = serde_json::from_str(&printed()).unwrap();
+    for (path, operations) in spec["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("503"), "{method} {path}");
+            for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
+                let content = response["content"].as_object().unwrap();
+                assert_eq!(
+                    content.keys().collect::<Vec<_>>(),
+                    ["application/problem+json"],
+                    "{method} {path} {status}"
+                );
+                let schema = &content["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_examples_in_the_specification_work_when_tried() {
+    let server = Server::start();
+    let spec: Value = serde_json::from_str(&printed()).unwrap();
+    let example = |schema: &str| spec["components"]["schemas"][schema]["example"].clone();
+    let token = server.login();
+    let registered = server.post("/api/sites").bearer(&token).json(&example("NewSite")).send();
+    assert_eq!(registered.status, 201, "{}", registered.text());
+    let site = registered.json();
+    let path = format!("/api/sites/{}", site["site_id"].as_str().unwrap());
+    assert_eq!(server.put(&path).bearer(&token).json(&example("SiteChange")).send().status, 200);
+    assert_eq!(server.post(&format!("{path}/lock")).bearer(&token).json(&example("Lock")).send().status, 200);
+    assert_eq!(server.heartbeat(&site).json(&example("Heartbeat")).send().status, 200);
+    let login = server.post("/api/auth/login").json(&example("Login")).send();
+    assert_eq!(login.status, 401, "understood; the password is another one");
+}
+
+#[test]
+fn the_front_page_leads_to_the_documentation() {
+    let server = Server::start();
+    let front = server.get("/").send();
+    assert_eq!((front.status, front.header("Location")), (302, "/docs"));
+}
+
+#[test]
+fn swagger_ui_loads_nothing_but_files_that_this_server_has() {
+    let server = Server::start();
+    for path in ["/docs", "/docs/"] {
+        let page = server.get(path).send();
+        assert_eq!((page.status, page.header("Content-Type")), (200, "text/html; charset=utf-8"));
+        let policy = page.header("Content-Security-Policy");
+        assert!(!policy.contains("http") && !policy.contains("unsafe-eval"), "{policy}");
+        assert!(policy.contains("script-src 'self';"), "{policy}");
+        let mut loaded = 0;
+        for attribute in ["src=\"", "href=\""] {
+            for rest in page.text().split(attribute).skip(1) {
+                let target = rest.split('"').next().unwrap();
+                if target.starts_with("data:") {
+                    continue;
+                }
+                assert!(target.starts_with("/docs/"), "absolute, and on this host: {target}");
+                let asset = server.get(target).send();
+                assert_eq!(asset.status, 200, "{target}");
+                let expected = if target.ends_with(".css") { "text/css" } else { "text/javascript" };
+                assert!(asset.header("Content-Type").starts_with(expected), "{target}");
+                assert!(!asset.body.is_empty());
+                loaded += 1;
+            }
+        }
+        assert_eq!(loaded, 3);
+        assert!(!page.text().contains("<script>"), "no inline script, which the policy would stop");
+    }
+    let start = server.get("/docs/start.js").send();
+    assert!(start.text().contains("url: '/openapi.json'"));
+}
+
+#[test]
+fn health_tells_the_version() {
+    let server = Server::start();
+    for path in ["/health", "/health/"] {
+        let answer = server.get(path).send();
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.text(),
+            format!("{{\"status\":\"ok\",\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"))
+        );
+    }
+}

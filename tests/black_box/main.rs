@@ -1,0 +1,19 @@
+//! The real binary, met as its users meet it: real sockets, verified TLS, a
+//! data directory of its own for every test.
+//!
+//! [`server`] runs it and [`client`] speaks to it; every other file holds the
+//! promises of one part. Nothing here looks inside the process: what a test
+//! knows came over the wire, out of the log or from the data directory.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+
+mod auth;
+mod client;
+mod config;
+mod docs;
+mod errors;
+mod heartbeat;
+mod server;
+mod sites;
+mod startup;
+mod story;

@@ -1,0 +1,358 @@
+//! Starts that go well, and starts that must not.
+
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
+
+use crate::server::{Server, Setup, run_to_end, sitewarden};
+
+const DATABASE: &str = "sitewarden.redb";
+
+/// The one line with which a start was refused.
+fn refusal(output: &Output) -> String {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(!stdout.contains("listening"), "{stdout}");
+    // Before it may stand lines of the log, which are JSON.
+    let mut lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with('{')).collect();
+    assert_eq!(lines.len(), 1, "{stderr}");
+    let line = lines.remove(0).strip_prefix("sitewarden: ").unwrap_or_else(|| panic!("{stderr}"));
+    line.to_owned()
+}
+
+/// Asserts that the start was refused in words that hold each of `parts`.
+fn assert_refused(output: &Output, parts: &[&str]) {
+    let line = refusal(output);
+    for part in parts {
+        assert!(line.contains(part), "no {part:?} in: {line}");
+    }
+}
+
+/// What a server with one site left behind.
+fn used() -> Setup {
+    let server = Server::start();
+    server.register(&server.login());
+    server.stop_for_another_start()
+}
+
+fn mode(path: impl AsRef<Path>) -> u32 {
+    path.as_ref().metadata().unwrap().mode() & 0o777
+}
+
+/// Takes root's power over permission bits away: runs as user 65534 when the
+/// tests run as root. Everything the user needs must lie in `setup`.
+fn without_privileges(setup: &Setup) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return setup.command();
+    }
+    // Where the build directory is, only root may be allowed to look.
+    let program = setup.directory().join("sitewarden");
+    // By another process: were the copy open for writing in this one, a
+    // process that another test starts meanwhile would hold it open and
+    // nobody could run it.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_sitewarden")).arg(&program).status().unwrap();
+    assert!(copied.success());
+    chmod(setup.directory(), 0o755);
+    let usual = setup.command();
+    let mut command = Command::new(program);
+    command.args(usual.get_args()).env_clear().current_dir(setup.directory()).uid(65534).gid(65534);
+    command
+}
+
+fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn everything_the_first_start_makes_is_for_the_owner_alone() {
+    let server = Server::start();
+    let data = server.data_dir();
+    assert_eq!(mode(&data), 0o700);
+    assert_eq!(mode(data.join(DATABASE)), 0o600);
+    assert_eq!(mode(data.join("initial-admin-password")), 0o600);
+    assert!(server.password().len() >= 20);
+    assert!(!server.log().contains(&server.password()));
+    assert!(!server.announced().join("\n").contains(&server.password()));
+}
+
+#[test]
+fn a_restart_keeps_the_certificate_the_tokens_and_the_password() {
+    let server = Server::start();
+    let fingerprint = |server: &Server| {
+        let line = server.announced().iter().find(|line| line.starts_with("certificate ")).unwrap();
+        let (_, digest) = line.split_once(" SHA-256 ").unwrap();
+        assert_eq!(digest.len(), 32 * 3 - 1, "{digest}");
+        digest.to_owned()
+    };
+    let (before, token, password) = (fingerprint(&server), server.login(), server.password());
+    let pem = std::fs::read(server.certificate()).unwrap();
+    let server = server.restart();
+    assert_eq!(fingerprint(&server), before);
+    assert_eq!(std::fs::read(server.certificate()).unwrap(), pem);
+    assert_eq!(server.get("/api/auth/me").bearer(&token).send().status, 200);
+    assert_eq!(server.password(), password, "no second first admin");
+    server.login();
+}
+
+#[test]
+fn a_password_file_that_was_deleted_is_not_made_again() {
+    let server = Server::start();
+    std::fs::remove_file(server.data_dir().join("initial-admin-password")).unwrap();
+    let server = server.restart();
+    assert!(!server.data_dir().join("initial-admin-password").exists());
+}
+
+#[test]
+fn a_killed_server_has_kept_what_it_answered() {
+    let server = Server::start();
+    let token = server.login();
+    let site = server.register(&token);
+    assert_eq!(server.heartbeat(&site).send().status, 200);
+    let server = server.kill().start();
+    let path = format!("/api/sites/{}", site["site_id"].as_str().unwrap());
+    let kept = server.get(&path).bearer(&token).send().json();
+    assert_eq!(kept["last_uptime_seconds"], 86400);
+    assert_eq!(server.heartbeat(&site).send().status, 200);
+}
+
+#[test]
+fn a_port_in_use_is_named_and_nothing_is_made() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let setup = Setup::new();
+    let mut command = sitewarden(&["serve", "--listen", &format!("127.0.0.1:{port}")]);
+    command.current_dir(setup.directory());
+    assert_refused(
+        &run_to_end(command),
+        &["cannot listen on", &format!("127.0.0.1:{port}"), "in use", "set listen"],
+    );
+    assert!(!setup.data_dir().join(DATABASE).exists());
+}
+
+#[test]
+fn an_address_that_the_host_does_not_have_is_named() {
+    let setup = Setup::new();
+    // RFC 5737: never anyone's.
+    let mut command = sitewarden(&["serve", "--listen", "192.0.2.1:0"]);
+    command.current_dir(setup.directory());
+    assert_refused(&run_to_end(command), &["cannot listen on 192.0.2.1:0", "set listen"]);
+}
+
+#[test]
+fn a_file_in_place_of_the_data_directory_is_named_and_left_alone() {
+    let setup = Setup::new();
+    std::fs::write(setup.data_dir(), "mine").unwrap();
+    assert_refused(&setup.run_to_end(), &["cannot use the data directory ./data", "set data_dir"]);
+    assert_eq!(std::fs::read_to_string(setup.data_dir()).unwrap(), "mine");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_named() {
+    let setup = Setup::new().env("SITEWARDEN_DATA_DIR", "/proc/sitewarden");
+    assert_refused(&setup.run_to_end(), &["cannot use the data directory /proc/sitewarden", "set data_dir"]);
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written_is_named() {
+    let setup = Setup::new();
+    std::fs::create_dir(setup.data_dir()).unwrap();
+    chmod(&setup.data_dir(), 0o555);
+    let output = run_to_end(without_privileges(&setup));
+    assert_refused(&output, &["cannot use the data directory ./data", "make it writable", "set data_dir"]);
+    assert_eq!(std::fs::read_dir(setup.data_dir()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_read_is_named() {
+    let setup = Setup::new();
+    std::fs::create_dir(setup.data_dir()).unwrap();
+    chmod(&setup.data_dir(), 0o333);
+    assert_refused(&run_to_end(without_privileges(&setup)), &["cannot use the data directory ./data"]);
+    chmod(&setup.data_dir(), 0o700);
+}
+
+#[test]
+fn a_database_that_cannot_be_read_is_named_and_left_alone() {
+    let setup = used();
+    let database = setup.data_dir().join(DATABASE);
+    let before = std::fs::read(&database).unwrap();
+    chmod(&setup.data_dir(), 0o777);
+    chmod(&database, 0);
+    let output = run_to_end(without_privileges(&setup));
+    assert_refused(&output, &[DATABASE, "ermission denied", "check that the user"]);
+    chmod(&database, 0o600);
+    assert!(std::fs::read(&database).unwrap() == before);
+}
+
+#[test]
+fn a_database_in_use_by_another_process_is_named() {
+    let server = Server::start();
+    let data = server.data_dir();
+    let command = sitewarden(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    assert_refused(&run_to_end(command), &[DATABASE, "in use by another process", "stop the other"]);
+    assert_eq!(server.get("/health").send().status, 200);
+}
+
+#[test]
+fn a_foreign_file_is_refused_and_left_as_it_is() {
+    let text = "a shopping list, and nothing else\n".repeat(1000);
+    for foreign in [text.as_bytes(), b"x", &[0; 5000], b"SQLite format 3\0and so on"] {
+        let setup = Setup::new();
+        std::fs::create_dir(setup.data_dir()).unwrap();
+        let path = setup.data_dir().join(DATABASE);
+        std::fs::write(&path, foreign).unwrap();
+        assert_refused(&setup.run_to_end(), &[DATABASE, "not a sitewarden database", "left as it is"]);
+        assert!(std::fs::read(&path).unwrap() == foreign);
+    }
+}
+
+#[test]
+fn a_redb_file_of_another_program_is_refused_and_keeps_its_content() {
+    let setup = Setup::new();
+    std::fs::create_dir(setup.data_dir()).unwrap();
+    let path = setup.data_dir().join(DATABASE);
+    let recipes = TableDefinition::<&str, &str>::new("recipes");
+    {
+        let database = Database::create(&path).unwrap();
+        let writing = database.begin_write().unwrap();
+        writing.open_table(recipes).unwrap().insert("pesto", "basil").unwrap();
+        writing.commit().unwrap();
+    }
+    assert_refused(&setup.run_to_end(), &[DATABASE, "not a sitewarden database", "left as it is"]);
+    let database = Database::open(&path).unwrap();
+    let reading = database.begin_read().unwrap();
+    assert_eq!(reading.list_tables().unwrap().count(), 1, "no table was added");
+    assert_eq!(reading.open_table(recipes).unwrap().get("pesto").unwrap().unwrap().value(), "basil");
+}
+
+#[test]
+fn a_damaged_database_is_refused_and_left_as_it_is() {
+    let setup = used();
+    let path = setup.data_dir().join(DATABASE);
+    let whole = std::fs::read(&path).unwrap();
+    let half = &whole[..whole.len() / 2];
+    let mut scribbled = whole.clone();
+    scribbled[..4096].fill(0xA5);
+    for damaged in [half, &scribbled] {
+        std::fs::write(&path, damaged).unwrap();
+        assert_refused(&setup.run_to_end(), &[DATABASE, "is damaged", "put a good copy in its place"]);
+        assert!(std::fs::read(&path).unwrap() == damaged, "it was written to");
+    }
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_keeps_its_content() {
+    let setup = used();
+    let path = setup.data_dir().join(DATABASE);
+    let meta = TableDefinition::<&str, &[u8]>::new("meta_v1");
+    let sites = TableDefinition::<u64, &[u8]>::new("sites_v1");
+    let newer = 1_000_000_u32.to_le_bytes();
+    {
+        let database = Database::open(&path).unwrap();
+        let writing = database.begin_write().unwrap();
+        writing.open_table(meta).unwrap().insert("schema_version", newer.as_slice()).unwrap();
+        writing.commit().unwrap();
+    }
+    assert_refused(
+        &setup.run_to_end(),
+        &[DATABASE, "1000000", "newer sitewarden", "install the newer version"],
+    );
+    let database = Database::open(&path).unwrap();
+    let reading = database.begin_read().unwrap();
+    let kept = reading.open_table(meta).unwrap().get("schema_version").unwrap().unwrap().value().to_vec();
+    assert_eq!(kept, newer);
+    assert_eq!(reading.open_table(sites).unwrap().len().unwrap(), 1);
+}
+
+/// A certificate and its key, as PEM files in `setup`.
+fn pair(setup: &Setup, name: &str) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) =
+        (setup.directory().join(format!("{name}.pem")), setup.directory().join(format!("{name}.key")));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (cert, key)
+}
+
+fn with_files(setup: Setup, cert: &Path, key: &Path) -> Setup {
+    setup.config(&format!("[tls]\nmode = \"files\"\ncert = {cert:?}\nkey = {key:?}\n"))
+}
+
+#[test]
+fn pem_files_of_ones_own_are_served() {
+    let setup = Setup::new();
+    let (cert, key) = pair(&setup, "own");
+    let server = with_files(setup, &cert, &key).start().trusting(&cert);
+    assert_eq!(server.get("/health").send().status, 200);
+    assert!(!server.certificate().exists(), "no certificate of its own is made");
+}
+
+#[test]
+fn pem_files_that_are_missing_broken_or_mismatched_are_named() {
+    let setup = Setup::new();
+    let (cert, key) = pair(&setup, "one");
+    let (_, other_key) = pair(&setup, "other");
+    let missing = setup.directory().join("missing.pem");
+    let broken = setup.directory().join("broken.pem");
+    let words = setup.directory().join("words.pem");
+    std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    std::fs::write(&words, "not PEM at all").unwrap();
+    let name = |path: &Path| path.to_str().unwrap().to_owned();
+    let mut setup = setup;
+    for (cert, key, parts) in [
+        (&missing, &key, [name(&missing), "tls.cert".into(), "No such file".into()]),
+        (&cert, &missing, [name(&missing), "tls.key".into(), "No such file".into()]),
+        (&broken, &key, [name(&broken), "tls.cert".into(), "is damaged".into()]),
+        (&words, &key, [name(&words), "tls.cert".into(), "holds no certificate".into()]),
+        (&cert, &words, [name(&words), "tls.key".into(), "holds no private key".into()]),
+        (&cert, &other_key, [name(&other_key), name(&cert), "does not belong".into()]),
+    ] {
+        setup = with_files(setup, cert, key);
+        assert_refused(&setup.run_to_end(), &parts.each_ref().map(String::as_str));
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_file_or_variable() {
+    let setup = Setup::new().config("[limits]\nbody_byte = 1\n");
+    let file = setup.directory().join("sitewarden.toml");
+    assert_refused(
+        &setup.run_to_end(),
+        &["unknown key limits.body_byte", file.to_str().unwrap(), "limits has ", "body_bytes"],
+    );
+    let setup = Setup::new().env("SITEWARDEN_TLS__MOD", "off");
+    assert_refused(&setup.run_to_end(), &["unknown key tls.mod", "SITEWARDEN_TLS__MOD", "tls has "]);
+    assert!(!setup.data_dir().exists(), "nothing is made");
+}
+
+#[test]
+fn a_configuration_file_that_is_missing_or_no_toml_is_named() {
+    let output = run_to_end(sitewarden(&["serve", "--config", "/nonexistent/sitewarden.toml"]));
+    assert_refused(&output, &["cannot read the configuration file /nonexistent/sitewarden.toml"]);
+    let setup = Setup::new().config("listen = [\n");
+    assert_refused(&setup.run_to_end(), &["sitewarden.toml is not valid TOML: line"]);
+}
+
+#[test]
+fn a_signing_key_file_that_is_missing_or_short_is_named() {
+    let setup = Setup::new();
+    let file = setup.directory().join("signing.key");
+    let setup = setup.config(&format!("[auth]\nsigning_key_file = {file:?}\n"));
+    assert_refused(&setup.run_to_end(), &[file.to_str().unwrap(), "auth.signing_key_file", "No such file"]);
+    std::fs::write(&file, "x".repeat(31)).unwrap();
+    assert_refused(&setup.run_to_end(), &[file.to_str().unwrap(), "31 bytes", "at least 32"]);
+    std::fs::write(&file, "x".repeat(32)).unwrap();
+    setup.start().login();
+}
+
+#[test]
+fn wrong_usage_ends_with_code_2() {
+    for arguments in [&["serve", "--no-such-flag"][..], &["no-such-command"], &["heartbeat"]] {
+        assert_eq!(run_to_end(sitewarden(arguments)).status.code(), Some(2), "{arguments:?}");
+    }
+}

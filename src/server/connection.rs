@@ -45,6 +45,10 @@ const STREAMS: u32 = 64;
 const RESET_STREAMS: usize = 20;
 /// Bytes of answers kept for one HTTP/2 stream.
 const STREAM_BUFFER: usize = 64 << 10;
+/// What is read on of a body that is too large, so that its sender gets the
+/// answer: bytes, and time.
+const DRAINED_BYTES: usize = 1 << 20;
+const DRAINED_FOR: Duration = Duration::from_secs(2);
 /// HTTP/2 pings, so that a client that vanished is noticed.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
 
@@ -297,7 +301,7 @@ async fn handle(
 async fn read_body(
     door: &Door,
     head: &hyper::http::request::Parts,
-    body: Incoming,
+    mut body: Incoming,
 ) -> Result<Bytes, Problem> {
     // Two ways to tell where a body ends is how requests are smuggled (RFC
     // 9112, section 6.1); hyper would believe the one and drop the other.
@@ -309,14 +313,29 @@ async fn read_body(
     let most = door.limits.body_bytes.unwrap_or(usize::MAX);
     let too_large = || Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE);
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+        drain(body, head).await;
         return Err(too_large());
     }
-    match limited(door.limits.body, Limited::new(body, most).collect()).await {
+    match limited(door.limits.body, Limited::new(&mut body, most).collect()).await {
         Some(Ok(body)) => Ok(body.to_bytes()),
-        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            drain(body, head).await;
+            Err(too_large())
+        }
         Some(Err(_)) => Err(Problem::malformed("the body broke off")),
         None => Err(Problem::of_status(StatusCode::REQUEST_TIMEOUT)),
     }
+}
+
+/// Reads on for a while what is not wanted: a client that is still sending
+/// when the connection closes loses the answer that says why (RFC 9112, section
+/// 9.6). One that waits for leave to send is not made to.
+async fn drain(body: Incoming, head: &hyper::http::request::Parts) {
+    if head.headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let read_on = Limited::new(body, DRAINED_BYTES).collect();
+    let _ = limited(Some(DRAINED_FOR), read_on).await;
 }
 
 /// An answer's body, whose progress counts as the request's.

@@ -49,6 +49,17 @@ pub struct Config {
     pub audit_keep_days: Option<u32>,
     /// What a stranger may use.
     pub limits: Limits,
+    /// What backups are kept; `None`: none.
+    pub backup: Option<KeptBackups>,
+}
+
+/// What backups are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBackups {
+    /// How long after a heartbeat one is made, at most.
+    pub every: Duration,
+    /// How many dated ones are kept; 0: none are made.
+    pub keep_daily: usize,
 }
 
 /// Where the certificate comes from.

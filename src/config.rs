@@ -423,6 +423,10 @@ mod tests {
             (config.limits.max_connections, config.limits.body, config.limits.body_bytes),
             (None, None, None)
         );
+        let backup = |toml| load(toml, &[], &[]).unwrap().backup;
+        assert_eq!(backup("[backup]\nevery_minutes = 0"), None);
+        let kept = KeptBackups { every: Duration::from_secs(900), keep_daily: 0 };
+        assert_eq!(backup("[backup]\nkeep_daily = 0"), Some(kept));
     }
 
     #[test]

@@ -95,7 +95,9 @@ pub enum OpenError {
     },
     /// There is no file, but there are backups of one: to begin anew would
     /// put an empty backup in their place.
-    #[error("{path} is missing, and there are backups of it: {remedy}, or move the backups away to begin anew")]
+    #[error(
+        "{path} is missing, and there are backups of it: {remedy}, or move the backups away to begin anew"
+    )]
     Missing {
         /// The file.
         path: PathBuf,
@@ -241,8 +243,7 @@ impl Store {
         let make = move || {
             let transaction = engine.begin_read().map_err(SnapshotError::Source)?;
             let file = snapshot::create(&path)?;
-            std::fs::remove_file(&path)
-                .map_err(|source| SnapshotError::Io { path: path.clone(), source })?;
+            std::fs::remove_file(&path).map_err(|source| SnapshotError::Io { path: path.clone(), source })?;
             let bytes = snapshot::write(&transaction, &file, &path)?;
             Ok((file, bytes))
         };

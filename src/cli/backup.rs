@@ -102,8 +102,7 @@ fn download(target: &Target, part: &Path) -> Result<(), CallError> {
         let file = match &mut file {
             Some(file) => file,
             None => {
-                let created =
-                    File::options().write(true).create(true).truncate(true).mode(0o600).open(part);
+                let created = File::options().write(true).create(true).truncate(true).mode(0o600).open(part);
                 file.insert(created.map_err(|error| cannot_write(part, &error))?)
             }
         };

@@ -37,7 +37,10 @@ impl Check {
             }
             Err(error) => {
                 if self.json {
-                    print(&format!("{}\n", json!({ "file": self.file, "good": false, "reason": error.to_string() })));
+                    print(&format!(
+                        "{}\n",
+                        json!({ "file": self.file, "good": false, "reason": error.to_string() })
+                    ));
                 }
                 complain(error);
                 Ended::Failed
@@ -49,7 +52,11 @@ impl Check {
 /// What a file holds, for people.
 pub(super) fn lines(report: &Report) -> Vec<(String, String)> {
     let newest = report.newest_heartbeat.map_or_else(|| "none".to_owned(), |time| time.to_string());
-    let closed = if report.closed_cleanly { "yes" } else { "no; it is complete all the same" };
+    let closed = if report.closed_cleanly {
+        "yes"
+    } else {
+        "no: its server was killed; damage to the last commit would not show"
+    };
     let mut lines = vec![
         ("bytes".to_owned(), report.bytes.to_string()),
         ("schema version".to_owned(), report.schema_version.to_string()),

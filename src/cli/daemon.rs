@@ -168,14 +168,17 @@ impl Daemon {
         self.runtime.block_on(async {
             let response = self.server.open(request).await.map_err(|error| self.explained(error))?;
             let (parts, mut body) = response.into_parts();
-            let broken = |error: &dyn std::fmt::Display| CallError::Setup(format!("the download broke off: {error}"));
+            let broken =
+                |error: &dyn std::fmt::Display| CallError::Setup(format!("the download broke off: {error}"));
             if !parts.status.is_success() {
-                let problem = Limited::new(body, MAX_PROBLEM).collect().await.map_err(|error| broken(&error))?;
+                let problem =
+                    Limited::new(body, MAX_PROBLEM).collect().await.map_err(|error| broken(&error))?;
                 let problem = serde_json::from_slice(&problem.to_bytes()).unwrap_or_default();
                 let words = explanation(parts.status, &problem, self.token.is_some());
                 return Err(CallError::Refused(words, parts.status));
             }
-            let whole = parts.headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
+            let whole =
+                parts.headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() {
                     take(&data, whole)?;

@@ -11,9 +11,9 @@ use super::daemon::CallError;
 use super::table::Table;
 use super::{Ended, confirm, print};
 use crate::domain::Timestamp;
+use crate::store::FILE_NAME;
 use crate::store::inspect;
 use crate::store::restore::{Restored, restore};
-use crate::store::FILE_NAME;
 
 /// Put a backup in the place of the database, while the server is down
 ///
@@ -51,10 +51,18 @@ impl Restore {
             let present = if database.exists() { Some(inspect::check(&database)) } else { None };
             let there = |name: &str| match &present {
                 None => "no database".to_owned(),
-                Some(Err(error)) => if name == "bytes" { error.to_string() } else { String::new() },
-                Some(Ok(report)) => {
-                    lines(report).into_iter().find(|(line, _)| line == name).map(|(_, value)| value).unwrap_or_default()
+                Some(Err(error)) => {
+                    if name == "bytes" {
+                        error.to_string()
+                    } else {
+                        String::new()
+                    }
                 }
+                Some(Ok(report)) => lines(report)
+                    .into_iter()
+                    .find(|(line, _)| line == name)
+                    .map(|(_, value)| value)
+                    .unwrap_or_default(),
             };
             let mut table = Table::new(["", "backup", "present"]);
             for (name, value) in lines(&found) {

@@ -166,10 +166,8 @@ impl Settings {
                 failed_heartbeats_per_minute: limits.failed_heartbeats_per_minute,
                 failed_logins_per_minute: limits.failed_logins_per_minute,
             },
-            backup: seconds(self.backup.every_minutes.saturating_mul(60)).map(|every| KeptBackups {
-                every,
-                keep_daily: count(self.backup.keep_daily).unwrap_or(0),
-            }),
+            backup: seconds(self.backup.every_minutes.saturating_mul(60))
+                .map(|every| KeptBackups { every, keep_daily: count(self.backup.keep_daily).unwrap_or(0) }),
         })
     }
 

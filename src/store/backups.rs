@@ -82,8 +82,7 @@ impl Changes {
             return;
         }
         let mut pending = self.lock();
-        let waits =
-            if written == Written::Records { &mut pending.records } else { &mut pending.heartbeats };
+        let waits = if written == Written::Records { &mut pending.records } else { &mut pending.heartbeats };
         if waits.is_none() {
             *waits = Some(Instant::now());
             self.wake.notify_all();
@@ -112,8 +111,7 @@ impl Backups {
         let state = Arc::new(Mutex::new(state_of(&path)));
         changes.note(Written::Records);
         let keeper = Keeper { engine, changes: Arc::clone(&changes), schedule, state: Arc::clone(&state) };
-        let thread =
-            std::thread::Builder::new().name("store-backup".into()).spawn(move || keeper.keep())?;
+        let thread = std::thread::Builder::new().name("store-backup".into()).spawn(move || keeper.keep())?;
         Ok(Self { changes, state, thread: Some(thread) })
     }
 

@@ -41,9 +41,6 @@ pub(super) struct Engine {
 
 struct Shared {
     disk: Disk,
-    /// Held for as long as the engine: nobody else may open the file, not
-    /// even in the moment when a fault has closed it.
-    _lock: Option<File>,
     state: RwLock<State>,
     keeper: Mutex<Keeping>,
     wake: Condvar,
@@ -53,6 +50,9 @@ struct State {
     /// Counts the handles, so that each is replaced only once.
     round: u64,
     handle: Handle,
+    /// Held until the engine is closed: nobody else may open the file, not
+    /// even in the moment when a fault has closed it.
+    lock: Option<File>,
 }
 
 enum Handle {
@@ -82,8 +82,7 @@ impl Engine {
     pub(super) fn start(disk: Disk, lock: Option<File>, database: Database) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             disk,
-            _lock: lock,
-            state: RwLock::new(State { round: 0, handle: Handle::Open(database) }),
+            state: RwLock::new(State { round: 0, handle: Handle::Open(database), lock }),
             keeper: Mutex::new(Keeping::Resting),
             wake: Condvar::new(),
         });
@@ -156,6 +155,7 @@ impl Engine {
         }
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
         state.handle = Handle::Closed;
+        state.lock = None;
     }
 }
 

@@ -22,8 +22,9 @@ pub struct Report {
     pub schema_version: u32,
     /// Its size.
     pub bytes: u64,
-    /// `false`: the process that wrote it was killed, or the file was copied
-    /// while in use. What was committed is there all the same.
+    /// `false`: the process that wrote it was killed. What it acknowledged is
+    /// there, but damage to the very last commit cannot be told from a commit
+    /// that a power cut interrupted, and would go unseen.
     pub closed_cleanly: bool,
     /// How many rows each table has, by the name of the table.
     pub counts: Vec<(&'static str, u64)>,
@@ -197,8 +198,7 @@ fn read_all(tables: &ReadTables) -> Result<Option<Timestamp>, Unavailable> {
             .and_then(|row| row.into_entry(last_entry))
             .map_err(|error| wrong::<AuditRow>(last_entry, &error))?;
     }
-    let last =
-        [(meta::NEXT_SITE, last_site), (meta::NEXT_ADMIN, last_admin), (meta::NEXT_AUDIT, last_entry)];
+    let last = [(meta::NEXT_SITE, last_site), (meta::NEXT_ADMIN, last_admin), (meta::NEXT_AUDIT, last_entry)];
     read_meta(tables, last)?;
     Ok(newest)
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
@@ -14,6 +14,9 @@ use super::disk::{Disk, file_disk};
 use super::migrate::{self, Step};
 use super::{OpenError, engine, inspect, snapshot, tables};
 use crate::domain::Timestamp;
+
+/// A new database before it is whole.
+const NEW_NAME: &str = ".sitewarden.redb.new";
 
 /// An open database, and what is needed to keep it so.
 pub(super) struct Opened {
@@ -33,16 +36,21 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
             if let Some(remedy) = remedy(path) {
                 return Err(OpenError::Missing { path: path.to_owned(), remedy });
             }
-            OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(io_error)?;
-            snapshot::sync_directory(path).map_err(io_error)?;
+            make(path, steps)?;
         }
     }
     let lock = engine::lock(path).map_err(io_error)?.ok_or_else(|| OpenError::InUse(path.to_owned()))?;
+    // Another process may have put another file there before we had the lock.
+    let (locked, there) = (lock.metadata().map_err(io_error)?, path.metadata().map_err(io_error)?);
+    if locked.ino() != there.ino() {
+        return Err(OpenError::InUse(path.to_owned()));
+    }
     let disk = file_disk(path);
     let not_ours = |reason: &dyn std::fmt::Display| OpenError::NotADatabase {
         path: path.to_owned(),
         reason: reason.to_string(),
-        remedy: remedy(path).unwrap_or_else(|| "put a good copy in its place, or choose another data_dir".to_owned()),
+        remedy: remedy(path)
+            .unwrap_or_else(|| "put a good copy in its place, or choose another data_dir".to_owned()),
     };
     let database = open_disk(&disk, steps).map_err(|error| match error {
         DatabaseError::Storage(StorageError::Io(error))
@@ -61,7 +69,8 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
     let database = if schema < newest {
         // Closed, so that the copy is of a whole file; the lock is still ours.
         database.close().map_err(|error| failed(error.to_string()))?;
-        let kept = put_aside(path, schema).map_err(|error| failed(format!("cannot copy it first: {error}")))?;
+        let kept =
+            put_aside(path, schema).map_err(|error| failed(format!("cannot copy it first: {error}")))?;
         tracing::info!(from = schema, to = newest, kept = %kept.display(), "bringing the database up to date");
         engine::open(&disk).map_err(|error| not_ours(&error))?
     } else {
@@ -69,6 +78,26 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
     };
     migrate::migrate(&database, schema, steps).map_err(|error| failed(error.to_string()))?;
     Ok(Opened { disk, lock: Some(lock), database })
+}
+
+/// Makes a new database, which gets its name when it is whole: a power cut in
+/// between leaves none rather than half of one.
+fn make(path: &Path, steps: &[Step]) -> Result<(), OpenError> {
+    let new = path.with_file_name(NEW_NAME);
+    let error = |source| OpenError::Io { path: new.clone(), source };
+    snapshot::remove_if_there(&new).map_err(error)?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(error)?;
+    open_disk(&file_disk(&new), steps)
+        .and_then(Database::close)
+        .map_err(|fault| error(io::Error::other(fault.to_string())))?;
+    let named = if path.exists() {
+        // It is empty.
+        std::fs::rename(&new, path)
+    } else {
+        // Fails where another process was faster.
+        std::fs::hard_link(&new, path).and_then(|()| std::fs::remove_file(&new))
+    };
+    named.and_then(|()| snapshot::sync_directory(path)).map_err(error)
 }
 
 /// Opens what lies on `disk`; an empty one gets the tables of today.
@@ -84,7 +113,8 @@ pub(super) fn open_disk(disk: &Disk, steps: &[Step]) -> Result<Database, Databas
 fn put_aside(path: &Path, schema: u32) -> io::Result<PathBuf> {
     let directory = path.with_file_name(DIRECTORY);
     std::fs::create_dir_all(&directory)?;
-    let kept = directory.join(format!("pre-upgrade-v{schema}-{}.redb", file_time(Timestamp::from_clock(Utc::now()))));
+    let kept = directory
+        .join(format!("pre-upgrade-v{schema}-{}.redb", file_time(Timestamp::from_clock(Utc::now()))));
     copy(path, &kept)?;
     Ok(kept)
 }
@@ -136,5 +166,9 @@ fn remedy(path: &Path) -> Option<String> {
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }

@@ -27,9 +27,7 @@ pub struct Restored {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The server runs.
-    #[error(
-        "sitewarden runs on {0}: stop it first (systemctl stop sitewarden), restore, and start it again"
-    )]
+    #[error("sitewarden runs on {0}: stop it first (systemctl stop sitewarden), restore, and start it again")]
     Running(PathBuf),
     /// The backup, or the copy made of it, is not good.
     #[error(transparent)]
@@ -80,9 +78,7 @@ pub fn restore(backup: &Path, data_dir: &Path, now: Timestamp) -> Result<Restore
         .exists()
         .then(|| data_dir.join(format!("{FILE_NAME}.before-restore-{}", open::file_time(now))));
     if let Some(kept) = &kept {
-        std::fs::hard_link(&database, kept)
-            .or_else(|_| open::copy(&database, kept))
-            .map_err(error(kept))?;
+        std::fs::hard_link(&database, kept).or_else(|_| open::copy(&database, kept)).map_err(error(kept))?;
     }
     std::fs::rename(&part, &database)
         .and_then(|()| snapshot::sync_directory(&database))

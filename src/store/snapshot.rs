@@ -66,15 +66,15 @@ pub enum SnapshotError {
 /// `path`, and checks it. Returns its size in bytes.
 pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> Result<u64, SnapshotError> {
     let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
-    let failed = |error: redb::Error| SnapshotError::Write { path: path.to_owned(), reason: error.to_string() };
+    let failed =
+        |error: redb::Error| SnapshotError::Write { path: path.to_owned(), reason: error.to_string() };
     let source = ReadTables::open(transaction).map_err(SnapshotError::Source)?;
     let expected = source.counts().map_err(SnapshotError::Source)?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let copy = file.try_clone().map_err(io_error)?;
-    let database = builder
-        .create_with_backend(Unsynced(FileBytes(copy)))
-        .map_err(|error| failed(error.into()))?;
+    let database =
+        builder.create_with_backend(Unsynced(FileBytes(copy))).map_err(|error| failed(error.into()))?;
     let target = database.begin_write().map_err(|error| failed(error.into()))?;
     // Either side may have failed; the source's faults show there too.
     WriteTables::open(&target).and_then(|mut tables| tables.copy(&source)).map_err(SnapshotError::Source)?;

@@ -22,7 +22,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(seconds).unwrap()
 }
 
-fn admin() -> Actor {
+fn root() -> Actor {
     Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None }
 }
 
@@ -41,7 +41,7 @@ fn new_site(name: &str, expires: i64) -> NewSite {
 
 async fn register(store: &Store, number: u128) -> Result<Site, Unavailable> {
     let site = new_site(&format!("Site {number}"), NOW + 86_400);
-    store.register_site(SiteId::from_u128(number), site, key(1).hash(), admin(), at(NOW)).await
+    store.register_site(SiteId::from_u128(number), site, key(1).hash(), root(), at(NOW)).await
 }
 
 /// A heartbeat that reports `uptime`, at `now`.

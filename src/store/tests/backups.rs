@@ -74,7 +74,9 @@ async fn heartbeats_wait_for_the_interval_and_nothing_is_made_when_nothing_chang
     // Nothing changes in this run but the first backup is made, as ever.
     let store = open_in(directory.path());
     store.keep_backups(schedule(directory.path(), Duration::ZERO, Duration::ZERO)).unwrap();
-    wait_until("the first is made", || store.backup_state().unwrap().milliseconds > 0 || modified(&path) > before);
+    wait_until("the first is made", || {
+        store.backup_state().unwrap().milliseconds > 0 || modified(&path) > before
+    });
     beat(&store, 1, 2, NOW + 5).await.unwrap();
     wait_until("the heartbeat is in the backup", || {
         check(&path).is_ok_and(|report| report.newest_heartbeat == Some(at(NOW + 5)))

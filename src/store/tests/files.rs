@@ -20,14 +20,24 @@ fn v1_in(directory: &Path) -> PathBuf {
     path
 }
 
-/// What [`V1`] was made with; run by hand, once for each schema version.
+/// Makes [`V1`] anew where `MAKE_V1` names a file: to be used only to make the
+/// file of a version that nobody runs yet.
 #[tokio::test]
-#[ignore]
-async fn make_v1() {
-    let path = Path::new("/tmp/ha-v1.redb");
+async fn the_committed_file_can_be_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = std::env::var_os("MAKE_V1").map_or_else(|| directory.path().join(FILE_NAME), PathBuf::from);
+    make_v1(&path).await;
+    let counts = |path: &Path| check(path).unwrap().counts;
+    assert_eq!(counts(&path), counts(Path::new(V1)));
+}
+
+async fn make_v1(path: &Path) {
     let store = Store::open(path).unwrap();
     let name: Username = "Sysadmin".parse().unwrap();
-    store.create_first_admin(name, "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned(), at(NOW)).await.unwrap();
+    store
+        .create_first_admin(name, "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned(), at(NOW))
+        .await
+        .unwrap();
     store.signing_key_or(SigningKey([7; 32])).await.unwrap();
     store
         .keep_tls_identity(TlsIdentity { certificate: vec![1, 2, 3], private_key: vec![4, 5] })
@@ -39,10 +49,15 @@ async fn make_v1() {
     beat(&store, 1, 60, NOW + 100).await.unwrap();
     beat(&store, 2, u64::MAX, NOW + 200).await.unwrap();
     let reason: LockReason = "Ünpaid since März 🍕".parse().unwrap();
-    store.lock_site(SiteId::from_u128(2), reason, admin(), at(NOW)).await.unwrap().unwrap();
+    store.lock_site(SiteId::from_u128(2), reason, root(), at(NOW)).await.unwrap().unwrap();
     let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
-    store.update_site(SiteId::from_u128(3), change, RevisionCheck::Any, admin(), at(NOW)).await.unwrap().unwrap();
-    store.delete_site(SiteId::from_u128(5), admin(), at(NOW)).await.unwrap().unwrap();
+    store
+        .update_site(SiteId::from_u128(3), change, RevisionCheck::Any, root(), at(NOW))
+        .await
+        .unwrap()
+        .unwrap();
+    store.rotate_key(SiteId::from_u128(4), key(2).hash(), 24, root(), at(NOW)).await.unwrap().unwrap();
+    store.delete_site(SiteId::from_u128(5), root(), at(NOW)).await.unwrap().unwrap();
     store.close();
 }
 
@@ -65,9 +80,12 @@ async fn a_file_of_schema_version_1_is_read_in_every_field() {
         assert_eq!(site.name.as_str(), format!("Site {number}"));
         assert_eq!(site.owner_name.as_str(), "Owner");
         assert_eq!(site.contact_email.as_str(), "owner@example.com");
-        assert!(site.key.matches(&key(1).hash()));
+        assert!(site.key.matches(&key(if number == 4 { 2 } else { 1 }).hash()));
+        assert_eq!(site.key_generation, if number == 4 { 2 } else { 1 });
+        let old_key = site.old_key.map(|old| (old.hash.matches(&key(1).hash()), old.valid_until));
+        assert_eq!(old_key, (number == 4).then_some((true, at(NOW + 86_400))));
         assert_eq!(site.is_active, number != 3);
-        assert_eq!(site.revision, if number == 2 || number == 3 { 2 } else { 1 });
+        assert_eq!(site.revision, if number == 1 { 1 } else { 2 });
         assert_eq!((site.license_expires_at, site.created_at), (at(NOW + 86_400), at(NOW)));
         let reason = site.lock_reason.as_ref().map(LockReason::as_str);
         assert_eq!(reason, (number == 2).then_some("Ünpaid since März 🍕"));
@@ -82,6 +100,9 @@ async fn a_file_of_schema_version_1_is_read_in_every_field() {
         );
     }
     assert!(site(&store, 5).await.is_none());
+    let trail = store.audit(AuditFilter::default(), None, 100).await.unwrap();
+    assert_eq!((trail.total, trail.entries[0].action.as_str()), (9, "site_deleted"));
+    assert_eq!(trail.entries[8].actor, root());
     assert_eq!(register(&store, 6).await.unwrap().id, 6);
 }
 
@@ -108,14 +129,19 @@ async fn an_older_file_is_copied_and_brought_up_to_date_in_one_transaction() {
     assert_eq!(table.get(1).unwrap().unwrap().value(), 2);
     drop(opened);
     // The file as it was before is in the directory of backups.
-    let kept: Vec<_> =
-        std::fs::read_dir(directory.path().join("backup")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let kept: Vec<_> = std::fs::read_dir(directory.path().join("backup"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(kept.len(), 1);
     assert!(kept[0].file_name().unwrap().to_str().unwrap().starts_with("pre-upgrade-v1-20"));
     assert_eq!(check(&kept[0]).unwrap().schema_version, 1);
     // It is of a newer version now, for this build.
     let refusal = Store::open(&path).err().unwrap();
-    assert!(matches!(refusal, OpenError::Newer { found, .. } if found == migrate::newest(&steps)), "{refusal}");
+    assert!(
+        matches!(refusal, OpenError::Newer { found, .. } if found == migrate::newest(&steps)),
+        "{refusal}"
+    );
     assert!(matches!(check(&path), Err(CheckError::Newer { .. })));
     // No second copy at the next start.
     drop(open::open(&path, &steps).unwrap());
@@ -208,6 +234,16 @@ async fn restore_checks_first_keeps_what_was_there_and_refuses_while_the_server_
 }
 
 #[tokio::test]
+async fn a_first_start_that_was_cut_short_does_not_stand_in_the_way() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(".sitewarden.redb.new"), "half").unwrap();
+    std::fs::write(directory.path().join(FILE_NAME), "").unwrap();
+    let store = open_in(directory.path());
+    register(&store, 1).await.unwrap();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn check_finds_an_index_that_does_not_agree() {
     let directory = tempfile::tempdir().unwrap();
     let path = v1_in(directory.path());
@@ -217,7 +253,10 @@ async fn check_finds_an_index_that_does_not_agree() {
     transaction.commit().unwrap();
     drop(opened);
     let refusal = check(&path).unwrap_err().to_string();
-    assert!(refusal.ends_with("a record in site_ids cannot be read: site 2 is not found by its site_id"), "{refusal}");
+    assert!(
+        refusal.ends_with("a record in site_ids cannot be read: site 2 is not found by its site_id"),
+        "{refusal}"
+    );
 }
 
 #[tokio::test]

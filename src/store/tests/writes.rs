@@ -6,7 +6,9 @@ use super::simulated::{Mood, SimulatedDisk};
 use super::*;
 use crate::domain::LockReason;
 
-async fn all<T: Send + 'static>(work: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
+async fn all<T: Send + 'static>(
+    work: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
     let tasks: Vec<_> = work.into_iter().map(tokio::spawn).collect();
     let mut results = Vec::new();
     for task in tasks {
@@ -24,7 +26,10 @@ fn stuck() -> (Store, SimulatedDisk) {
     let syncs = disk.syncs();
     let probe = store.clone();
     tokio::spawn(async move { probe.probe().await });
-    (store, { wait_for_sync(&disk, syncs); disk })
+    (store, {
+        wait_for_sync(&disk, syncs);
+        disk
+    })
 }
 
 fn wait_for_sync(disk: &SimulatedDisk, before: usize) {
@@ -104,12 +109,12 @@ async fn a_heartbeat_after_an_answered_lock_is_told_of_it_however_they_race() {
             let store = store.clone();
             tokio::spawn(async move { beat(&store, 1, round, NOW).await })
         };
-        store.lock_site(site_id, reason.clone(), admin(), at(NOW)).await.unwrap().unwrap();
+        store.lock_site(site_id, reason.clone(), root(), at(NOW)).await.unwrap().unwrap();
         assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, Some(reason.clone()));
         // The one that raced got either state whole.
         let told = racing.await.unwrap().unwrap().lock_reason;
         assert!(told.is_none() || told == Some(reason));
-        store.unlock_site(site_id, admin(), at(NOW)).await.unwrap().unwrap();
+        store.unlock_site(site_id, root(), at(NOW)).await.unwrap().unwrap();
         assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, None);
     }
 }

@@ -191,8 +191,8 @@ impl Store {
 
     /// Opens what lies on a disk of a test.
     #[cfg(test)]
-    fn on_disk(disk: disk::Disk) -> Result<Self, redb::Error> {
-        let database = open::open_disk(&disk, migrate::STEPS)?;
+    fn on_disk(disk: Arc<dyn disk::Disk>) -> Result<Self, redb::Error> {
+        let database = open::open_disk(&*disk, migrate::STEPS)?;
         Self::start(open::Opened { disk, lock: None, database }).map_err(redb::Error::Io)
     }
 
@@ -232,15 +232,17 @@ impl Store {
         self.engine.takes_writes()
     }
 
-    /// A snapshot as an open file without a name, made in `directory`, and
-    /// its size in bytes. The file is gone when the last handle is.
+    /// A snapshot as an open file without a name, made in `directory`, which
+    /// is the database's own, and its size in bytes. The file is gone when the last handle is.
     ///
     /// # Errors
     /// [`SnapshotError`].
     pub async fn snapshot(&self, directory: &Path) -> Result<(File, u64), SnapshotError> {
         let engine = Arc::clone(&self.engine);
         let path = directory.join(format!(".{}.part", uuid::Uuid::new_v4().simple()));
+        let database = directory.join(FILE_NAME);
         let make = move || {
+            snapshot::check_room(&path, database.metadata().map_or(0, |found| found.len()))?;
             let transaction = engine.begin_read().map_err(SnapshotError::Source)?;
             let file = snapshot::create(&path)?;
             std::fs::remove_file(&path).map_err(|source| SnapshotError::Io { path: path.clone(), source })?;

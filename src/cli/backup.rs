@@ -20,6 +20,7 @@ use crate::store::{FILE_NAME, restore};
 /// The file holds everything, the server's secrets too; only you can read it.
 /// `sitewarden restore` puts it back.
 #[derive(Debug, Args)]
+#[group(skip)]
 pub(super) struct Backup {
     /// The file to write
     #[arg(value_name = "FILE")]
@@ -44,7 +45,10 @@ impl Backup {
         let part = PathBuf::from(part);
         let report = self.write(target, &part).and_then(|()| {
             let report = inspect::check(&part).map_err(|error| CallError::Setup(error.to_string()))?;
-            std::fs::rename(&part, &self.file).map_err(|error| cannot_write(&self.file, &error))?;
+            let directory = self.file.parent().filter(|parent| !parent.as_os_str().is_empty());
+            std::fs::rename(&part, &self.file)
+                .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
+                .map_err(|error| cannot_write(&self.file, &error))?;
             Ok(report)
         });
         match report {

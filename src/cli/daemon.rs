@@ -6,6 +6,7 @@
 //! `sitewarden login` keeps, or that SITEWARDEN_TOKEN holds.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
@@ -24,6 +25,8 @@ use crate::config::Config;
 const PACKAGED_SOCKET: &str = "/run/sitewarden/control.sock";
 /// Where the packaged server has its configuration.
 pub(super) const PACKAGED_CONFIG: &str = "/etc/sitewarden/sitewarden.toml";
+/// For the next part of a download.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a problem document.
 const MAX_PROBLEM: usize = 64 << 10;
 /// A token for `--url`, in place of a kept one.
@@ -179,12 +182,15 @@ impl Daemon {
             }
             let whole =
                 parts.headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
-            while let Some(frame) = body.frame().await {
+            loop {
+                let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
+                let Some(frame) = frame.map_err(|error| broken(&error))? else {
+                    return Ok(());
+                };
                 if let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() {
                     take(&data, whole)?;
                 }
             }
-            Ok(())
         })
     }
 

@@ -5,32 +5,58 @@
 //! would let go of it whenever a fault makes us open the file anew.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::StorageBackend;
 use rustix::fs::Advice;
 
-/// Opens the bytes under the database, anew at each call. Tests put a disk
-/// that fails in the place of the file.
-pub(super) type Disk = Arc<dyn Fn() -> io::Result<AnyBackend> + Send + Sync>;
+/// Bytes for which a disk must have room before it is written to again.
+const ROOM: usize = 256 << 10;
+/// What is written to find out.
+const TRIAL_NAME: &str = ".sitewarden.redb.trial";
 
-/// The disk that is this file.
-pub(super) fn file_disk(path: &Path) -> Disk {
-    let path = path.to_owned();
-    Arc::new(move || {
-        let file = File::options().read(true).write(true).open(&path)?;
+/// Where the bytes of the database lie. Tests put a disk that fails in the
+/// place of the file.
+pub(super) trait Disk: Send + Sync {
+    /// Opens the bytes, anew at each call.
+    fn open(&self) -> io::Result<AnyBackend>;
+    /// Whether it takes writes, found out beside the database. A full disk
+    /// has room for an empty commit, and would be full again at the next.
+    fn try_out(&self) -> io::Result<()>;
+}
+
+/// The disk that this file lies on.
+pub(super) fn file_disk(path: &Path) -> Arc<dyn Disk> {
+    Arc::new(FileDisk(path.to_owned()))
+}
+
+struct FileDisk(PathBuf);
+
+impl Disk for FileDisk {
+    fn open(&self) -> io::Result<AnyBackend> {
+        let file = File::options().read(true).write(true).open(&self.0)?;
         // After a failed fsync the kernel may hold pages that never reached
         // the disk and counts them as clean: what is read from now on shall
         // come from the disk. Best effort, for the bytes are checked anyway.
         let _ = file.sync_all();
         let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
         Ok(AnyBackend::new(FileBytes(file)))
-    })
+    }
+
+    fn try_out(&self) -> io::Result<()> {
+        let path = self.0.with_file_name(TRIAL_NAME);
+        let written = File::create(&path).and_then(|file| {
+            file.write_all_at(&vec![0; ROOM], 0)?;
+            file.sync_all()
+        });
+        std::fs::remove_file(&path).and(written)
+    }
 }
 
 /// Some backend.
@@ -221,14 +247,15 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         let mut rest = data;
         for (block, within, size) in parts(offset, data.len()) {
             let (part, after) = rest.split_at(size);
-            if !layer.blocks.contains_key(&block) {
-                let mut bytes = Box::new([0; BLOCK]);
-                self.read_base(base_len, block * BLOCK as u64, bytes.as_mut_slice())?;
-                layer.blocks.insert(block, bytes);
-            }
-            if let Some(bytes) =
-                layer.blocks.get_mut(&block).and_then(|bytes| bytes.get_mut(within..within + size))
-            {
+            let bytes = match layer.blocks.entry(block) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(free) => {
+                    let mut bytes = Box::new([0; BLOCK]);
+                    self.read_base(base_len, block * BLOCK as u64, bytes.as_mut_slice())?;
+                    free.insert(bytes)
+                }
+            };
+            if let Some(bytes) = bytes.get_mut(within..within + size) {
                 bytes.copy_from_slice(part);
             }
             rest = after;

@@ -40,7 +40,7 @@ pub(super) struct Engine {
 }
 
 struct Shared {
-    disk: Disk,
+    disk: Arc<dyn Disk>,
     state: RwLock<State>,
     keeper: Mutex<Keeping>,
     wake: Condvar,
@@ -79,7 +79,7 @@ enum Keeping {
 
 impl Engine {
     /// Serves `database`, which was opened from `disk`, and keeps it open.
-    pub(super) fn start(disk: Disk, lock: Option<File>, database: Database) -> io::Result<Self> {
+    pub(super) fn start(disk: Arc<dyn Disk>, lock: Option<File>, database: Database) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             disk,
             state: RwLock::new(State { round: 0, handle: Handle::Open(database), lock }),
@@ -204,8 +204,9 @@ impl Shared {
         }
         state.round += 1;
         // Closes the one that failed before the file is opened anew.
-        state.handle = Handle::Failed { reading: None, reason: Arc::clone(&reason) };
-        let reading = open_for_reading(&self.disk)
+        let failed = Handle::Failed { reading: None, reason: Arc::clone(&reason) };
+        retire(std::mem::replace(&mut state.handle, failed));
+        let reading = open_for_reading(&*self.disk)
             .inspect_err(|error| tracing::error!(%error, "the database cannot be read either"));
         state.handle = Handle::Failed { reading: reading.ok(), reason };
         drop(state);
@@ -222,7 +223,8 @@ impl Shared {
                 return;
             }
             drop(keeping);
-            if !self.mend() {
+            // A panic of redb must not end the mending.
+            if !catch_unwind(AssertUnwindSafe(|| self.mend())).unwrap_or(false) {
                 let keeping = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
                 if *keeping == Keeping::Mending {
                     drop(self.wake.wait_timeout(keeping, RETRY).unwrap_or_else(PoisonError::into_inner));
@@ -234,34 +236,36 @@ impl Shared {
     /// Tries to open the file for writing; `false` when that failed. Only
     /// this thread does it, and only while no handle writes.
     fn mend(&self) -> bool {
-        let opened = match &self.state().handle {
-            Handle::Failed { reading: Some(_), .. } => None,
-            Handle::Failed { reading: None, .. } => Some(open_for_reading(&self.disk)),
-            Handle::Open(_) | Handle::Closed => return self.rest(),
-        };
-        if let Some(Ok(found)) = opened {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.round += 1;
-            if let Handle::Failed { reading, .. } = &mut state.handle {
-                *reading = Some(found);
-            }
+        if !matches!(self.state().handle, Handle::Failed { .. }) {
+            return self.rest();
         }
-        // Beside the handle that reads: the pages that it reads are not
-        // written over before there were further commits.
-        let database = match open_for_writing(&self.disk) {
-            Ok(database) => database,
+        let trial = self.disk.try_out();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let Handle::Failed { reading, reason } = &mut state.handle else {
+            return self.rest();
+        };
+        if let (Some(_), Err(error)) = (&reading, &trial) {
+            tracing::debug!(%error, "the disk still takes no writes");
+            return false;
+        }
+        let reason = Arc::clone(reason);
+        // Reads wait from here on. The handle that reads goes first: it must
+        // not see pages that the other one writes over.
+        retire(reading.take());
+        let opened = trial.map_err(redb::Error::Io).and_then(|()| open_for_writing(&*self.disk));
+        state.round += 1;
+        match opened {
+            Ok(database) => {
+                state.handle = Handle::Open(database);
+                tracing::info!("the database takes writes again");
+                self.rest()
+            }
             Err(error) => {
                 tracing::debug!(%error, "the database still takes no writes");
-                return false;
+                state.handle = Handle::Failed { reading: open_for_reading(&*self.disk).ok(), reason };
+                false
             }
-        };
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if matches!(state.handle, Handle::Failed { .. }) {
-            state.round += 1;
-            state.handle = Handle::Open(database);
-            tracing::info!("the database takes writes again");
         }
-        self.rest()
     }
 
     /// Nothing is left to mend. Called while no other thread can find a
@@ -272,6 +276,14 @@ impl Shared {
             *keeping = Keeping::Resting;
         }
         true
+    }
+}
+
+/// Drops a handle, or what has one. redb writes in doing so, and may panic
+/// over what a fault has left.
+fn retire<T>(handle: T) {
+    if catch_unwind(AssertUnwindSafe(|| drop(handle))).is_err() {
+        tracing::error!("closing the database panicked");
     }
 }
 
@@ -288,17 +300,17 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
 
 /// Opens what lies on `disk`, or makes it a new database when it is empty.
 /// The whole of it is checked, and repaired after a crash.
-pub(super) fn open(disk: &Disk) -> Result<Database, DatabaseError> {
-    open_backend(disk()?)
+pub(super) fn open(disk: &dyn Disk) -> Result<Database, DatabaseError> {
+    open_backend(disk.open()?)
 }
 
 /// Opens what lies on `disk` without changing it.
-pub(super) fn open_for_reading(disk: &Disk) -> Result<Database, DatabaseError> {
-    open_backend(AnyBackend::new(Overlay::over(disk()?)?))
+pub(super) fn open_for_reading(disk: &dyn Disk) -> Result<Database, DatabaseError> {
+    open_backend(AnyBackend::new(Overlay::over(disk.open()?)?))
 }
 
-fn open_for_writing(disk: &Disk) -> Result<Database, redb::Error> {
-    let backend = disk().map_err(redb::Error::Io)?;
+fn open_for_writing(disk: &dyn Disk) -> Result<Database, redb::Error> {
+    let backend = disk.open().map_err(redb::Error::Io)?;
     backend.sync_data().map_err(redb::Error::Io)?;
     let database = open_backend(backend)?;
     database.begin_write()?.commit()?;

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::Utc;
 use redb::{Database, DatabaseError, StorageError};
@@ -20,7 +21,7 @@ const NEW_NAME: &str = ".sitewarden.redb.new";
 
 /// An open database, and what is needed to keep it so.
 pub(super) struct Opened {
-    pub(super) disk: Disk,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) lock: Option<File>,
     pub(super) database: Database,
 }
@@ -52,7 +53,7 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
         remedy: remedy(path)
             .unwrap_or_else(|| "put a good copy in its place, or choose another data_dir".to_owned()),
     };
-    let database = open_disk(&disk, steps).map_err(|error| match error {
+    let database = open_disk(&*disk, steps).map_err(|error| match error {
         DatabaseError::Storage(StorageError::Io(error))
             if error.kind() != io::ErrorKind::InvalidData && error.kind() != io::ErrorKind::UnexpectedEof =>
         {
@@ -72,7 +73,7 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
         let kept =
             put_aside(path, schema).map_err(|error| failed(format!("cannot copy it first: {error}")))?;
         tracing::info!(from = schema, to = newest, kept = %kept.display(), "bringing the database up to date");
-        engine::open(&disk).map_err(|error| not_ours(&error))?
+        engine::open(&*disk).map_err(|error| not_ours(&error))?
     } else {
         database
     };
@@ -87,7 +88,7 @@ fn make(path: &Path, steps: &[Step]) -> Result<(), OpenError> {
     let error = |source| OpenError::Io { path: new.clone(), source };
     snapshot::remove_if_there(&new).map_err(error)?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(error)?;
-    open_disk(&file_disk(&new), steps)
+    open_disk(&*file_disk(&new), steps)
         .and_then(Database::close)
         .map_err(|fault| error(io::Error::other(fault.to_string())))?;
     let named = if path.exists() {
@@ -101,7 +102,7 @@ fn make(path: &Path, steps: &[Step]) -> Result<(), OpenError> {
 }
 
 /// Opens what lies on `disk`; an empty one gets the tables of today.
-pub(super) fn open_disk(disk: &Disk, steps: &[Step]) -> Result<Database, DatabaseError> {
+pub(super) fn open_disk(disk: &dyn Disk, steps: &[Step]) -> Result<Database, DatabaseError> {
     let database = engine::open(disk)?;
     tables::prepare(&database, migrate::newest(steps))
         .map_err(|error| DatabaseError::Storage(StorageError::Corrupted(error.to_string())))?;

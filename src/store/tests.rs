@@ -1,5 +1,7 @@
 //! The store on files and on disks that fail.
 
+#![expect(clippy::print_stdout, reason = "figures of the long runs, for docs/durability.md")]
+
 mod backups;
 mod crashes;
 mod damage;

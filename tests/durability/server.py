@@ -9,7 +9,7 @@ import subprocess
 import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BINARY = os.environ.get("SITEWARDEN_BINARY", os.path.join(REPO, "target/release/sitewarden"))
+BINARY = os.environ.get("DURABILITY_BINARY", os.path.join(REPO, "target/release/sitewarden"))
 LOAD = os.environ.get("DURABILITY_LOAD", os.path.join(REPO, "target/release/examples/durability-load"))
 
 CONFIG = """

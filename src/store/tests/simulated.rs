@@ -47,9 +47,8 @@ impl SimulatedDisk {
         Self(Arc::new((Mutex::new(inner), Condvar::new())))
     }
 
-    pub(super) fn disk(&self) -> Disk {
-        let disk = self.clone();
-        Arc::new(move || Ok(AnyBackend::new(disk.clone())))
+    pub(super) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
     }
 
     pub(super) fn set(&self, mood: Mood) {
@@ -86,6 +85,16 @@ impl SimulatedDisk {
     fn to_read(&self) -> io::Result<MutexGuard<'_, Inner>> {
         let inner = self.lock();
         if inner.mood == Mood::Dead { Err(io::Error::other("dead")) } else { Ok(inner) }
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn open(&self) -> io::Result<AnyBackend> {
+        Ok(AnyBackend::new(self.clone()))
+    }
+
+    fn try_out(&self) -> io::Result<()> {
+        self.to_write().map(drop)
     }
 }
 

@@ -236,9 +236,11 @@ impl Shared {
     /// Tries to open the file for writing; `false` when that failed. Only
     /// this thread does it, and only while no handle writes.
     fn mend(&self) -> bool {
-        if !matches!(self.state().handle, Handle::Failed { .. }) {
+        let state = self.state();
+        if !matches!(state.handle, Handle::Failed { .. }) {
             return self.rest();
         }
+        drop(state);
         let trial = self.disk.try_out();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let Handle::Failed { reading, reason } = &mut state.handle else {
@@ -268,8 +270,8 @@ impl Shared {
         }
     }
 
-    /// Nothing is left to mend. Called while no other thread can find a
-    /// fault, or finds it after this.
+    /// Nothing is left to mend. Called with the state locked: whoever finds a
+    /// fault tells of it after this.
     fn rest(&self) -> bool {
         let mut keeping = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         if *keeping == Keeping::Mending {

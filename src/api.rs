@@ -8,6 +8,7 @@
 pub mod admins;
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod docs;
 pub mod envelope;
 pub mod fields;
@@ -20,6 +21,7 @@ pub mod wire;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -53,6 +55,10 @@ pub struct App {
     pub silent_after: SilentAfterHours,
     /// The last word of the store on whether it takes writes.
     pub store_health: health::StoreHealth,
+    /// Where everything lies that is kept.
+    pub data_dir: PathBuf,
+    /// Whose turn it is to take a backup.
+    pub backup_turn: backup::BackupTurn,
 }
 
 /// The address of whoever sent the request, put there by the server.
@@ -110,6 +116,9 @@ enum Group {
     /// Who changed what.
     #[oai(rename = "Audit")]
     Audit,
+    /// Take a copy of everything.
+    #[oai(rename = "Backup")]
+    Backup,
     /// For whoever watches the server.
     #[oai(rename = "Health")]
     Health,
@@ -121,6 +130,7 @@ type Groups = (
     heartbeat::HeartbeatApi,
     admins::AdminsApi,
     audit::AuditApi,
+    backup::BackupApi,
     health::HealthApi,
 );
 
@@ -131,6 +141,7 @@ fn groups() -> Groups {
         heartbeat::HeartbeatApi,
         admins::AdminsApi,
         audit::AuditApi,
+        backup::BackupApi,
         health::HealthApi,
     )
 }

@@ -6,6 +6,8 @@
 
 mod admin;
 mod audit;
+mod backup;
+mod check;
 mod client;
 mod completions;
 mod configuration;
@@ -17,19 +19,21 @@ mod manpages;
 mod openapi;
 mod password;
 mod path;
+mod restore;
 mod serve;
 mod site;
 mod table;
 
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
-use self::daemon::{CallError, Target};
+use self::daemon::{CallError, PACKAGED_CONFIG, Target};
+use crate::config::{Config, Override};
 
 /// Licence server for software that runs at many sites.
 #[derive(Debug, Parser)]
@@ -63,6 +67,16 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Copy the whole database into one file, while the server runs or while
+    /// it is down
+    Backup {
+        #[command(flatten)]
+        command: backup::Backup,
+        #[command(flatten)]
+        target: Target,
+    },
+    Check(check::Check),
+    Restore(restore::Restore),
     /// Log in to a server elsewhere, so that other commands can use --url
     Login {
         #[command(flatten)]
@@ -116,6 +130,9 @@ impl Arguments {
             Command::Site { command, target } => command.run(&target),
             Command::Admin { command, target } => command.run(&target),
             Command::Audit { command, target } => command.run(&target),
+            Command::Backup { command, target } => command.run(&target),
+            Command::Check(check) => check.run(),
+            Command::Restore(restore) => restore.run(),
             Command::Login { command, target } => command.run(&target),
             Command::Healthcheck { target } => healthcheck::run(&target),
             Command::Config { command, target } => command.run(&target),
@@ -155,6 +172,20 @@ fn complain(reason: impl Display) {
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Where the server on this host keeps its database: `given`, or as `file`,
+/// or else the packaged configuration, tells.
+fn data_dir(file: Option<&Path>, given: Option<String>) -> Result<PathBuf, CallError> {
+    let packaged = Path::new(PACKAGED_CONFIG);
+    let file = file.or_else(|| packaged.exists().then_some(packaged));
+    let given = given.map(|text| Override {
+        key: "data_dir".to_owned(),
+        text,
+        place: "the flag --data-dir".to_owned(),
+    });
+    let config = Config::load(file, environment(), given);
+    Ok(config.map_err(|error| CallError::Setup(error.to_string()))?.data_dir)
 }
 
 /// Asks a person; only `y` or `yes` is a yes.

@@ -49,6 +49,17 @@ pub struct Config {
     pub audit_keep_days: Option<u32>,
     /// What a stranger may use.
     pub limits: Limits,
+    /// What backups are kept; `None`: none.
+    pub backup: Option<KeptBackups>,
+}
+
+/// What backups are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBackups {
+    /// How long after a heartbeat one is made, at most.
+    pub every: Duration,
+    /// How many dated ones are kept; 0: none are made.
+    pub keep_daily: usize,
 }
 
 /// Where the certificate comes from.
@@ -412,6 +423,10 @@ mod tests {
             (config.limits.max_connections, config.limits.body, config.limits.body_bytes),
             (None, None, None)
         );
+        let backup = |toml| load(toml, &[], &[]).unwrap().backup;
+        assert_eq!(backup("[backup]\nevery_minutes = 0"), None);
+        let kept = KeptBackups { every: Duration::from_secs(900), keep_daily: 0 };
+        assert_eq!(backup("[backup]\nkeep_daily = 0"), Some(kept));
     }
 
     #[test]

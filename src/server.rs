@@ -41,6 +41,7 @@ use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Timestamp};
+use crate::store::backups::{self, Schedule};
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
 
 /// Where the first admin's password is put when nobody watches.
@@ -53,6 +54,8 @@ const FIRST_ADMIN: &str = "sysadmin";
 const DRAIN: Duration = Duration::from_secs(30);
 /// How often throttles forget what has recovered.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How long after an admin's change a backup is made: several share one.
+const BACKUP_AFTER_CHANGE: Duration = Duration::from_secs(2);
 /// The least length of a signing key (RFC 7518, section 3.2).
 const MIN_SIGNING_KEY_BYTES: usize = 32;
 
@@ -131,6 +134,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     runtime.block_on(async {
         let listeners = listener::bind_all(&config.listen)?;
         let store = Store::open(&config.data_dir.join(store::FILE_NAME))?;
+        keep_backups(config, &store)?;
         let served = serve(config, store.clone(), listeners, descriptors).await;
         // The writer is joined where blocking is allowed.
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
@@ -165,6 +169,8 @@ async fn serve(
         ),
         silent_after: config.silent_after,
         store_health: Default::default(),
+        data_dir: config.data_dir.clone(),
+        backup_turn: Default::default(),
     });
     let hsts = certificates.as_ref().is_some_and(|certificates| !certificates.is_self_signed());
     let door = Arc::new(Door {
@@ -206,6 +212,22 @@ async fn serve(
     sweeper.abort();
     watchdog.abort();
     Ok(())
+}
+
+fn keep_backups(config: &Config, store: &Store) -> Result<(), StartError> {
+    let Some(kept) = &config.backup else {
+        return Ok(());
+    };
+    let directory = config.data_dir.join(backups::DIRECTORY);
+    store
+        .keep_backups(Schedule {
+            directory: directory.clone(),
+            after_change: BACKUP_AFTER_CHANGE,
+            every: kept.every,
+            keep_daily: kept.keep_daily,
+            clock: || Timestamp::from_clock(Utc::now()),
+        })
+        .map_err(|source| StartError::DataDir { path: directory, source })
 }
 
 async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {

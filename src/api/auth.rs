@@ -273,18 +273,28 @@ impl<'a> ApiExtractor<'a> for Sysadmin {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> Result<Self, Error> {
+        Ok(Self::of(request).await?)
+    }
+}
+
+impl Sysadmin {
+    /// Whoever the request's token speaks for.
+    ///
+    /// # Errors
+    /// The [`Problem`] that there is none, or that it cannot be told now.
+    pub async fn of(request: &Request) -> Result<Self, Problem> {
         let app = request.data::<Arc<App>>().ok_or_else(|| Problem::internal("no App in the request"))?;
         if let Some(Caller::System(user)) = request.data() {
             return Ok(Self { proof: Proof::Socket(user.clone()), ip: None });
         }
         let token = bearer_token(request).ok_or_else(Problem::unauthorized)?;
         let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
-        let admin = app.store.admin(claims.admin).await.map_err(Problem::from)?;
+        let admin = app.store.admin(claims.admin).await?;
         match admin {
             Some(admin) if admin.token_epoch == claims.epoch => {
                 Ok(Self { proof: Proof::Token(admin), ip: request.data::<Peer>().map(|peer| peer.0) })
             }
-            _ => Err(Problem::unauthorized().into()),
+            _ => Err(Problem::unauthorized()),
         }
     }
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi};
 use tokio::sync::Mutex;
 
+use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
-use super::{App, Group};
+use super::wire::{Nullable, Time};
+use super::{App, Group, now};
+use crate::store::backups::BackupState;
 use crate::store::{Store, Unavailable};
 
 /// How long the word of one probe stands: anyone may ask, and each probe is a
@@ -27,7 +31,7 @@ impl StoreHealth {
     /// [`Unavailable`] when it does not.
     pub async fn check(&self, store: &Store) -> Result<(), Unavailable> {
         let mut good = self.0.lock().await;
-        if good.is_some_and(|since| since.elapsed() < PROBE_STANDS) {
+        if store.takes_writes() && good.is_some_and(|since| since.elapsed() < PROBE_STANDS) {
             return Ok(());
         }
         *good = None;
@@ -45,6 +49,32 @@ pub struct HealthDocument {
     status: String,
     /// Version of sitewarden.
     version: String,
+    /// How the backups go; told to sysadmins only, while backups are kept.
+    #[oai(skip_serializing_if_is_none)]
+    backup: Option<BackupDocument>,
+}
+
+/// How the backups go.
+#[derive(Object)]
+#[oai(rename = "BackupState")]
+pub struct BackupDocument {
+    /// As of when the newest backup is; null before the first.
+    last_success_at: Nullable<Time>,
+    /// Seconds since then.
+    age_seconds: Nullable<u64>,
+    /// Why the last attempt failed; null when it did not.
+    last_error: Nullable<String>,
+}
+
+impl From<BackupState> for BackupDocument {
+    fn from(state: BackupState) -> Self {
+        let age = state.last_success_at.map(|time| now().seconds_since(time));
+        Self {
+            last_success_at: Nullable(state.last_success_at.map(Time)),
+            age_seconds: Nullable(age.map(|age| u64::try_from(age).unwrap_or(0))),
+            last_error: Nullable(state.last_error),
+        }
+    }
 }
 
 /// The route `/health`.
@@ -54,13 +84,20 @@ pub struct HealthApi;
 impl HealthApi {
     /// Is the server well
     ///
-    /// 200 while the store takes writes, 503 when it does not.
+    /// 200 while the store takes writes, 503 when it does not. Whoever sends
+    /// the access token of a sysadmin is also told how the backups go.
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(
         &self,
+        request: &Request,
         app: Data<&Arc<App>>,
     ) -> Result<Json<HealthDocument>, Failure<{ failure::UNAVAILABLE }>> {
         app.store_health.check(&app.store).await.map_err(Problem::from)?;
-        Ok(Json(HealthDocument { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }))
+        let backup = match Sysadmin::of(request).await {
+            Ok(_) => app.store.backup_state().map(BackupDocument::from),
+            Err(_) => None,
+        };
+        let (status, version) = ("ok".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        Ok(Json(HealthDocument { status, version, backup }))
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, ConfigError, Limits, Log, LogFormat, Places, TlsMode, bad, is_local};
+use super::{Config, ConfigError, KeptBackups, Limits, Log, LogFormat, Places, TlsMode, bad, is_local};
 use crate::domain::site::SilentAfterHours;
 
 /// The control socket's name in the data directory.
@@ -32,6 +32,7 @@ pub struct Settings {
     auth: Auth,
     audit: Audit,
     limits: LimitSettings,
+    backup: BackupSettings,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +75,12 @@ struct LimitSettings {
     failed_logins_per_minute: u32,
 }
 
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct BackupSettings {
+    every_minutes: u32,
+    keep_daily: u32,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -100,6 +107,7 @@ impl Default for Settings {
                 failed_heartbeats_per_minute: 30,
                 failed_logins_per_minute: 5,
             },
+            backup: BackupSettings { every_minutes: 15, keep_daily: 7 },
         }
     }
 }
@@ -158,6 +166,8 @@ impl Settings {
                 failed_heartbeats_per_minute: limits.failed_heartbeats_per_minute,
                 failed_logins_per_minute: limits.failed_logins_per_minute,
             },
+            backup: seconds(self.backup.every_minutes.saturating_mul(60))
+                .map(|every| KeptBackups { every, keep_daily: count(self.backup.keep_daily).unwrap_or(0) }),
         })
     }
 

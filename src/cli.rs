@@ -6,7 +6,6 @@
 
 mod admin;
 mod audit;
-mod client;
 mod completions;
 mod configuration;
 mod daemon;

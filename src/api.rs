@@ -16,6 +16,7 @@ pub mod heartbeat;
 pub mod page;
 pub mod problem;
 pub mod sites;
+pub mod tls;
 pub mod wire;
 
 use std::collections::HashMap;
@@ -53,6 +54,8 @@ pub struct App {
     pub silent_after: SilentAfterHours,
     /// The last word of the store on whether it takes writes.
     pub store_health: health::StoreHealth,
+    /// How the certificate stands.
+    pub certificate: Arc<tls::CertificateDesk>,
 }
 
 /// The address of whoever sent the request, put there by the server.
@@ -110,6 +113,9 @@ enum Group {
     /// Who changed what.
     #[oai(rename = "Audit")]
     Audit,
+    /// The server's certificate.
+    #[oai(rename = "Certificate")]
+    Tls,
     /// For whoever watches the server.
     #[oai(rename = "Health")]
     Health,
@@ -121,6 +127,7 @@ type Groups = (
     heartbeat::HeartbeatApi,
     admins::AdminsApi,
     audit::AuditApi,
+    tls::TlsApi,
     health::HealthApi,
 );
 
@@ -131,6 +138,7 @@ fn groups() -> Groups {
         heartbeat::HeartbeatApi,
         admins::AdminsApi,
         audit::AuditApi,
+        tls::TlsApi,
         health::HealthApi,
     )
 }

@@ -19,6 +19,7 @@ mod path;
 mod serve;
 mod site;
 mod table;
+mod tls;
 
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal};
@@ -69,6 +70,13 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// The certificate: how it stands, and renewing it
+    Tls {
+        #[command(subcommand)]
+        command: tls::Tls,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Ask the server whether it is well
     Healthcheck {
         #[command(flatten)]
@@ -116,6 +124,7 @@ impl Arguments {
             Command::Admin { command, target } => command.run(&target),
             Command::Audit { command, target } => command.run(&target),
             Command::Login { command, target } => command.run(&target),
+            Command::Tls { command, target } => command.run(&target),
             Command::Healthcheck { target } => healthcheck::run(&target),
             Command::Config { command, target } => command.run(&target),
             Command::Heartbeat(heartbeat) => heartbeat.run(),

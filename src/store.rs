@@ -20,6 +20,7 @@
 //! engines (there is none yet); redb's multi-process mode (one process, one
 //! way in).
 
+mod acme;
 mod admins;
 mod audit;
 mod codec;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
 
+pub use self::acme::{AcmeAccount, AcmeCertificate};
 pub use self::admins::{CreateRefused, DeleteRefused, NoSuchAdmin};
 pub use self::audit::{AuditFilter, AuditPage};
 pub use self::heartbeats::HeartbeatRefused;

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi};
 use tokio::sync::Mutex;
 
+use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
+use super::tls::CertificateHealth;
 use super::{App, Group};
 use crate::store::{Store, Unavailable};
 
@@ -45,6 +48,9 @@ pub struct HealthDocument {
     status: String,
     /// Version of sitewarden.
     version: String,
+    /// The certificate; only for a caller with an admin's access token.
+    #[oai(skip_serializing_if_is_none)]
+    certificate: Option<CertificateHealth>,
 }
 
 /// The route `/health`.
@@ -54,13 +60,21 @@ pub struct HealthApi;
 impl HealthApi {
     /// Is the server well
     ///
-    /// 200 while the store takes writes, 503 when it does not.
+    /// 200 while the store takes writes, 503 when it does not. With an admin's
+    /// access token, `certificate` tells how the certificate stands; a token
+    /// that does not hold counts as none.
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(
         &self,
         app: Data<&Arc<App>>,
+        request: &Request,
     ) -> Result<Json<HealthDocument>, Failure<{ failure::UNAVAILABLE }>> {
         app.store_health.check(&app.store).await.map_err(Problem::from)?;
-        Ok(Json(HealthDocument { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }))
+        let admin = Sysadmin::who_sent(&app, request).await.ok();
+        Ok(Json(HealthDocument {
+            status: "ok".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            certificate: admin.map(|_| app.certificate.standing().into()),
+        }))
     }
 }

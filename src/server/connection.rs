@@ -28,6 +28,8 @@ use tokio_util::task::TaskTracker;
 use super::admission::{Admission, Place, Share};
 use super::patience::{self, Activity, Reason, Watched};
 use super::peer::Proxies;
+use super::redirect::Redirect;
+use super::tls::ACME_TLS;
 use crate::api::envelope::Api;
 use crate::api::problem::Problem;
 use crate::api::{Caller, Peer};
@@ -48,21 +50,48 @@ const STREAM_BUFFER: usize = 64 << 10;
 /// HTTP/2 pings, so that a client that vanished is noticed.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
 
+/// For an ACME server to take the end of its connection.
+const CHALLENGE_FAREWELL: Duration = Duration::from_secs(5);
+
 /// For who speaks plain HTTP to the TLS port.
 const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 34\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use https\n";
 
 /// What all connections share.
 pub(super) struct Door {
-    pub(super) api: Api,
+    pub(super) answers: Answers,
     /// `None`: plain HTTP.
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) limits: Limits,
     pub(super) proxies: Proxies,
     /// Only proxies may connect.
     pub(super) proxies_only: bool,
-    pub(super) admission: Admission,
+    pub(super) admission: Arc<Admission>,
     pub(super) stopping: CancellationToken,
     pub(super) connections: TaskTracker,
+}
+
+impl Door {
+    /// A plain door beside this one, which shares its limits and its end.
+    pub(super) fn beside(&self, answers: Answers) -> Self {
+        Self {
+            answers,
+            acceptor: None,
+            limits: self.limits.clone(),
+            proxies: Proxies::new(Vec::new()),
+            proxies_only: false,
+            admission: Arc::clone(&self.admission),
+            stopping: self.stopping.clone(),
+            connections: self.connections.clone(),
+        }
+    }
+}
+
+/// Who answers requests.
+pub(super) enum Answers {
+    /// The API.
+    Api(Api),
+    /// The plain listener beside HTTPS.
+    Redirect(Redirect),
 }
 
 /// Serves a connection to its end. It holds its places until then.
@@ -83,6 +112,11 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr
                 return;
             };
             match shaken {
+                // An ACME server has seen what it came for (RFC 8737, section
+                // 3).
+                Ok(mut stream) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {
+                    let _ = limited(Some(CHALLENGE_FAREWELL), stream.shutdown()).await;
+                }
                 Ok(stream) => {
                     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     speak(&door, stream, remote, h2).await;
@@ -260,6 +294,18 @@ async fn handle(
     mut tracked: patience::Request,
 ) -> hyper::Response<Tracked> {
     let (parts, body) = request.into_parts();
+    let api = match &door.answers {
+        Answers::Api(api) => api,
+        Answers::Redirect(redirect) => {
+            let response = redirect.answer(&parts);
+            tracing::debug!(%address, status = response.status().as_u16(), "plain HTTP was answered");
+            tracked.progress();
+            return response.map(|body| Tracked {
+                body: http_body_util::Full::new(body).map_err(|never| match never {}).boxed(),
+                tracked,
+            });
+        }
+    };
     let version = parts.version;
     let (body, refusal) = match read_body(door, &parts, body).await {
         Ok(body) => (body, None),
@@ -281,8 +327,8 @@ async fn handle(
     request.set_data(Peer(client));
     request.set_data(caller);
     let response = match refusal {
-        Some(problem) => door.api.refuse(&request, problem),
-        None => door.api.answer(request).await,
+        Some(problem) => api.refuse(&request, problem),
+        None => api.answer(request).await,
     };
     tracked.progress();
     let mut response = hyper::Response::<BoxBody<Bytes, std::io::Error>>::from(response);

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
-
-use super::tls::Pair;
 
 /// What is being checked now.
 #[derive(Debug, Default)]
@@ -46,9 +46,13 @@ impl Challenges {
         params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = params.self_signed(&key)?;
-        let pair = Pair::from_der(vec![certificate.der().to_vec()], key.serialize_der())?;
+        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let private = aws_lc_rs::default_provider().key_provider.load_private_key(private)?;
+        // rustls's own check of the pair refuses the critical extension that
+        // such a certificate must have.
+        let answer = CertifiedKey::new(vec![certificate.der().clone()], private);
         let mut certificates = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
-        certificates.insert(domain.to_ascii_lowercase(), pair.into_key());
+        certificates.insert(domain.to_ascii_lowercase(), Arc::new(answer));
         Ok(())
     }
 
@@ -61,5 +65,24 @@ impl Challenges {
     pub(super) fn clear(&self) {
         self.certificates.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.tokens.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_over_tls_is_answered_for_its_domain_alone_until_it_is_over() {
+        let challenges = Challenges::default();
+        challenges.answer_over_tls("Licences.example.com", &[7; 32]).unwrap();
+        let answer = challenges.certificate("licences.EXAMPLE.com").unwrap();
+        let der = answer.cert[0].as_ref();
+        // The extension's id (RFC 8737, section 6.1) and the digest.
+        assert!(der.windows(8).any(|bytes| bytes == [43, 6, 1, 5, 5, 7, 1, 31]));
+        assert!(der.windows(32).any(|bytes| bytes == [7; 32]));
+        assert!(challenges.certificate("other.example.com").is_none());
+        challenges.clear();
+        assert!(challenges.certificate("licences.example.com").is_none());
     }
 }

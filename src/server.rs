@@ -12,6 +12,7 @@ mod challenges;
 mod connection;
 mod control;
 mod files;
+mod head;
 mod listener;
 mod notify;
 mod patience;

@@ -412,12 +412,12 @@ def external_account(acme):
     acme.stop()
     key = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
     acme.start(externalAccountBindingRequired=True, externalAccountMACKeys={"kid-1": key})
-    (WORK / "eab").write_text(key + "\n")
+    (WORK / "eab.key").write_text(key + "\n")
     with Server("no-eab", acme, acme.tls) as server:
         until("the failure is told", 60, lambda: server.status()["last_error"])
         error = server.status()["last_error"]
         say("tls.eab_kid" in error, "without one the status says what to set", error)
-    extra = f'eab_kid = "kid-1"\neab_hmac_key_file = "{WORK}/eab"'
+    extra = f'eab_kid = "kid-1"\neab_hmac_key_file = "{WORK}/eab.key"'
     with Server("eab", acme, acme.tls, extra=extra) as server:
         until("there is a certificate", 60, lambda: not is_ours(server.certificate()))
         say(server.trusted(), "with one there is a certificate")

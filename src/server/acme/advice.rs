@@ -23,7 +23,7 @@ pub(super) fn on_check(problem: &Problem, name: &str, way: &ChallengeType) -> St
     };
     let detail = detail(problem);
     match kind(problem) {
-        "dns" => format!(
+        kind if kind == "dns" || (kind == "malformed" && detail.contains("resolve")) => format!(
             "DNS: the ACME server cannot find the address of {name}: make an A or AAAA record that leads to this host ({detail})"
         ),
         "connection" => format!(

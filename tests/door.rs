@@ -1,6 +1,14 @@
 //! The door, from outside: each limit fires, and bad input is refused or the
 //! connection is closed, while others are served.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 #[path = "door/server.rs"]
 mod server;
 

@@ -17,6 +17,7 @@ pub mod heartbeat;
 pub mod page;
 pub mod problem;
 pub mod sites;
+pub mod tls;
 pub mod wire;
 
 use std::collections::HashMap;
@@ -59,6 +60,8 @@ pub struct App {
     pub data_dir: PathBuf,
     /// Whose turn it is to take a backup.
     pub backup_turn: backup::BackupTurn,
+    /// How the certificate stands.
+    pub certificate: Arc<tls::CertificateDesk>,
 }
 
 /// The address of whoever sent the request, put there by the server.
@@ -119,6 +122,9 @@ enum Group {
     /// Take a copy of everything.
     #[oai(rename = "Backup")]
     Backup,
+    /// The server's certificate.
+    #[oai(rename = "Certificate")]
+    Tls,
     /// For whoever watches the server.
     #[oai(rename = "Health")]
     Health,
@@ -131,6 +137,7 @@ type Groups = (
     admins::AdminsApi,
     audit::AuditApi,
     backup::BackupApi,
+    tls::TlsApi,
     health::HealthApi,
 );
 
@@ -142,6 +149,7 @@ fn groups() -> Groups {
         admins::AdminsApi,
         audit::AuditApi,
         backup::BackupApi,
+        tls::TlsApi,
         health::HealthApi,
     )
 }

@@ -8,7 +8,6 @@ mod admin;
 mod audit;
 mod backup;
 mod check;
-mod client;
 mod completions;
 mod configuration;
 mod daemon;
@@ -23,6 +22,7 @@ mod restore;
 mod serve;
 mod site;
 mod table;
+mod tls;
 
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal};
@@ -84,6 +84,13 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// The certificate: how it stands, and renewing it
+    Tls {
+        #[command(subcommand)]
+        command: tls::Tls,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Ask the server whether it is well
     Healthcheck {
         #[command(flatten)]
@@ -134,6 +141,7 @@ impl Arguments {
             Command::Check(check) => check.run(),
             Command::Restore(restore) => restore.run(),
             Command::Login { command, target } => command.run(&target),
+            Command::Tls { command, target } => command.run(&target),
             Command::Healthcheck { target } => healthcheck::run(&target),
             Command::Config { command, target } => command.run(&target),
             Command::Heartbeat(heartbeat) => heartbeat.run(),

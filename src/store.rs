@@ -23,6 +23,7 @@
 //! engines (there is none yet); redb's multi-process mode (one process, one
 //! way in).
 
+mod acme;
 mod admins;
 mod audit;
 pub mod backups;
@@ -47,6 +48,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::StorageError;
 
+pub use self::acme::{AcmeAccount, AcmeCertificate};
 pub use self::admins::{CreateRefused, DeleteRefused, NoSuchAdmin};
 pub use self::audit::{AuditFilter, AuditPage};
 use self::backups::{BackupState, Backups, Changes, Schedule};

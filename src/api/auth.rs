@@ -273,17 +273,18 @@ impl<'a> ApiExtractor<'a> for Sysadmin {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> Result<Self, Error> {
-        Ok(Self::of(request).await?)
+        let app = request.data::<Arc<App>>().ok_or_else(|| Problem::internal("no App in the request"))?;
+        Ok(Self::who_sent(app, request).await?)
     }
 }
 
 impl Sysadmin {
-    /// Whoever the request's token speaks for.
+    /// The sysadmin that `request` comes from: the control socket's user, or
+    /// the admin whose token it carries.
     ///
     /// # Errors
-    /// The [`Problem`] that there is none, or that it cannot be told now.
-    pub async fn of(request: &Request) -> Result<Self, Problem> {
-        let app = request.data::<Arc<App>>().ok_or_else(|| Problem::internal("no App in the request"))?;
+    /// [`Problem::unauthorized`] when it carries none that holds.
+    pub async fn who_sent(app: &App, request: &Request) -> Result<Self, Problem> {
         if let Some(Caller::System(user)) = request.data() {
             return Ok(Self { proof: Proof::Socket(user.clone()), ip: None });
         }

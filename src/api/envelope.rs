@@ -13,6 +13,7 @@ use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
 use super::problem::{self, Problem};
+use super::tls::CertificateDesk;
 use super::{App, Peer, docs, methods, routes};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,7 +22,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Api {
     routes: BoxEndpoint<'static, Response>,
     patterns: Vec<Pattern>,
-    hsts: bool,
+    certificate: Arc<CertificateDesk>,
 }
 
 /// A path as the specification writes it, and what it takes. Kept beside
@@ -35,14 +36,13 @@ struct Pattern {
 }
 
 impl Api {
-    /// The API over `app`. `hsts` tells browsers to come by HTTPS only
-    /// (RFC 6797); not with a self-signed certificate, which it would make
-    /// impossible to click through.
-    pub fn new(app: Arc<App>, hsts: bool) -> Self {
+    /// The API over `app`.
+    pub fn new(app: Arc<App>) -> Self {
+        let certificate = Arc::clone(&app.certificate);
         let on_panic = |_: Box<dyn std::any::Any + Send>| Problem::internal("a handler panicked");
         let routes = routes(app).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
         let patterns = methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
-        Self { routes, patterns, hsts }
+        Self { routes, patterns, certificate }
     }
 
     /// Answers one request.
@@ -97,7 +97,7 @@ impl Api {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         headers
             .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(docs::CONTENT_SECURITY_POLICY));
-        if self.hsts {
+        if self.certificate.hsts() {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
         }
         headers.entry(header::CACHE_CONTROL).or_insert_with(|| HeaderValue::from_static("no-store"));

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
+use super::tls::CertificateHealth;
 use super::wire::{Nullable, Time};
 use super::{App, Group, now};
 use crate::store::backups::BackupState;
@@ -49,6 +50,9 @@ pub struct HealthDocument {
     status: String,
     /// Version of sitewarden.
     version: String,
+    /// The certificate; told to sysadmins only.
+    #[oai(skip_serializing_if_is_none)]
+    certificate: Option<CertificateHealth>,
     /// How the backups go; told to sysadmins only, while backups are kept.
     #[oai(skip_serializing_if_is_none)]
     backup: Option<BackupDocument>,
@@ -85,19 +89,21 @@ impl HealthApi {
     /// Is the server well
     ///
     /// 200 while the store takes writes, 503 when it does not. Whoever sends
-    /// the access token of a sysadmin is also told how the backups go.
+    /// the access token of a sysadmin is also told how the certificate stands
+    /// and how the backups go; a token that does not hold counts as none.
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(
         &self,
-        request: &Request,
         app: Data<&Arc<App>>,
+        request: &Request,
     ) -> Result<Json<HealthDocument>, Failure<{ failure::UNAVAILABLE }>> {
         app.store_health.check(&app.store).await.map_err(Problem::from)?;
-        let backup = match Sysadmin::of(request).await {
-            Ok(_) => app.store.backup_state().map(BackupDocument::from),
-            Err(_) => None,
-        };
-        let (status, version) = ("ok".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-        Ok(Json(HealthDocument { status, version, backup }))
+        let sysadmin = Sysadmin::who_sent(&app, request).await.is_ok();
+        Ok(Json(HealthDocument {
+            status: "ok".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            certificate: sysadmin.then(|| app.certificate.standing().into()),
+            backup: app.store.backup_state().filter(|_| sysadmin).map(BackupDocument::from),
+        }))
     }
 }

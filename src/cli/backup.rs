@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::client::ClientError;
 use super::daemon::{CallError, Target};
 use super::{Ended, complain, print};
+use crate::outbound::ClientError;
 use crate::store::inspect::{self, Report};
 use crate::store::{FILE_NAME, restore};
 

@@ -16,10 +16,10 @@ use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::client::{ClientError, Server};
 use super::login::KeptLogins;
 use super::{Ended, complain};
 use crate::config::Config;
+use crate::outbound::{ClientError, Server};
 
 /// Where the packaged server has its control socket.
 const PACKAGED_SOCKET: &str = "/run/sitewarden/control.sock";

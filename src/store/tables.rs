@@ -102,6 +102,10 @@ pub(super) mod meta {
     pub(crate) const SIGNING_KEY: &str = "signing_key";
     /// The self-signed certificate and its key ([`super::super::codec::TlsRow`]).
     pub(crate) const TLS_IDENTITY: &str = "tls_identity";
+    /// The account with an ACME server ([`super::super::codec::AcmeAccountRow`]).
+    pub(crate) const ACME_ACCOUNT: &str = "acme_account";
+    /// The certificate from it ([`super::super::codec::AcmeCertificateRow`]).
+    pub(crate) const ACME_CERTIFICATE: &str = "acme_certificate";
 }
 
 impl WriteTables<'_> {

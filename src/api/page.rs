@@ -52,7 +52,9 @@ impl FromStr for Cursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "must be the id of the last record of the page before")
+        // At most what the specification's int64 holds.
+        let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
+        number.map(Self).ok_or("must be the id of the last record of the page before")
     }
 }
 

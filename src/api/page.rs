@@ -52,15 +52,13 @@ impl FromStr for Cursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // At most what the specification's int64 holds.
-        let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
-        number.map(Self).ok_or("must be the id of the last record of the page before")
+        text.parse().map(Self).map_err(|_| "must be the id of the last record of the page before")
     }
 }
 
 impl Parameter for Cursor {
     fn schema() -> MetaSchema {
-        MetaSchema { minimum: Some(0.0), ..MetaSchema::new_with_format("integer", "int64") }
+        MetaSchema { minimum: Some(0.0), ..MetaSchema::new("integer") }
     }
 }
 

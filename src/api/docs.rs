@@ -21,6 +21,12 @@ use crate::domain::Timestamp;
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Text without control characters that is not blank: what is left after
+/// trimming must not be empty.
+const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u00a0\\s][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+/// Text without control characters.
+const PRINTABLE_OR_EMPTY: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
 const INTRODUCTION: &str = "\
 The licence server for software that runs at many sites.
 
@@ -113,6 +119,19 @@ fn completed() -> Value {
     ] {
         schemas[schema]["properties"][field]["format"] = json!("email");
     }
+    for (schema, field) in
+        [("NewSite", "name"), ("SiteChange", "name"), ("Lock", "reason"), ("Heartbeat", "version")]
+    {
+        schemas[schema]["properties"][field]["pattern"] = json!(PRINTABLE);
+    }
+    for schema in ["NewSite", "SiteChange"] {
+        schemas[schema]["properties"]["owner_name"]["pattern"] = json!(PRINTABLE_OR_EMPTY);
+    }
+    for schema in ["Login", "PasswordGrant", "NewAdmin"] {
+        schemas[schema]["properties"]["username"]["pattern"] = json!(PRINTABLE);
+    }
+    // From a set expiry, or from the present one by days: not both.
+    schemas["SiteChange"]["not"] = json!({ "required": ["license_expires_at", "extend_days"] });
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
     schemas["PasswordGrant"]["properties"]["grant_type"]["enum"] = json!(["password"]);
     document

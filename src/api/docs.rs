@@ -14,6 +14,7 @@ use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
+use super::specification;
 use crate::domain::Timestamp;
 
 /// What a page of ours may load and do. Swagger UI sets style attributes and
@@ -73,9 +74,8 @@ pub fn example_expiry() -> Timestamp {
 /// Gives the specification its words.
 pub(super) fn describe<A: OpenApi>(service: OpenApiService<A, ()>) -> OpenApiService<A, ()> {
     service
-        .summary("Licences, locks and heartbeats of many sites")
         .description(INTRODUCTION)
-        .license(poem_openapi::LicenseObject::new("MIT").identifier("MIT"))
+        .license(poem_openapi::LicenseObject::new("MIT"))
         .extra_response_header::<String, _>(
             ExtraHeader::new("X-Request-Id").description("Id of this request, as in the server's log."),
         )
@@ -97,7 +97,7 @@ fn specification_yaml() -> &'static str {
 }
 
 /// The generated document, with what poem-openapi cannot say: which bodies
-/// refuse unknown fields, and formats and examples of single fields.
+/// refuse unknown fields, and formats of single fields.
 #[expect(clippy::indexing_slicing, reason = "serde_json adds what is missing; the committed copy shows it")]
 fn completed() -> Value {
     let mut document: Value = serde_json::from_str(&super::service().spec()).unwrap_or_default();
@@ -115,6 +115,7 @@ fn completed() -> Value {
     }
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
     schemas["PasswordGrant"]["properties"]["grant_type"]["enum"] = json!(["password"]);
+    specification::complete(&mut document);
     document
 }
 

@@ -34,7 +34,18 @@ The licence server for software that runs at many sites.
 3. Under **Heartbeat**, open `POST /api/heartbeat`, enter both as `X-Site-ID` and `X-Site-Key` and execute: this is \
 what the site's local backend does every 6 hours.
 4. Lock the site with `POST /api/sites/{site_id}/lock` and send the heartbeat again: the answer says so, with your \
-reason.
+reason. `POST /api/sites/{site_id}/unlock` takes it back.
+
+**Every day**
+
+- Who has gone silent: `GET /api/sites` with `status` `silent`.
+- Another year: `PUT /api/sites/{site_id}` with `{\"extend_days\": 365}`.
+- A new key without downtime: `POST /api/sites/{site_id}/rotate-key` with an overlap; when the site shows \
+`last_key_used` `newest`, its local backend has it.
+- Who changed what: `GET /api/audit`.
+
+A login lasts 15 minutes unless configured otherwise. When answers turn to 401, press **Authorize**, **Logout**, and \
+log in anew.
 
 Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are problem details (RFC 9457) with the \
 `request_id` that the server's log has too. Every path is answered with and without a trailing slash.";
@@ -62,6 +73,7 @@ SwaggerUIBundle({
   url: '/openapi.json',
   deepLinking: true,
   displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
 });
 ";
 
@@ -73,12 +85,9 @@ pub fn example_expiry() -> Timestamp {
 
 /// Gives the specification its words.
 pub(super) fn describe<A: OpenApi>(service: OpenApiService<A, ()>) -> OpenApiService<A, ()> {
-    service
-        .description(INTRODUCTION)
-        .license(poem_openapi::LicenseObject::new("MIT"))
-        .extra_response_header::<String, _>(
-            ExtraHeader::new("X-Request-Id").description("Id of this request, as in the server's log."),
-        )
+    service.description(INTRODUCTION).extra_response_header::<String, _>(
+        ExtraHeader::new("X-Request-Id").description("Id of this request, as in the server's log."),
+    )
 }
 
 /// The specification as JSON, as `sitewarden openapi` prints it.
@@ -114,7 +123,6 @@ fn completed() -> Value {
         schemas[schema]["properties"][field]["format"] = json!("email");
     }
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
-    schemas["PasswordGrant"]["properties"]["grant_type"]["enum"] = json!(["password"]);
     specification::complete(&mut document);
     document
 }

@@ -23,11 +23,16 @@ const EXAMPLE_REQUEST_ID: &str = "019aab6a3c7f7d20a5e3b1f0c4d29e68";
 #[expect(clippy::indexing_slicing, reason = "serde_json adds what is missing; the committed copy shows it")]
 pub(super) fn complete(document: &mut Value) {
     document["openapi"] = json!(OPENAPI_VERSION);
-    // Without any a reader must guess; this one is wherever the document was
-    // got from (OpenAPI 3.0.3, "Server Object").
-    document["servers"] = json!([{ "url": "/", "description": "This server" }]);
     // Required, also when there are none ("OAuth Flow Object").
     document["components"]["securitySchemes"]["password"]["flows"]["password"]["scopes"] = json!({});
+    // The dialog of Swagger UI shows the ways to authorize in this order: name
+    // and password first.
+    if let Some(schemes) = document["components"]["securitySchemes"].as_object_mut()
+        && let Some(bearer) = schemes.shift_remove("bearer")
+    {
+        schemes.insert("bearer".to_owned(), bearer);
+    }
+    leave_form_to_oauth2(document);
     order_tags(document);
     mend(document);
     let schemas = &mut document["components"]["schemas"];
@@ -37,6 +42,19 @@ pub(super) fn complete(document: &mut Value) {
         }
     }
     add_problem_examples(document);
+}
+
+/// Shows a login by JSON only. The form is what the password flow means by its
+/// token URL (RFC 6749, section 4.3.2), and of an operation with bodies of two
+/// kinds openapi-python-client 0.29 makes a module that cannot be imported.
+fn leave_form_to_oauth2(document: &mut Value) {
+    let content = document.pointer_mut("/paths/~1api~1auth~1login/post/requestBody/content");
+    if let Some(content) = content.and_then(Value::as_object_mut) {
+        content.shift_remove("application/x-www-form-urlencoded");
+    }
+    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        schemas.shift_remove("PasswordGrant");
+    }
 }
 
 /// Lists the groups in the order of their first operation, as the groups

@@ -151,11 +151,25 @@ fn mend_integer(object: &mut Map<String, Value>) {
     object.entry("minimum").or_insert(json!(0));
 }
 
-/// poem-openapi writes the name of the header that every answer has in
-/// capitals.
+/// poem-openapi writes the names of response headers in capitals.
 fn mend_header_names(object: &mut Map<String, Value>) {
-    if let Some(header) = object.shift_remove("X-REQUEST-ID") {
-        object.insert("X-Request-Id".to_owned(), header);
+    let Some(Value::Object(headers)) = object.get_mut("headers") else { return };
+    *headers =
+        std::mem::take(headers).into_iter().map(|(name, header)| (header_name(&name), header)).collect();
+}
+
+/// The name as its standard writes it.
+fn header_name(name: &str) -> String {
+    match name {
+        "ETAG" => "ETag".to_owned(),
+        "WWW-Authenticate" => name.to_owned(),
+        name => {
+            let part = |part: &str| {
+                let (first, rest) = part.split_at_checked(1).unwrap_or((part, ""));
+                first.to_uppercase() + &rest.to_lowercase()
+            };
+            name.split('-').map(part).collect::<Vec<_>>().join("-")
+        }
     }
 }
 
@@ -345,7 +359,13 @@ mod tests {
             }
             let format = object.get("format").and_then(Value::as_str).unwrap_or_default();
             assert!(!format.starts_with("uint"), "{object:?}");
-            assert!(!object.contains_key("X-REQUEST-ID"));
+        }
+    }
+
+    #[test]
+    fn headers_are_written_as_their_standards_write_them() {
+        for name in ["ETag", "Location", "WWW-Authenticate", "X-Total-Count", "X-Request-Id"] {
+            assert!(specification().contains(&format!("\"{name}\": {{")), "{name}");
         }
     }
 

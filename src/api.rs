@@ -17,6 +17,7 @@ pub mod heartbeat;
 pub mod page;
 pub mod problem;
 pub mod sites;
+mod specification;
 pub mod tls;
 pub mod wire;
 

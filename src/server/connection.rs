@@ -47,6 +47,9 @@ const STREAMS: u32 = 64;
 const RESET_STREAMS: usize = 20;
 /// Bytes of answers kept for one HTTP/2 stream.
 const STREAM_BUFFER: usize = 64 << 10;
+/// Bytes of an answer that wait in the TLS layer of a connection, for a client
+/// that reads slowly.
+const TLS_BUFFER: usize = 16 << 10;
 /// What is read on of a body that is too large, so that its sender gets the
 /// answer: bytes, and time.
 const DRAINED_BYTES: usize = 1 << 20;
@@ -119,7 +122,8 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr
                 if read > 0 && first.iter().all(u8::is_ascii_alphabetic) {
                     return Ok(Err(socket));
                 }
-                acceptor.accept(socket).await.map(Ok)
+                let bounded = |tls: &mut rustls::ServerConnection| tls.set_buffer_limit(Some(TLS_BUFFER));
+                acceptor.accept_with(socket, bounded).await.map(Ok)
             };
             let Some(shaken) = limited(door.limits.handshake, handshake).await else {
                 tracing::debug!(%remote, "closed: the TLS handshake took too long");

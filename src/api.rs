@@ -8,11 +8,13 @@
 pub mod admins;
 pub mod audit;
 pub mod auth;
+pub mod batch;
 pub mod docs;
 pub mod envelope;
 pub mod fields;
 pub mod health;
 pub mod heartbeat;
+mod idempotency;
 pub mod page;
 pub mod problem;
 pub mod sites;
@@ -121,6 +123,7 @@ type Groups = (
     heartbeat::HeartbeatApi,
     admins::AdminsApi,
     audit::AuditApi,
+    batch::BatchApi,
     health::HealthApi,
 );
 
@@ -131,6 +134,7 @@ fn groups() -> Groups {
         heartbeat::HeartbeatApi,
         admins::AdminsApi,
         audit::AuditApi,
+        batch::BatchApi,
         health::HealthApi,
     )
 }

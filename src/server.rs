@@ -235,6 +235,9 @@ impl StopSignals {
     fn new() -> Result<Self, StartError> {
         let listen =
             |kind| signal(kind).map_err(|source| StartError::System { what: "listen for signals", source });
+        if let Err(error) = app.store.forget_requests(Timestamp::from_clock(Utc::now())).await {
+            tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
+        }
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 

@@ -22,9 +22,11 @@
 
 mod admins;
 mod audit;
+pub mod batch;
 mod codec;
 mod heartbeats;
 mod keyring;
+pub mod requests;
 mod sites;
 mod tables;
 mod writer;

@@ -41,7 +41,10 @@ impl Api {
     pub fn new(app: Arc<App>, hsts: bool) -> Self {
         let on_panic = |_: Box<dyn std::any::Any + Send>| Problem::internal("a handler panicked");
         let routes = routes(app).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
-        let patterns = methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
+        let mut patterns: Vec<Pattern> =
+            methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
+        // A path that is written out counts before one with a parameter.
+        patterns.sort_by_key(Pattern::parameters);
         Self { routes, patterns, hsts }
     }
 
@@ -191,6 +194,10 @@ impl Pattern {
         let allow =
             HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("GET"));
         Self { path, segments, methods, allow }
+    }
+
+    fn parameters(&self) -> usize {
+        self.segments.iter().filter(|segment| segment.is_none()).count()
     }
 
     fn takes(&self, method: &Method) -> bool {

@@ -22,6 +22,8 @@ const ADMINS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("admins_v1"
 const ADMIN_NAMES: TableDefinition<'_, &str, u64> = TableDefinition::new("admin_names_v1");
 /// Audit entry number → entry ([`super::codec::AuditRow`]).
 const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit_v1");
+/// SHA-256 of a request to do once → what was done ([`super::codec::RequestRow`]).
+const REQUESTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("requests_v1");
 /// Everything that there is one of, by name: see the constants in [`meta`].
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta_v1");
 
@@ -52,6 +54,7 @@ pub(super) struct WriteTables<'txn> {
     pub(super) admins: Table<'txn, u64, &'static [u8]>,
     pub(super) admin_names: Table<'txn, &'static str, u64>,
     pub(super) audit: Table<'txn, u64, &'static [u8]>,
+    pub(super) requests: Table<'txn, &'static [u8], &'static [u8]>,
     pub(super) meta: Table<'txn, &'static str, &'static [u8]>,
     /// Set by whoever writes: a batch that wrote nothing is not committed.
     pub(super) written: bool,
@@ -66,6 +69,7 @@ impl<'txn> WriteTables<'txn> {
             admins: transaction.open_table(ADMINS)?,
             admin_names: transaction.open_table(ADMIN_NAMES)?,
             audit: transaction.open_table(AUDIT)?,
+            requests: transaction.open_table(REQUESTS)?,
             meta: transaction.open_table(META)?,
             written: false,
         })

@@ -6,12 +6,16 @@
 
 mod admin;
 mod audit;
+mod batch;
 mod client;
 mod completions;
 mod configuration;
 mod daemon;
+mod export;
+mod extend;
 mod healthcheck;
 mod heartbeat;
+mod import;
 mod login;
 mod manpages;
 mod openapi;

@@ -9,6 +9,7 @@
 
 mod auth;
 mod batch;
+mod cli;
 mod client;
 mod config;
 mod docs;
@@ -18,3 +19,4 @@ mod server;
 mod sites;
 mod startup;
 mod story;
+mod transcript;

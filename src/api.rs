@@ -35,6 +35,7 @@ use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::domain::Timestamp;
 use crate::domain::site::SilentAfterHours;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// What the handlers work with.
@@ -53,6 +54,8 @@ pub struct App {
     pub heartbeats: HeartbeatThrottle<MonotonicClock>,
     /// When a site counts as silent.
     pub silent_after: SilentAfterHours,
+    /// What monitoring reads.
+    pub metrics: Metrics,
     /// The last word of the store on whether it takes writes.
     pub store_health: health::StoreHealth,
 }
@@ -120,10 +123,10 @@ enum Group {
 type Groups = (
     auth::AuthApi,
     sites::SitesApi,
+    batch::BatchApi,
     heartbeat::HeartbeatApi,
     admins::AdminsApi,
     audit::AuditApi,
-    batch::BatchApi,
     health::HealthApi,
 );
 
@@ -131,10 +134,10 @@ fn groups() -> Groups {
     (
         auth::AuthApi,
         sites::SitesApi,
+        batch::BatchApi,
         heartbeat::HeartbeatApi,
         admins::AdminsApi,
         audit::AuditApi,
-        batch::BatchApi,
         health::HealthApi,
     )
 }
@@ -174,6 +177,6 @@ fn methods() -> HashMap<String, Vec<String>> {
 }
 
 /// The present time: the only place, beside timers, where the clock is read.
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::from_clock(Utc::now())
 }

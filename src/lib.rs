@@ -23,7 +23,8 @@ pub mod api;
 pub mod server;
 // What the operator sets.
 pub mod config;
-// What the operator reads.
+// What the operator reads, and what the operator's monitoring does.
+pub mod metrics;
 pub mod telemetry;
 // What the operator types.
 pub mod cli;

@@ -13,6 +13,7 @@ mod listener;
 mod notify;
 mod patience;
 mod peer;
+mod scrape;
 mod self_signed;
 mod tls;
 
@@ -33,6 +34,7 @@ use self::admission::Admission;
 use self::connection::Door;
 use self::control::ControlSocket;
 use self::peer::Proxies;
+use self::scrape::Scrape;
 use self::tls::Certificates;
 use crate::api::App;
 use crate::api::envelope::Api;
@@ -41,6 +43,7 @@ use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Timestamp};
+use crate::metrics::Metrics;
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
 
 /// Where the first admin's password is put when nobody watches.
@@ -164,6 +167,10 @@ async fn serve(
             MonotonicClock,
         ),
         silent_after: config.silent_after,
+        metrics: Metrics::new().map_err(|error| StartError::System {
+            what: "set up the metrics",
+            source: io::Error::other(error),
+        })?,
         store_health: Default::default(),
     });
     let hsts = certificates.as_ref().is_some_and(|certificates| !certificates.is_self_signed());
@@ -178,6 +185,19 @@ async fn serve(
         connections: TaskTracker::new(),
     });
     let watchdog = tokio::spawn(notify::feed_watchdog(app.store.clone()));
+    let observed = Arc::downgrade(&app);
+    app.store.observe_commits(move |commit| {
+        if let Some(app) = observed.upgrade() {
+            app.metrics.commit(commit);
+        }
+    });
+    if let Some(expiry) = certificates.as_ref().and_then(Certificates::expires_at) {
+        app.metrics.certificate_expires(expiry);
+    }
+    let scrape = match config.metrics_listen {
+        Some(address) => Scrape::bind(address, Arc::clone(&app)).await,
+        None => None,
+    };
     let sweeper = tokio::spawn(sweep(app, config.audit_keep_days));
     let scheme = if door.acceptor.is_some() { "https" } else { "http" };
     for listener in &listeners {
@@ -186,6 +206,7 @@ async fn serve(
     let mut accepting: Vec<_> =
         listeners.into_iter().map(|listener| tokio::spawn(listener.accept_into(Arc::clone(&door)))).collect();
     accepting.push(tokio::spawn(control.accept_into(Arc::clone(&door))));
+    accepting.extend(scrape.map(|scrape| tokio::spawn(scrape.accept_into(Arc::clone(&door)))));
 
     notify::ready();
 
@@ -214,6 +235,9 @@ async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
         ticks.tick().await;
         app.logins.sweep();
         app.heartbeats.sweep();
+        if let Err(error) = app.store.forget_requests(Timestamp::from_clock(Utc::now())).await {
+            tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
+        }
         if let Some(days) = audit_keep_days {
             let age = i64::from(days) * 86_400;
             let before =
@@ -235,9 +259,6 @@ impl StopSignals {
     fn new() -> Result<Self, StartError> {
         let listen =
             |kind| signal(kind).map_err(|source| StartError::System { what: "listen for signals", source });
-        if let Err(error) = app.store.forget_requests(Timestamp::from_clock(Utc::now())).await {
-            tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
-        }
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 

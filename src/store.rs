@@ -28,6 +28,7 @@ mod heartbeats;
 mod keyring;
 pub mod requests;
 mod sites;
+mod statistics;
 mod tables;
 mod writer;
 
@@ -44,7 +45,9 @@ pub use self::audit::{AuditFilter, AuditPage};
 pub use self::heartbeats::HeartbeatRefused;
 pub use self::keyring::{SigningKey, TlsIdentity};
 pub use self::sites::{NoSuchSite, SiteFilter, SitePage, UpdateRefused};
+pub use self::statistics::SiteStatistics;
 use self::tables::{ReadTables, SCHEMA_VERSION, WriteTables};
+pub use self::writer::Commit;
 use self::writer::Writer;
 
 /// The database's name in the data directory.
@@ -166,6 +169,17 @@ impl Store {
     /// writes, through clones, are refused as [`Unavailable::Closed`].
     pub fn close(self) {
         self.writer.stop();
+    }
+
+    /// Has every commit from now on told to `observer`, which must be quick:
+    /// the writer waits for it. Only the first observer counts.
+    pub fn observe_commits(&self, observer: impl Fn(Commit) + Send + Sync + 'static) {
+        self.writer.observe(Box::new(observer));
+    }
+
+    /// How many writes wait for the writer.
+    pub fn writes_waiting(&self) -> usize {
+        self.writer.waiting()
     }
 
     /// Runs `work` on a snapshot, where blocking is allowed.

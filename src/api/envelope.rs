@@ -14,11 +14,13 @@ use uuid::Uuid;
 
 use super::problem::{self, Problem};
 use super::{App, Peer, docs, methods, routes};
+use crate::metrics::Metrics;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The whole API as one function from request to response.
 pub struct Api {
+    app: Arc<App>,
     routes: BoxEndpoint<'static, Response>,
     patterns: Vec<Pattern>,
     hsts: bool,
@@ -40,12 +42,18 @@ impl Api {
     /// impossible to click through.
     pub fn new(app: Arc<App>, hsts: bool) -> Self {
         let on_panic = |_: Box<dyn std::any::Any + Send>| Problem::internal("a handler panicked");
-        let routes = routes(app).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
+        let routes =
+            routes(Arc::clone(&app)).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
         let mut patterns: Vec<Pattern> =
             methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
         // A path that is written out counts before one with a parameter.
         patterns.sort_by_key(Pattern::parameters);
-        Self { routes, patterns, hsts }
+        Self { app, routes, patterns, hsts }
+    }
+
+    /// What its requests are counted in.
+    pub fn metrics(&self) -> &Metrics {
+        &self.app.metrics
     }
 
     /// Answers one request.
@@ -86,6 +94,8 @@ impl Api {
             render(problem, exchange, &mut response);
         }
         self.dress(exchange, &mut response);
+        let (method, status) = (exchange.method.as_str(), response.status().as_u16());
+        self.app.metrics.request(method, exchange.route(), status, exchange.started.elapsed());
         exchange.log(&response, problem.and_then(|problem| problem.cause));
         response
     }
@@ -117,10 +127,14 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
+    fn route(&self) -> &str {
+        self.pattern.map_or("-", |pattern| &pattern.path)
+    }
+
     fn log(&self, response: &Response, cause: Option<String>) {
         let Self { id: request_id, method, peer, .. } = self;
         let status = response.status().as_u16();
-        let route = self.pattern.map_or("-", |pattern| &pattern.path);
+        let route = self.route();
         let milliseconds = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         match cause {
             Some(cause) => {

@@ -25,6 +25,7 @@ pub struct Settings {
     data_dir: String,
     listen: Vec<String>,
     control_socket: String,
+    metrics_listen: String,
     trusted_proxies: Vec<String>,
     silent_after_hours: u32,
     tls: Tls,
@@ -80,6 +81,7 @@ impl Default for Settings {
             data_dir: "./data".into(),
             listen: vec!["[::]:8443".into()],
             control_socket: String::new(),
+            metrics_listen: "127.0.0.1:9464".into(),
             trusted_proxies: Vec::new(),
             silent_after_hours: 13,
             tls: Tls { mode: "self-signed".into(), cert: String::new(), key: String::new() },
@@ -122,6 +124,7 @@ impl Settings {
     /// Checks what the types cannot.
     pub(super) fn resolve(self, places: &Places) -> Result<Config, ConfigError> {
         let listen = self.listen(places)?;
+        let metrics_listen = self.metrics_listen(places)?;
         let trusted_proxies = self.trusted_proxies(places)?;
         let tls = self.tls(places, &listen, &trusted_proxies)?;
         let limits = &self.limits;
@@ -139,6 +142,7 @@ impl Settings {
             listen,
             tls,
             log: self.log(places)?,
+            metrics_listen,
             trusted_proxies,
             silent_after: SilentAfterHours(self.silent_after_hours),
             token_minutes: self.auth.token_minutes,
@@ -173,6 +177,14 @@ impl Settings {
             })
         };
         self.listen.iter().map(parse).collect()
+    }
+
+    fn metrics_listen(&self, places: &Places) -> Result<Option<SocketAddr>, ConfigError> {
+        if self.metrics_listen.is_empty() {
+            return Ok(None);
+        }
+        let reason = "must be an address with a port, such as 127.0.0.1:9464, or empty";
+        self.metrics_listen.parse().map(Some).map_err(|_| bad("metrics_listen", places, reason))
     }
 
     fn trusted_proxies(&self, places: &Places) -> Result<Vec<IpNet>, ConfigError> {

@@ -32,6 +32,7 @@ use crate::api::envelope::Api;
 use crate::api::problem::Problem;
 use crate::api::{Caller, Peer};
 use crate::config::Limits;
+use crate::metrics::Throttle;
 
 /// Bytes of a request head (HTTP/1.1: what hyper buffers at most; HTTP/2:
 /// header list, RFC 9113, section 6.5.2).
@@ -63,6 +64,13 @@ pub(super) struct Door {
     pub(super) admission: Admission,
     pub(super) stopping: CancellationToken,
     pub(super) connections: TaskTracker,
+}
+
+impl Door {
+    /// Counts a connection that was turned away.
+    pub(super) fn throttled(&self) {
+        self.api.metrics().throttled(Throttle::Connection);
+    }
 }
 
 /// Serves a connection to its end. It holds its places until then.

@@ -88,6 +88,13 @@ impl Certificates {
         self.self_signed
     }
 
+    /// When the certificate expires, in seconds since 1970.
+    pub(super) fn expires_at(&self) -> Option<i64> {
+        let pair = Arc::clone(&self.current.0.read().unwrap_or_else(PoisonError::into_inner));
+        let (_, certificate) = x509_parser::parse_x509_certificate(pair.cert.first()?).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    }
+
     /// What takes handshakes.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let provider = Arc::new(aws_lc_rs::default_provider());

@@ -15,6 +15,7 @@ mod config;
 mod docs;
 mod errors;
 mod heartbeat;
+mod metrics;
 mod server;
 mod sites;
 mod startup;

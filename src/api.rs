@@ -8,6 +8,7 @@
 pub mod admins;
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod batch;
 pub mod docs;
 pub mod envelope;
@@ -18,10 +19,12 @@ mod idempotency;
 pub mod page;
 pub mod problem;
 pub mod sites;
+pub mod tls;
 pub mod wire;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -58,6 +61,12 @@ pub struct App {
     pub metrics: Metrics,
     /// The last word of the store on whether it takes writes.
     pub store_health: health::StoreHealth,
+    /// Where everything lies that is kept.
+    pub data_dir: PathBuf,
+    /// Whose turn it is to take a backup.
+    pub backup_turn: backup::BackupTurn,
+    /// How the certificate stands.
+    pub certificate: Arc<tls::CertificateDesk>,
 }
 
 /// The address of whoever sent the request, put there by the server.
@@ -115,6 +124,12 @@ enum Group {
     /// Who changed what.
     #[oai(rename = "Audit")]
     Audit,
+    /// Take a copy of everything.
+    #[oai(rename = "Backup")]
+    Backup,
+    /// The server's certificate.
+    #[oai(rename = "Certificate")]
+    Tls,
     /// For whoever watches the server.
     #[oai(rename = "Health")]
     Health,
@@ -127,6 +142,8 @@ type Groups = (
     heartbeat::HeartbeatApi,
     admins::AdminsApi,
     audit::AuditApi,
+    backup::BackupApi,
+    tls::TlsApi,
     health::HealthApi,
 );
 
@@ -138,6 +155,8 @@ fn groups() -> Groups {
         heartbeat::HeartbeatApi,
         admins::AdminsApi,
         audit::AuditApi,
+        backup::BackupApi,
+        tls::TlsApi,
         health::HealthApi,
     )
 }

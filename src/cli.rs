@@ -6,8 +6,9 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod batch;
-mod client;
+mod check;
 mod completions;
 mod configuration;
 mod daemon;
@@ -21,19 +22,22 @@ mod manpages;
 mod openapi;
 mod password;
 mod path;
+mod restore;
 mod serve;
 mod site;
 mod table;
+mod tls;
 
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
-use self::daemon::{CallError, Target};
+use self::daemon::{CallError, PACKAGED_CONFIG, Target};
+use crate::config::{Config, Override};
 
 /// Licence server for software that runs at many sites.
 #[derive(Debug, Parser)]
@@ -67,10 +71,27 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Copy the whole database into one file, while the server runs or while
+    /// it is down
+    Backup {
+        #[command(flatten)]
+        command: backup::Backup,
+        #[command(flatten)]
+        target: Target,
+    },
+    Check(check::Check),
+    Restore(restore::Restore),
     /// Log in to a server elsewhere, so that other commands can use --url
     Login {
         #[command(flatten)]
         command: login::Login,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// The certificate: how it stands, and renewing it
+    Tls {
+        #[command(subcommand)]
+        command: tls::Tls,
         #[command(flatten)]
         target: Target,
     },
@@ -120,7 +141,11 @@ impl Arguments {
             Command::Site { command, target } => command.run(&target),
             Command::Admin { command, target } => command.run(&target),
             Command::Audit { command, target } => command.run(&target),
+            Command::Backup { command, target } => command.run(&target),
+            Command::Check(check) => check.run(),
+            Command::Restore(restore) => restore.run(),
             Command::Login { command, target } => command.run(&target),
+            Command::Tls { command, target } => command.run(&target),
             Command::Healthcheck { target } => healthcheck::run(&target),
             Command::Config { command, target } => command.run(&target),
             Command::Heartbeat(heartbeat) => heartbeat.run(),
@@ -159,6 +184,20 @@ fn complain(reason: impl Display) {
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Where the server on this host keeps its database: `given`, or as `file`,
+/// or else the packaged configuration, tells.
+fn data_dir(file: Option<&Path>, given: Option<String>) -> Result<PathBuf, CallError> {
+    let packaged = Path::new(PACKAGED_CONFIG);
+    let file = file.or_else(|| packaged.exists().then_some(packaged));
+    let given = given.map(|text| Override {
+        key: "data_dir".to_owned(),
+        text,
+        place: "the flag --data-dir".to_owned(),
+    });
+    let config = Config::load(file, environment(), given);
+    Ok(config.map_err(|error| CallError::Setup(error.to_string()))?.data_dir)
 }
 
 /// Asks a person; only `y` or `yes` is a yes.

@@ -51,6 +51,19 @@ pub struct Config {
     pub audit_keep_days: Option<u32>,
     /// What a stranger may use.
     pub limits: Limits,
+    /// What backups are kept; `None`: none.
+    pub backup: Option<KeptBackups>,
+    /// The settings that all this was made of, to tell what a reload changes.
+    pub settings: Table,
+}
+
+/// What backups are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBackups {
+    /// How long after a heartbeat one is made, at most.
+    pub every: Duration,
+    /// How many dated ones are kept; 0: none are made.
+    pub keep_daily: usize,
 }
 
 /// Where the certificate comes from.
@@ -65,8 +78,38 @@ pub enum TlsMode {
         /// Private key.
         key: PathBuf,
     },
+    /// From an ACME server (RFC 8555).
+    Acme(Acme),
     /// Plain HTTP, for loopback or behind a listed proxy.
     Off,
+}
+
+/// How certificates are had from an ACME server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acme {
+    /// The names to certify, in lower case; at least one.
+    pub domains: Vec<String>,
+    /// Where the server may write to, an e-mail address.
+    pub contact: Option<String>,
+    /// The server's directory (RFC 8555, section 7.1.1).
+    pub directory_url: String,
+    /// Certificates to trust for calls to that server, PEM; `None`: the
+    /// system's.
+    pub ca_file: Option<PathBuf>,
+    /// Binding to an account that the server's operator knows already (RFC
+    /// 8555, section 7.3.4).
+    pub external_account: Option<ExternalAccount>,
+    /// Where plain HTTP is answered: HTTP-01, and redirects to HTTPS.
+    pub http_listen: Vec<SocketAddr>,
+}
+
+/// An account that the operator of an ACME server knows already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// Its key's id.
+    pub kid: String,
+    /// File with the key, base64url as the operator gave it.
+    pub hmac_key_file: PathBuf,
 }
 
 /// What is logged, and how.
@@ -197,8 +240,46 @@ impl Config {
         for layer in variables.into_iter().chain(flags) {
             apply(&mut merged, layer, &mut places)?;
         }
-        let settings = Settings::from_table(merged, |reason| bad("configuration", &places, reason))?;
-        settings.resolve(&places)
+        let settings = Settings::from_table(merged.clone(), |reason| bad("configuration", &places, reason))?;
+        settings.resolve(&places, merged)
+    }
+
+    /// The keys, with their groups, whose values differ in `other`.
+    pub fn changed_keys(&self, other: &Self) -> Vec<String> {
+        let mut changed = Vec::new();
+        compare(&self.settings, &other.settings, "", &mut changed);
+        changed
+    }
+
+    /// Notes that the values of `keys` in `other` are those in use now.
+    pub fn adopt(&mut self, other: &Self, keys: &[String]) {
+        for key in keys {
+            if let (Some(slot), Some(value)) =
+                (slot(&mut self.settings, key), known_value(&other.settings, key))
+            {
+                *slot = value.clone();
+            }
+        }
+    }
+}
+
+/// The value of a key with its group, in a table that has it.
+fn slot<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+    match key.split_once('.') {
+        Some((group, rest)) => slot(table.get_mut(group)?.as_table_mut()?, rest),
+        None => table.get_mut(key),
+    }
+}
+
+/// Both tables have every key.
+fn compare(one: &Table, other: &Table, group: &str, changed: &mut Vec<String>) {
+    for (name, value) in one {
+        let key = if group.is_empty() { name.clone() } else { format!("{group}.{name}") };
+        match (value, other.get(name)) {
+            (Value::Table(one), Some(Value::Table(other))) => compare(one, other, &key, changed),
+            (one, other) if Some(one) != other => changed.push(key),
+            _ => {}
+        }
     }
 }
 
@@ -378,7 +459,7 @@ mod tests {
             ),
             ("[log]\nlevel = \"loud\"", "log.level in FILE must be error, warn, info, debug or trace"),
             ("[log]\nformat = \"xml\"", "log.format in FILE must be auto, text or json"),
-            ("[tls]\nmode = \"maybe\"", "tls.mode in FILE must be self-signed, files or off"),
+            ("[tls]\nmode = \"maybe\"", "tls.mode in FILE must be self-signed, files, acme or off"),
             (
                 "[tls]\nmode = \"files\"\nkey = \"k\"",
                 "tls.cert in the defaults must name a PEM file when tls.mode is files",
@@ -386,6 +467,22 @@ mod tests {
             (
                 "[tls]\ncert = \"c\"",
                 "tls.cert in FILE is given, but tls.mode is self-signed: set tls.mode to files",
+            ),
+            (
+                "[tls]\nmode = \"acme\"",
+                "tls.domains in the defaults must name at least one domain when tls.mode is acme",
+            ),
+            (
+                "[tls]\nmode = \"acme\"\ndomains = [\"*.example.com\"]",
+                "tls.domains in FILE must hold host names such as licences.example.com, not *.example.com",
+            ),
+            (
+                "[tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\neab_kid = \"k\"",
+                "tls.eab_hmac_key_file in the defaults must be given together with tls.eab_kid",
+            ),
+            (
+                "[tls]\ndomains = [\"a.example\"]",
+                "tls.domains in FILE is given, but tls.mode is self-signed: set tls.mode to acme",
             ),
             (
                 "[tls]\nmode = \"off\"",
@@ -411,6 +508,26 @@ mod tests {
     }
 
     #[test]
+    fn acme_needs_no_more_than_a_domain() {
+        let config = load("[tls]\nmode = \"acme\"\ndomains = [\"Licences.Example.com\"]", &[], &[]).unwrap();
+        let TlsMode::Acme(acme) = config.tls else { panic!("{:?}", config.tls) };
+        assert_eq!(acme.domains, ["licences.example.com"]);
+        assert_eq!(acme.directory_url, "https://acme-v02.api.letsencrypt.org/directory");
+        assert_eq!((acme.contact, acme.ca_file, acme.external_account), (None, None, None));
+        assert!(acme.http_listen.is_empty());
+    }
+
+    #[test]
+    fn changed_keys_are_told_with_their_groups() {
+        let before = load("silent_after_hours = 1\n[log]\nlevel = \"info\"", &[], &[]).unwrap();
+        let after = load("silent_after_hours = 1\n[log]\nlevel = \"debug\"", &[], &[]).unwrap();
+        assert_eq!(before.changed_keys(&after), ["log.level"]);
+        let mut running = before.clone();
+        running.adopt(&after, &before.changed_keys(&after));
+        assert!(running.changed_keys(&after).is_empty());
+    }
+
+    #[test]
     fn zero_switches_a_limit_off() {
         let config =
             load("[limits]\nmax_connections = 0\nbody_seconds = 0\nbody_bytes = 0", &[], &[]).unwrap();
@@ -418,6 +535,10 @@ mod tests {
             (config.limits.max_connections, config.limits.body, config.limits.body_bytes),
             (None, None, None)
         );
+        let backup = |toml| load(toml, &[], &[]).unwrap().backup;
+        assert_eq!(backup("[backup]\nevery_minutes = 0"), None);
+        let kept = KeptBackups { every: Duration::from_secs(900), keep_daily: 0 };
+        assert_eq!(backup("[backup]\nkeep_daily = 0"), Some(kept));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub mod auth;
 pub mod api;
 // The door, and the wiring.
 pub mod server;
+// Calls to other servers, from the command line and for ACME.
+mod outbound;
 // What the operator sets.
 pub mod config;
 // What the operator reads, and what the operator's monitoring does.

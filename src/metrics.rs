@@ -12,7 +12,8 @@ use prometheus::{
     Opts, Registry, Result, TextEncoder,
 };
 
-use crate::domain::SiteStatus;
+use crate::domain::{SiteStatus, Timestamp};
+use crate::store::backups::BackupState;
 use crate::store::{Commit, SiteStatistics};
 
 /// Buckets of the duration of a request, in seconds.
@@ -90,6 +91,8 @@ pub struct Metrics {
     sites_expiring: IntGauge,
     longest_silence: Gauge,
     certificate_expiry: Gauge,
+    backup_success: Gauge,
+    backup_failed: IntGauge,
 }
 
 impl Metrics {
@@ -177,6 +180,11 @@ impl Metrics {
                 "sitewarden_certificate_expiry_timestamp_seconds",
                 "When the certificate expires, in seconds since 1970; 0 where there is none.",
             )?,
+            backup_success: seconds(
+                "sitewarden_backup_last_success_timestamp_seconds",
+                "As of when the newest backup is, in seconds since 1970; 0 where there is none.",
+            )?,
+            backup_failed: gauge("sitewarden_backup_failed", "1 when the last backup failed, else 0.")?,
             registry,
         })
     }
@@ -204,10 +212,15 @@ impl Metrics {
         self.commit_writes.observe(approximate(commit.writes));
     }
 
-    /// Notes when the certificate expires, in seconds since 1970.
-    #[expect(clippy::cast_precision_loss, reason = "exact to 2^53 seconds")]
-    pub fn certificate_expires(&self, at: i64) {
-        self.certificate_expiry.set(at as f64);
+    /// Notes when the certificate expires; `None`: there is none.
+    pub fn certificate_expires(&self, at: Option<Timestamp>) {
+        self.certificate_expiry.set(seconds_of(at));
+    }
+
+    /// Notes how the last backups went.
+    pub fn backed_up(&self, state: &BackupState) {
+        self.backup_success.set(seconds_of(state.last_success_at));
+        self.backup_failed.set(state.last_error.is_some().into());
     }
 
     /// Notes what a scrape has looked up.
@@ -235,6 +248,11 @@ impl Metrics {
 
 fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: &C) -> Result<()> {
     registry.register(Box::new(collector.clone()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact to 2^53 seconds")]
+fn seconds_of(at: Option<Timestamp>) -> f64 {
+    at.map_or(0.0, |at| at.unix() as f64)
 }
 
 fn clamped(count: u64) -> i64 {

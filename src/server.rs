@@ -6,13 +6,19 @@
 //! no proxy in front the process meets the internet by itself, so the loop is
 //! ours, over hyper and tokio-rustls.
 
+mod acme;
 mod admission;
+mod challenges;
 mod connection;
 mod control;
+mod files;
+mod head;
 mod listener;
 mod notify;
 mod patience;
 mod peer;
+mod redirect;
+mod reload;
 mod scrape;
 mod self_signed;
 mod tls;
@@ -27,23 +33,30 @@ use std::time::Duration;
 use chrono::Utc;
 use governor::clock::MonotonicClock;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::admission::Admission;
-use self::connection::Door;
+use self::challenges::Challenges;
+use self::connection::{Answers, Door};
 use self::control::ControlSocket;
+use self::files::CertificateFiles;
 use self::peer::Proxies;
+use self::redirect::Redirect;
+pub use self::reload::Reload;
 use self::scrape::Scrape;
-use self::tls::Certificates;
+use self::tls::{Certificates, Pair};
 use crate::api::App;
 use crate::api::envelope::Api;
+use crate::api::tls::CertificateDesk;
 use crate::auth::password::{PasswordFault, Passwords};
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Timestamp};
 use crate::metrics::Metrics;
+use crate::store::backups::{self, Schedule};
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
 
 /// Where the first admin's password is put when nobody watches.
@@ -56,6 +69,8 @@ const FIRST_ADMIN: &str = "sysadmin";
 const DRAIN: Duration = Duration::from_secs(30);
 /// How often throttles forget what has recovered.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How long after an admin's change a backup is made: several share one.
+const BACKUP_AFTER_CHANGE: Duration = Duration::from_secs(2);
 /// The least length of a signing key (RFC 7518, section 3.2).
 const MIN_SIGNING_KEY_BYTES: usize = 32;
 
@@ -120,11 +135,11 @@ pub enum StartError {
 }
 
 /// Serves until SIGTERM or SIGINT, then lets running requests end and closes
-/// the database. Blocks.
+/// the database; reloads on SIGHUP. Blocks.
 ///
 /// # Errors
 /// [`StartError`] when it cannot start.
-pub fn run(config: &Config) -> Result<(), StartError> {
+pub fn run(config: &Config, reload: &Reload) -> Result<(), StartError> {
     let descriptors = listener::raise_descriptor_limit();
     prepare_data_dir(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -134,7 +149,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     runtime.block_on(async {
         let listeners = listener::bind_all(&config.listen)?;
         let store = Store::open(&config.data_dir.join(store::FILE_NAME))?;
-        let served = serve(config, store.clone(), listeners, descriptors).await;
+        keep_backups(config, &store)?;
+        let served = serve(config, reload, store.clone(), listeners, descriptors).await;
         // The writer is joined where blocking is allowed.
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         tracing::info!(clean = closed.is_ok(), "stopped");
@@ -144,15 +160,21 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 
 async fn serve(
     config: &Config,
+    reload: &Reload,
     store: Store,
     listeners: Vec<listener::Listener>,
     descriptors: usize,
 ) -> Result<(), StartError> {
-    let mut stop = StopSignals::new()?;
+    let mut signals = Signals::new()?;
     let passwords = Passwords::default();
     make_first_admin(&store, &passwords, &config.data_dir).await?;
     let signing_key = signing_key(config, &store).await?;
-    let certificates = certificates(config, &store).await?;
+    let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
+    let keeping = keep_certificate(config, &store, &certificate).await?;
+    let plain_listeners = match &config.tls {
+        TlsMode::Acme(acme) => listener::bind_all(&acme.http_listen)?,
+        _ => Vec::new(),
+    };
     let control = ControlSocket::bind(&config.control_socket).await?;
     let app = Arc::new(App {
         store,
@@ -172,45 +194,71 @@ async fn serve(
             source: io::Error::other(error),
         })?,
         store_health: Default::default(),
+        data_dir: config.data_dir.clone(),
+        backup_turn: Default::default(),
+        certificate,
     });
-    let hsts = certificates.as_ref().is_some_and(|certificates| !certificates.is_self_signed());
     let door = Arc::new(Door {
-        api: Api::new(Arc::clone(&app), hsts),
-        acceptor: certificates.as_ref().map(Certificates::acceptor),
+        answers: Answers::Api(Api::new(Arc::clone(&app))),
+        acceptor: keeping.acceptor,
         limits: config.limits.clone(),
         proxies: Proxies::new(config.trusted_proxies.clone()),
         proxies_only: config.tls == TlsMode::Off && !config.trusted_proxies.is_empty(),
-        admission: Admission::new(&config.limits, descriptors),
+        admission: Arc::new(Admission::new(&config.limits, descriptors)),
         stopping: CancellationToken::new(),
         connections: TaskTracker::new(),
     });
-    let watchdog = tokio::spawn(notify::feed_watchdog(app.store.clone()));
     let observed = Arc::downgrade(&app);
     app.store.observe_commits(move |commit| {
         if let Some(app) = observed.upgrade() {
             app.metrics.commit(commit);
         }
     });
-    if let Some(expiry) = certificates.as_ref().and_then(Certificates::expires_at) {
-        app.metrics.certificate_expires(expiry);
-    }
     let scrape = match config.metrics_listen {
         Some(address) => Scrape::bind(address, Arc::clone(&app)).await,
         None => None,
     };
-    let sweeper = tokio::spawn(sweep(app, config.audit_keep_days));
+    let mut background = vec![
+        tokio::spawn(notify::feed_watchdog(app.store.clone())),
+        tokio::spawn(sweep(app, config.audit_keep_days)),
+    ];
     let scheme = if door.acceptor.is_some() { "https" } else { "http" };
     for listener in &listeners {
         announce(&format!("listening on {}", listener.url(scheme)));
     }
-    let mut accepting: Vec<_> =
-        listeners.into_iter().map(|listener| tokio::spawn(listener.accept_into(Arc::clone(&door)))).collect();
-    accepting.push(tokio::spawn(control.accept_into(Arc::clone(&door))));
+    let mut accepting = vec![tokio::spawn(control.accept_into(Arc::clone(&door)))];
     accepting.extend(scrape.map(|scrape| tokio::spawn(scrape.accept_into(Arc::clone(&door)))));
+    if let (TlsMode::Acme(acme), Some(https_port)) = (&config.tls, listeners.first().map(|l| l.port())) {
+        let redirect = Redirect::new(keeping.challenges, acme.domains.clone(), https_port);
+        let plain_door = Arc::new(door.beside(Answers::Redirect(redirect)));
+        for listener in plain_listeners {
+            announce(&format!("redirecting from {}", listener.url("http")));
+            accepting.push(tokio::spawn(listener.accept_into(Arc::clone(&plain_door))));
+        }
+    }
+    for listener in listeners {
+        accepting.push(tokio::spawn(listener.accept_into(Arc::clone(&door))));
+    }
+    // Only now can an ACME server check this one.
+    let files = keeping.files;
+    match keeping.keeper {
+        Some(keeper) => background.push(tokio::spawn(keeper.run())),
+        None => {
+            if let Some(files) = files.clone() {
+                background.push(tokio::spawn(async move { files.watch().await }));
+            }
+        }
+    }
 
     notify::ready();
 
-    let signal = stop.wait().await;
+    let mut running = config.clone();
+    let signal = loop {
+        match signals.next().await {
+            Signal::Stop(name) => break name,
+            Signal::Reload => reload.run(&mut running, files.as_deref()).await,
+        }
+    };
     notify::stopping();
     tracing::info!(signal, "stopping: no new connections, running requests may end");
     door.stopping.cancel();
@@ -224,9 +272,26 @@ async fn serve(
             "some requests did not end in 30 s and were cut off"
         );
     }
-    sweeper.abort();
-    watchdog.abort();
+    for task in background {
+        task.abort();
+    }
     Ok(())
+}
+
+fn keep_backups(config: &Config, store: &Store) -> Result<(), StartError> {
+    let Some(kept) = &config.backup else {
+        return Ok(());
+    };
+    let directory = config.data_dir.join(backups::DIRECTORY);
+    store
+        .keep_backups(Schedule {
+            directory: directory.clone(),
+            after_change: BACKUP_AFTER_CHANGE,
+            every: kept.every,
+            keep_daily: kept.keep_daily,
+            clock: || Timestamp::from_clock(Utc::now()),
+        })
+        .map_err(|source| StartError::DataDir { path: directory, source })
 }
 
 async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
@@ -249,23 +314,36 @@ async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
     }
 }
 
-/// SIGTERM and SIGINT.
-struct StopSignals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+/// What the system or an operator wants.
+enum Signal {
+    /// SIGTERM or SIGINT, by name.
+    Stop(&'static str),
+    /// SIGHUP.
+    Reload,
 }
 
-impl StopSignals {
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
     fn new() -> Result<Self, StartError> {
         let listen =
             |kind| signal(kind).map_err(|source| StartError::System { what: "listen for signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
     }
 
-    async fn wait(&mut self) -> &'static str {
+    async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
+            _ = self.hang_up.recv() => Signal::Reload,
         }
     }
 }
@@ -378,23 +456,77 @@ fn signing_key_credential() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-async fn certificates(config: &Config, store: &Store) -> Result<Option<Certificates>, StartError> {
-    let certificates = match &config.tls {
-        TlsMode::Off => return Ok(None),
-        TlsMode::Files { cert, key } => Certificates::from_files(cert, key)?,
-        TlsMode::SelfSigned => {
-            let identity = self_signed::identity(store, &config.listen, Utc::now()).await?;
-            let path = config.data_dir.join(CERTIFICATE_FILE);
-            tokio::fs::write(&path, self_signed::pem(&identity))
-                .await
-                .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
-            announce(&format!(
-                "certificate {} SHA-256 {}",
-                path.display(),
-                self_signed::fingerprint(&identity)
-            ));
-            Certificates::self_signed(identity)?
+fn mode_name(mode: &TlsMode) -> &'static str {
+    match mode {
+        TlsMode::SelfSigned => "self-signed",
+        TlsMode::Files { .. } => "files",
+        TlsMode::Acme(_) => "acme",
+        TlsMode::Off => "off",
+    }
+}
+
+/// The certificate, and what keeps it fresh.
+#[derive(Default)]
+struct Keeping {
+    /// `None`: plain HTTP.
+    acceptor: Option<TlsAcceptor>,
+    challenges: Arc<Challenges>,
+    files: Option<Arc<CertificateFiles>>,
+    keeper: Option<acme::Keeper>,
+}
+
+async fn keep_certificate(
+    config: &Config,
+    store: &Store,
+    desk: &Arc<CertificateDesk>,
+) -> Result<Keeping, StartError> {
+    let challenges: Arc<Challenges> = Arc::default();
+    let certificates = |pair| Arc::new(Certificates::new(pair, Arc::clone(&challenges), Arc::clone(desk)));
+    match &config.tls {
+        TlsMode::Off => Ok(Keeping::default()),
+        TlsMode::Files { cert, key } => {
+            let pair = Pair::from_files(cert, key)?;
+            if pair.facts.not_after <= Timestamp::from_clock(Utc::now()) {
+                let not_after = pair.facts.not_after;
+                tracing::error!(cert = %cert.display(), %not_after, "the certificate has ended: put a new one in its place");
+            }
+            let certificates = certificates(pair);
+            let acceptor = Some(certificates.acceptor(false));
+            let files = Arc::new(CertificateFiles::new(cert, key, certificates, Arc::clone(desk)));
+            Ok(Keeping { acceptor, files: Some(files), ..Keeping::default() })
         }
-    };
-    Ok(Some(certificates))
+        TlsMode::SelfSigned => {
+            let acceptor = certificates(self_signed(config, store).await?).acceptor(false);
+            Ok(Keeping { acceptor: Some(acceptor), ..Keeping::default() })
+        }
+        TlsMode::Acme(settings) => {
+            let kept = acme::kept(store, settings, Timestamp::from_clock(Utc::now())).await?;
+            let (pair, held) = match kept {
+                Some((pair, held)) => (pair, Some(held)),
+                None => (self_signed(config, store).await?, None),
+            };
+            let certificates = certificates(pair);
+            let acceptor = Some(certificates.acceptor(true));
+            let keeper = acme::Keeper::new(
+                store.clone(),
+                settings.clone(),
+                certificates,
+                Arc::clone(desk),
+                Arc::clone(&challenges),
+                held,
+            );
+            Ok(Keeping { acceptor, challenges, files: None, keeper: Some(keeper) })
+        }
+    }
+}
+
+/// The certificate that this server made, also put into a file and announced.
+async fn self_signed(config: &Config, store: &Store) -> Result<Pair, StartError> {
+    let identity = self_signed::identity(store, &config.listen, Utc::now()).await?;
+    let path = config.data_dir.join(CERTIFICATE_FILE);
+    tokio::fs::write(&path, self_signed::pem(&identity))
+        .await
+        .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
+    announce(&format!("certificate {} SHA-256 {}", path.display(), self_signed::fingerprint(&identity)));
+    Ok(Pair::self_signed(identity)?)
 }

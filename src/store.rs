@@ -15,54 +15,71 @@
 //! a write. The heartbeat row of a site lies apart from its registration, so
 //! that a heartbeat rewrites some tens of bytes.
 //!
+//! The open file survives faults of its disk ([`engine`]). Beside it lies a
+//! snapshot that is always safe to copy ([`backups`], [`snapshot`]).
+//!
 //! # Rejected
 //! A cache in front (a read costs about a microsecond); a trait for other
 //! engines (there is none yet); redb's multi-process mode (one process, one
 //! way in).
 
+mod acme;
 mod admins;
 mod audit;
+pub mod backups;
 pub mod batch;
 mod codec;
+mod disk;
+mod engine;
 mod heartbeats;
+pub mod inspect;
 mod keyring;
+mod migrate;
+mod open;
 pub mod requests;
+pub mod restore;
 mod sites;
+mod snapshot;
 mod statistics;
 mod tables;
 mod writer;
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
+use redb::StorageError;
 
+pub use self::acme::{AcmeAccount, AcmeCertificate};
 pub use self::admins::{CreateRefused, DeleteRefused, NoSuchAdmin};
 pub use self::audit::{AuditFilter, AuditPage};
+use self::backups::{BackupState, Backups, Changes, Schedule};
+use self::engine::Engine;
 pub use self::heartbeats::HeartbeatRefused;
 pub use self::keyring::{SigningKey, TlsIdentity};
 pub use self::sites::{NoSuchSite, SiteFilter, SitePage, UpdateRefused};
+pub use self::snapshot::SnapshotError;
 pub use self::statistics::SiteStatistics;
-use self::tables::{ReadTables, SCHEMA_VERSION, WriteTables};
+use self::tables::{ReadTables, WriteTables};
 pub use self::writer::Commit;
 use self::writer::Writer;
 
-/// The database's name in the data directory.
+/// The database's name in the data directory, and that of the snapshot in the
+/// directory of backups.
 pub const FILE_NAME: &str = "sitewarden.redb";
 
-/// Bytes of redb's page cache. Its own default, 1 GiB, is more than the whole
-/// process should take.
-const CACHE_BYTES: usize = 32 << 20;
+/// The schema that this build writes, and the newest that it reads.
+pub const SCHEMA_VERSION: u32 = migrate::newest(migrate::STEPS);
 
 /// The open database. Cheap to clone; closed when [`Store::close`] has joined
 /// the writer or the last clone is gone.
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
+    engine: Arc<Engine>,
     writer: Arc<Writer>,
+    changes: Arc<Changes>,
+    backups: Arc<Mutex<Option<Backups>>>,
 }
 
 /// Why a database could not be opened. Displays as one line for the operator,
@@ -73,13 +90,33 @@ pub enum OpenError {
     #[error("{0} is in use by another process: stop the other sitewarden, or choose another data_dir")]
     InUse(PathBuf),
     /// The file is not a sitewarden database, or is damaged.
-    #[error(
-        "{path} is not a sitewarden database or is damaged ({reason}): it was left as it is; put a good copy in its place, or choose another data_dir"
-    )]
+    #[error("{path} is not a sitewarden database or is damaged ({reason}), and was left as it is: {remedy}")]
     NotADatabase {
         /// The file.
         path: PathBuf,
         /// What redb found wrong.
+        reason: String,
+        /// What to do: the newest good backup, and the command that puts it
+        /// in place.
+        remedy: String,
+    },
+    /// There is no file, but there are backups of one: to begin anew would
+    /// put an empty backup in their place.
+    #[error(
+        "{path} is missing, and there are backups of it: {remedy}, or move the backups away to begin anew"
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        remedy: String,
+    },
+    /// The file is of an older version and could not be brought up to date.
+    #[error("cannot bring {path} up to date: {reason}: it was left as it is")]
+    Upgrade {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
         reason: String,
     },
     /// A newer sitewarden wrote the file.
@@ -148,27 +185,53 @@ storage_error!(StorageError, redb::TableError, redb::TransactionError, redb::Com
 pub type Outcome<T, E> = Result<Result<T, E>, Unavailable>;
 
 impl Store {
-    /// Opens the database in `path`, or makes a new one when there is none.
-    /// Blocks: call it before the runtime, or where blocking is allowed.
+    /// Opens the database in `path`, or makes a new one when there is none;
+    /// brings an older one up to date. Blocks: call it before the runtime, or
+    /// where blocking is allowed.
     ///
     /// # Errors
     /// [`OpenError`]; the file is then as it was.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let database = open_database(path)?;
-        let schema = tables::prepare(&database).map_err(|error| not_a_database(path, &error))?;
-        if schema > SCHEMA_VERSION {
-            return Err(OpenError::Newer { path: path.to_owned(), found: schema, supported: SCHEMA_VERSION });
-        }
-        let database = Arc::new(database);
-        let writer = Writer::start(Arc::clone(&database))
-            .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        Ok(Self { database, writer: Arc::new(writer) })
+        let opened = open::open(path, migrate::STEPS)?;
+        Self::start(opened).map_err(|source| OpenError::Io { path: path.to_owned(), source })
     }
 
-    /// Lets the writer finish what it was given and closes the file. Later
-    /// writes, through clones, are refused as [`Unavailable::Closed`].
+    /// Opens what lies on a disk of a test.
+    #[cfg(test)]
+    fn on_disk(disk: Arc<dyn disk::Disk>) -> Result<Self, redb::Error> {
+        let database = open::open_disk(&*disk, migrate::STEPS)?;
+        Self::start(open::Opened { disk, lock: None, database }).map_err(redb::Error::Io)
+    }
+
+    fn start(open::Opened { disk, lock, database }: open::Opened) -> io::Result<Self> {
+        let changes = Arc::new(Changes::default());
+        let engine = Arc::new(Engine::start(disk, lock, database)?);
+        let writer = Writer::start(Arc::clone(&engine), Arc::clone(&changes))?;
+        Ok(Self { engine, writer: Arc::new(writer), changes, backups: Arc::default() })
+    }
+
+    /// Keeps backups from now on.
+    ///
+    /// # Errors
+    /// When their directory cannot be made or used.
+    pub fn keep_backups(&self, schedule: Schedule) -> io::Result<()> {
+        let backups = Backups::start(Arc::clone(&self.engine), Arc::clone(&self.changes), schedule)?;
+        *self.backups.lock().unwrap_or_else(PoisonError::into_inner) = Some(backups);
+        Ok(())
+    }
+
+    /// How the last backups went; `None` when none are kept.
+    pub fn backup_state(&self) -> Option<BackupState> {
+        self.backups.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Backups::state)
+    }
+
+    /// Lets the writer finish what it was given, makes a last backup when
+    /// anything changed, and closes the file. What comes later, through
+    /// clones, is refused as [`Unavailable::Closed`].
     pub fn close(self) {
         self.writer.stop();
+        drop(self.backups.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.engine.close();
     }
 
     /// Has every commit from now on told to `observer`, which must be quick:
@@ -182,14 +245,43 @@ impl Store {
         self.writer.waiting()
     }
 
-    /// Runs `work` on a snapshot, where blocking is allowed.
+    /// Whether writes are taken at this moment, as far as is known.
+    pub fn takes_writes(&self) -> bool {
+        self.engine.takes_writes()
+    }
+
+    /// A snapshot as an open file without a name, made in `directory`, which
+    /// is the database's own, and its size in bytes. The file is gone when the last handle is.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub async fn snapshot(&self, directory: &Path) -> Result<(File, u64), SnapshotError> {
+        let engine = Arc::clone(&self.engine);
+        let path = directory.join(format!(".{}.part", uuid::Uuid::new_v4().simple()));
+        let database = directory.join(FILE_NAME);
+        let make = move || {
+            snapshot::check_room(&path, database.metadata().map_or(0, |found| found.len()))?;
+            let transaction = engine.begin_read().map_err(SnapshotError::Source)?;
+            let file = snapshot::create(&path)?;
+            std::fs::remove_file(&path).map_err(|source| SnapshotError::Io { path: path.clone(), source })?;
+            let bytes = snapshot::write(&transaction, &file, &path)?;
+            Ok((file, bytes))
+        };
+        match tokio::task::spawn_blocking(make).await {
+            Ok(result) => result,
+            Err(_) => Err(SnapshotError::Source(Unavailable::Panicked)),
+        }
+    }
+
+    /// Runs `work` on a snapshot, where blocking is allowed. After a fault of
+    /// the disk it is run again, from the start.
     async fn read<T, F>(&self, work: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
-        F: FnOnce(&ReadTables) -> Result<T, Unavailable> + Send + 'static,
+        F: Fn(&ReadTables) -> Result<T, Unavailable> + Send + 'static,
     {
-        let database = Arc::clone(&self.database);
-        let read = move || work(&ReadTables::open(&database.begin_read()?)?);
+        let engine = Arc::clone(&self.engine);
+        let read = move || engine.read(|transaction| work(&ReadTables::open(transaction)?));
         match tokio::task::spawn_blocking(read).await {
             Ok(result) => result,
             Err(_) => Err(Unavailable::Panicked),
@@ -231,33 +323,13 @@ impl Store {
     /// # Errors
     /// [`Unavailable`] with the reason why it cannot.
     pub async fn probe(&self) -> Result<(), Unavailable> {
-        self.write_always(|tables| tables.touch()).await
+        self.write_always(|tables| {
+            tables.touched = true;
+            Ok(())
+        })
+        .await
     }
 }
 
-fn open_database(path: &Path) -> Result<Database, OpenError> {
-    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
-    // Only a file that is missing or empty is made into a database, readable
-    // by its owner alone: it holds the server's secrets.
-    let opened = match path.metadata() {
-        Ok(found) if found.len() > 0 => builder.open(path),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
-        _ => {
-            OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(io_error)?;
-            builder.create(path)
-        }
-    };
-    opened.map_err(|error| match error {
-        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
-        DatabaseError::Storage(StorageError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
-            io_error(error)
-        }
-        other => not_a_database(path, &other),
-    })
-}
-
-fn not_a_database(path: &Path, reason: &dyn std::fmt::Display) -> OpenError {
-    OpenError::NotADatabase { path: path.to_owned(), reason: reason.to_string() }
-}
+#[cfg(test)]
+mod tests;

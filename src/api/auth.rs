@@ -275,17 +275,28 @@ impl<'a> ApiExtractor<'a> for Sysadmin {
         _: ExtractParamOptions<()>,
     ) -> Result<Self, Error> {
         let app = request.data::<Arc<App>>().ok_or_else(|| Problem::internal("no App in the request"))?;
+        Ok(Self::who_sent(app, request).await?)
+    }
+}
+
+impl Sysadmin {
+    /// The sysadmin that `request` comes from: the control socket's user, or
+    /// the admin whose token it carries.
+    ///
+    /// # Errors
+    /// [`Problem::unauthorized`] when it carries none that holds.
+    pub async fn who_sent(app: &App, request: &Request) -> Result<Self, Problem> {
         if let Some(Caller::System(user)) = request.data() {
             return Ok(Self { proof: Proof::Socket(user.clone()), ip: None });
         }
         let token = bearer_token(request).ok_or_else(Problem::unauthorized)?;
         let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
-        let admin = app.store.admin(claims.admin).await.map_err(Problem::from)?;
+        let admin = app.store.admin(claims.admin).await?;
         match admin {
             Some(admin) if admin.token_epoch == claims.epoch => {
                 Ok(Self { proof: Proof::Token(admin), ip: request.data::<Peer>().map(|peer| peer.0) })
             }
-            _ => Err(Problem::unauthorized().into()),
+            _ => Err(Problem::unauthorized()),
         }
     }
 }

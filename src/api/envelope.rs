@@ -13,6 +13,7 @@ use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
 use super::problem::{self, Problem};
+use super::tls::CertificateDesk;
 use super::{App, Peer, docs, methods, routes};
 use crate::metrics::Metrics;
 
@@ -23,7 +24,7 @@ pub struct Api {
     app: Arc<App>,
     routes: BoxEndpoint<'static, Response>,
     patterns: Vec<Pattern>,
-    hsts: bool,
+    certificate: Arc<CertificateDesk>,
 }
 
 /// A path as the specification writes it, and what it takes. Kept beside
@@ -37,10 +38,9 @@ struct Pattern {
 }
 
 impl Api {
-    /// The API over `app`. `hsts` tells browsers to come by HTTPS only
-    /// (RFC 6797); not with a self-signed certificate, which it would make
-    /// impossible to click through.
-    pub fn new(app: Arc<App>, hsts: bool) -> Self {
+    /// The API over `app`.
+    pub fn new(app: Arc<App>) -> Self {
+        let certificate = Arc::clone(&app.certificate);
         let on_panic = |_: Box<dyn std::any::Any + Send>| Problem::internal("a handler panicked");
         let routes =
             routes(Arc::clone(&app)).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
@@ -48,7 +48,7 @@ impl Api {
             methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
         // A path that is written out counts before one with a parameter.
         patterns.sort_by_key(Pattern::parameters);
-        Self { app, routes, patterns, hsts }
+        Self { app, routes, patterns, certificate }
     }
 
     /// What its requests are counted in.
@@ -110,7 +110,7 @@ impl Api {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         headers
             .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(docs::CONTENT_SECURITY_POLICY));
-        if self.hsts {
+        if self.certificate.hsts() {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
         }
         headers.entry(header::CACHE_CONTROL).or_insert_with(|| HeaderValue::from_static("no-store"));

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi};
 use tokio::sync::Mutex;
 
+use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
-use super::{App, Group};
+use super::tls::CertificateHealth;
+use super::wire::{Nullable, Time};
+use super::{App, Group, now};
+use crate::store::backups::BackupState;
 use crate::store::{Store, Unavailable};
 
 /// How long the word of one probe stands: anyone may ask, and each probe is a
@@ -27,7 +32,7 @@ impl StoreHealth {
     /// [`Unavailable`] when it does not.
     pub async fn check(&self, store: &Store) -> Result<(), Unavailable> {
         let mut good = self.0.lock().await;
-        if good.is_some_and(|since| since.elapsed() < PROBE_STANDS) {
+        if store.takes_writes() && good.is_some_and(|since| since.elapsed() < PROBE_STANDS) {
             return Ok(());
         }
         *good = None;
@@ -45,6 +50,35 @@ pub struct HealthDocument {
     status: String,
     /// Version of sitewarden.
     version: String,
+    /// The certificate; told to sysadmins only.
+    #[oai(skip_serializing_if_is_none)]
+    certificate: Option<CertificateHealth>,
+    /// How the backups go; told to sysadmins only, while backups are kept.
+    #[oai(skip_serializing_if_is_none)]
+    backup: Option<BackupDocument>,
+}
+
+/// How the backups go.
+#[derive(Object)]
+#[oai(rename = "BackupState")]
+pub struct BackupDocument {
+    /// As of when the newest backup is; null before the first.
+    last_success_at: Nullable<Time>,
+    /// Seconds since then.
+    age_seconds: Nullable<u64>,
+    /// Why the last attempt failed; null when it did not.
+    last_error: Nullable<String>,
+}
+
+impl From<BackupState> for BackupDocument {
+    fn from(state: BackupState) -> Self {
+        let age = state.last_success_at.map(|time| now().seconds_since(time));
+        Self {
+            last_success_at: Nullable(state.last_success_at.map(Time)),
+            age_seconds: Nullable(age.map(|age| u64::try_from(age).unwrap_or(0))),
+            last_error: Nullable(state.last_error),
+        }
+    }
 }
 
 /// The route `/health`.
@@ -54,13 +88,22 @@ pub struct HealthApi;
 impl HealthApi {
     /// Is the server well
     ///
-    /// 200 while the store takes writes, 503 when it does not.
+    /// 200 while the store takes writes, 503 when it does not. Whoever sends
+    /// the access token of a sysadmin is also told how the certificate stands
+    /// and how the backups go; a token that does not hold counts as none.
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(
         &self,
         app: Data<&Arc<App>>,
+        request: &Request,
     ) -> Result<Json<HealthDocument>, Failure<{ failure::UNAVAILABLE }>> {
         app.store_health.check(&app.store).await.map_err(Problem::from)?;
-        Ok(Json(HealthDocument { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }))
+        let sysadmin = Sysadmin::who_sent(&app, request).await.is_ok();
+        Ok(Json(HealthDocument {
+            status: "ok".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            certificate: sysadmin.then(|| app.certificate.standing().into()),
+            backup: app.store.backup_state().filter(|_| sysadmin).map(BackupDocument::from),
+        }))
     }
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::auth::password::PasswordFault;
 use crate::auth::throttle::RetryAfter;
 use crate::auth::token::SigningFailed;
-use crate::store::Unavailable;
+use crate::store::{SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -206,6 +206,11 @@ impl Problem {
         }
     }
 
+    /// 503: one backup is taken at a time.
+    pub fn another_backup() -> Self {
+        Self::busy("another backup is being taken", None)
+    }
+
     fn busy(detail: &str, cause: Option<String>) -> Self {
         Self {
             retry_after_seconds: Some(STORE_RETRY_SECONDS),
@@ -219,9 +224,23 @@ impl From<Unavailable> for Problem {
     fn from(error: Unavailable) -> Self {
         match error {
             Unavailable::Record { .. } | Unavailable::Panicked => Self::internal(error.to_string()),
-            Unavailable::QueueFull | Unavailable::Closed | Unavailable::Storage(_) => {
+            Unavailable::QueueFull | Unavailable::Closed => {
                 Self::busy("the store cannot take this now; nothing was changed", Some(error.to_string()))
             }
+            // A commit whose fsync failed may yet turn out to have happened.
+            Unavailable::Storage(_) => Self::busy(
+                "the store has a fault; a change may or may not have been made: look before you repeat it",
+                Some(error.to_string()),
+            ),
+        }
+    }
+}
+
+impl From<SnapshotError> for Problem {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Source(error) => error.into(),
+            error => Self::busy("the backup cannot be made now", Some(error.to_string())),
         }
     }
 }

@@ -6,24 +6,29 @@
 //! `sitewarden login` keeps, or that SITEWARDEN_TOKEN holds.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::http::request::Builder;
 use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::client::{ClientError, Server};
 use super::login::KeptLogins;
 use super::{Ended, complain};
 use crate::config::Config;
+use crate::outbound::{ClientError, Server};
 
 /// Where the packaged server has its control socket.
 const PACKAGED_SOCKET: &str = "/run/sitewarden/control.sock";
 /// Where the packaged server has its configuration.
 pub(super) const PACKAGED_CONFIG: &str = "/etc/sitewarden/sitewarden.toml";
+/// For the next part of a download.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of a problem document.
+const MAX_PROBLEM: usize = 64 << 10;
 /// A token for `--url`, in place of a kept one.
 const TOKEN_VARIABLE: &str = "SITEWARDEN_TOKEN";
 
@@ -166,6 +171,41 @@ impl Daemon {
             return Ok(Answer { body, headers: parts.headers });
         }
         Err(CallError::Refused(explanation(parts.status, &body, self.token.is_some()), parts.status))
+    }
+
+    /// Asks for `path` and hands the answer's body to `take`, piece by piece,
+    /// with its whole length where the server tells it.
+    pub(super) fn download(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8], Option<u64>) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        let request = self.request(Method::GET, path).body(Full::new(Bytes::new()));
+        let request = request.map_err(|error| CallError::Setup(error.to_string()))?;
+        self.runtime.block_on(async {
+            let response = self.server.open(request).await.map_err(|error| self.explained(error))?;
+            let (parts, mut body) = response.into_parts();
+            let broken =
+                |error: &dyn std::fmt::Display| CallError::Setup(format!("the download broke off: {error}"));
+            if !parts.status.is_success() {
+                let problem =
+                    Limited::new(body, MAX_PROBLEM).collect().await.map_err(|error| broken(&error))?;
+                let problem = serde_json::from_slice(&problem.to_bytes()).unwrap_or_default();
+                let words = explanation(parts.status, &problem, self.token.is_some());
+                return Err(CallError::Refused(words, parts.status));
+            }
+            let whole =
+                parts.headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
+            loop {
+                let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
+                let Some(frame) = frame.map_err(|error| broken(&error))? else {
+                    return Ok(());
+                };
+                if let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() {
+                    take(&data, whole)?;
+                }
+            }
+        })
     }
 
     fn request(&self, method: Method, path: &str) -> Builder {

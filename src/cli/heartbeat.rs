@@ -8,8 +8,8 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::client::{ClientError, Server};
 use super::{Ended, complain, print};
+use crate::outbound::{ClientError, Server};
 
 const ID_VARIABLE: &str = "SITEWARDEN_SITE_ID";
 const KEY_VARIABLE: &str = "SITEWARDEN_SITE_KEY";

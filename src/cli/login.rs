@@ -13,10 +13,10 @@ use hyper::{Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::client::Server;
 use super::daemon::{CallError, Target};
 use super::password::{self, Asked};
 use super::{Ended, complain, print};
+use crate::outbound::Server;
 
 /// Log in to a server elsewhere, so that other commands can use --url.
 ///

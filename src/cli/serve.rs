@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::{Ended, complain, environment};
 use crate::config::{Config, Override};
-use crate::{server, telemetry};
+use crate::server::{self, Reload};
+use crate::telemetry;
 
 /// Run the server, until SIGTERM or SIGINT.
 ///
@@ -25,8 +26,8 @@ pub(super) struct Serve {
     /// free one [default: [::]:8443]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
-    /// Where the certificate comes from: self-signed, files or off [default:
-    /// self-signed]
+    /// Where the certificate comes from: self-signed, files, acme or off
+    /// [default: self-signed]
     #[arg(long, value_name = "MODE")]
     tls_mode: Option<String>,
     /// Certificate chain (PEM), for --tls-mode files
@@ -54,18 +55,22 @@ impl Serve {
             ("log.level", "--log-level", self.log_level),
             ("log.format", "--log-format", self.log_format),
         ];
-        let flags = flags.into_iter().filter_map(|(key, flag, text)| {
-            Some(Override { key: key.to_owned(), text: text?, place: format!("the flag {flag}") })
-        });
-        let config = match Config::load(self.config.as_deref(), environment(), flags) {
+        let flags: Vec<_> = flags
+            .into_iter()
+            .filter_map(|(key, flag, text)| {
+                Some(Override { key: key.to_owned(), text: text?, place: format!("the flag {flag}") })
+            })
+            .collect();
+        let load = move || Config::load(self.config.as_deref(), environment(), flags.iter().cloned());
+        let config = match load() {
             Ok(config) => config,
             Err(error) => {
                 complain(error);
                 return Ended::Failed;
             }
         };
-        telemetry::start(&config.log);
-        match server::run(&config) {
+        let level = telemetry::start(&config.log);
+        match server::run(&config, &Reload { load: Box::new(load), level }) {
             Ok(()) => Ended::Done,
             Err(error) => {
                 complain(error);

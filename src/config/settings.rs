@@ -10,13 +10,19 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, ConfigError, Limits, Log, LogFormat, Places, TlsMode, bad, is_local};
+use super::{
+    Acme, Config, ConfigError, ExternalAccount, KeptBackups, Limits, Log, LogFormat, Places, TlsMode, bad,
+    is_local,
+};
 use crate::domain::site::SilentAfterHours;
 
 /// The control socket's name in the data directory.
 const CONTROL_SOCKET: &str = "control.sock";
 /// The longest life of a token, in minutes: a day.
 const MAX_TOKEN_MINUTES: u32 = 1440;
+
+/// Let's Encrypt's directory.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// The settings as they stand in the file. An empty string is a value not
 /// given.
@@ -33,6 +39,7 @@ pub struct Settings {
     auth: Auth,
     audit: Audit,
     limits: LimitSettings,
+    backup: BackupSettings,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +47,13 @@ struct Tls {
     mode: String,
     cert: String,
     key: String,
+    domains: Vec<String>,
+    contact: String,
+    directory_url: String,
+    ca_file: String,
+    eab_kid: String,
+    eab_hmac_key_file: String,
+    http_listen: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,6 +89,12 @@ struct LimitSettings {
     failed_logins_per_minute: u32,
 }
 
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct BackupSettings {
+    every_minutes: u32,
+    keep_daily: u32,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -84,7 +104,18 @@ impl Default for Settings {
             metrics_listen: "127.0.0.1:9464".into(),
             trusted_proxies: Vec::new(),
             silent_after_hours: 13,
-            tls: Tls { mode: "self-signed".into(), cert: String::new(), key: String::new() },
+            tls: Tls {
+                mode: "self-signed".into(),
+                cert: String::new(),
+                key: String::new(),
+                domains: Vec::new(),
+                contact: String::new(),
+                directory_url: LETS_ENCRYPT.into(),
+                ca_file: String::new(),
+                eab_kid: String::new(),
+                eab_hmac_key_file: String::new(),
+                http_listen: Vec::new(),
+            },
             log: LogSettings { level: "info".into(), format: "auto".into() },
             auth: Auth { token_minutes: 15, signing_key_file: String::new() },
             audit: Audit { keep_days: 730 },
@@ -102,6 +133,7 @@ impl Default for Settings {
                 failed_heartbeats_per_minute: 30,
                 failed_logins_per_minute: 5,
             },
+            backup: BackupSettings { every_minutes: 15, keep_daily: 7 },
         }
     }
 }
@@ -122,7 +154,7 @@ impl Settings {
     }
 
     /// Checks what the types cannot.
-    pub(super) fn resolve(self, places: &Places) -> Result<Config, ConfigError> {
+    pub(super) fn resolve(self, places: &Places, table: Table) -> Result<Config, ConfigError> {
         let listen = self.listen(places)?;
         let metrics_listen = self.metrics_listen(places)?;
         let trusted_proxies = self.trusted_proxies(places)?;
@@ -162,6 +194,9 @@ impl Settings {
                 failed_heartbeats_per_minute: limits.failed_heartbeats_per_minute,
                 failed_logins_per_minute: limits.failed_logins_per_minute,
             },
+            backup: seconds(self.backup.every_minutes.saturating_mul(60))
+                .map(|every| KeptBackups { every, keep_daily: count(self.backup.keep_daily).unwrap_or(0) }),
+            settings: table,
         })
     }
 
@@ -169,14 +204,7 @@ impl Settings {
         if self.listen.is_empty() {
             return Err(bad("listen", places, "must name at least one address, such as 0.0.0.0:8443"));
         }
-        let parse = |text: &String| {
-            text.parse().map_err(|_| {
-                let reason =
-                    format!("must hold addresses with a port, such as 0.0.0.0:8443 or [::]:8443, not {text}");
-                bad("listen", places, reason)
-            })
-        };
-        self.listen.iter().map(parse).collect()
+        addresses("listen", &self.listen, 8443, places)
     }
 
     fn metrics_listen(&self, places: &Places) -> Result<Option<SocketAddr>, ConfigError> {
@@ -201,6 +229,13 @@ impl Settings {
     fn tls(&self, places: &Places, listen: &[SocketAddr], proxies: &[IpNet]) -> Result<TlsMode, ConfigError> {
         let files = [("tls.cert", given_path(&self.tls.cert)), ("tls.key", given_path(&self.tls.key))];
         let mode = self.tls.mode.as_str();
+        if mode == "acme" {
+            return self.acme(places).map(TlsMode::Acme);
+        }
+        if let Some(name) = self.given_for_acme() {
+            let reason = format!("is given, but tls.mode is {mode}: set tls.mode to acme");
+            return Err(bad(name, places, reason));
+        }
         if mode == "files" {
             return match files {
                 [(_, Some(cert)), (_, Some(key))] => Ok(TlsMode::Files { cert, key }),
@@ -227,8 +262,67 @@ impl Settings {
                     Err(bad("tls.mode", places, reason))
                 }
             },
-            _ => Err(bad("tls.mode", places, "must be self-signed, files or off")),
+            _ => Err(bad("tls.mode", places, "must be self-signed, files, acme or off")),
         }
+    }
+
+    /// A key that only `acme` reads and that is not at its default.
+    fn given_for_acme(&self) -> Option<&'static str> {
+        let tls = &self.tls;
+        let given = [
+            ("tls.domains", !tls.domains.is_empty()),
+            ("tls.contact", !tls.contact.is_empty()),
+            ("tls.directory_url", tls.directory_url != LETS_ENCRYPT),
+            ("tls.ca_file", !tls.ca_file.is_empty()),
+            ("tls.eab_kid", !tls.eab_kid.is_empty()),
+            ("tls.eab_hmac_key_file", !tls.eab_hmac_key_file.is_empty()),
+            ("tls.http_listen", !tls.http_listen.is_empty()),
+        ];
+        given.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+
+    fn acme(&self, places: &Places) -> Result<Acme, ConfigError> {
+        let tls = &self.tls;
+        for (name, path) in [("tls.cert", &tls.cert), ("tls.key", &tls.key)] {
+            if !path.is_empty() {
+                let reason = "is given, but tls.mode is acme: set tls.mode to files";
+                return Err(bad(name, places, reason));
+            }
+        }
+        if tls.domains.is_empty() {
+            let reason = "must name at least one domain when tls.mode is acme";
+            return Err(bad("tls.domains", places, reason));
+        }
+        if let Some(bad_name) = tls.domains.iter().find(|name| !is_host_name(name)) {
+            let reason = format!("must hold host names such as licences.example.com, not {bad_name}");
+            return Err(bad("tls.domains", places, reason));
+        }
+        if !tls.contact.is_empty() && !email_address::EmailAddress::is_valid(&tls.contact) {
+            return Err(bad("tls.contact", places, "must be an e-mail address"));
+        }
+        if !tls.directory_url.starts_with("https://") {
+            return Err(bad("tls.directory_url", places, "must be an https:// URL"));
+        }
+        let external_account = match (tls.eab_kid.as_str(), given_path(&tls.eab_hmac_key_file)) {
+            ("", None) => None,
+            ("", Some(_)) => {
+                let reason = "must be given together with tls.eab_hmac_key_file";
+                return Err(bad("tls.eab_kid", places, reason));
+            }
+            (_, None) => {
+                let reason = "must be given together with tls.eab_kid";
+                return Err(bad("tls.eab_hmac_key_file", places, reason));
+            }
+            (kid, Some(hmac_key_file)) => Some(ExternalAccount { kid: kid.to_owned(), hmac_key_file }),
+        };
+        Ok(Acme {
+            domains: tls.domains.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            contact: Some(tls.contact.clone()).filter(|contact| !contact.is_empty()),
+            directory_url: tls.directory_url.clone(),
+            ca_file: given_path(&tls.ca_file),
+            external_account,
+            http_listen: addresses("tls.http_listen", &tls.http_listen, 80, places)?,
+        })
     }
 
     fn log(&self, places: &Places) -> Result<Log, ConfigError> {
@@ -248,6 +342,40 @@ impl Settings {
         };
         Ok(Log { level, format })
     }
+}
+
+fn addresses(
+    key: &str,
+    texts: &[String],
+    example_port: u16,
+    places: &Places,
+) -> Result<Vec<SocketAddr>, ConfigError> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            let reason = format!(
+                "must hold addresses with a port, such as 0.0.0.0:{example_port} or [::]:{example_port}, not {text}"
+            );
+            bad(key, places, reason)
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// A DNS name of letters, digits and hyphens (RFC 1123, section 2.1), with at
+/// least one dot; no wildcard, which no challenge that is answered here can
+/// prove.
+fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= 253
+        && text.contains('.')
+        && text.split('.').all(label)
+        && !text.rsplit('.').next().is_some_and(all_digits)
 }
 
 fn given_path(text: &str) -> Option<PathBuf> {

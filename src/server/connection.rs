@@ -18,7 +18,7 @@ use hyper::{StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use poem::RequestParts;
 use poem::web::{LocalAddr, RemoteAddr};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -28,6 +28,8 @@ use tokio_util::task::TaskTracker;
 use super::admission::{Admission, Place, Share};
 use super::patience::{self, Activity, Reason, Watched};
 use super::peer::Proxies;
+use super::redirect::Redirect;
+use super::tls::ACME_TLS;
 use crate::api::envelope::Api;
 use crate::api::problem::Problem;
 use crate::api::{Caller, Peer};
@@ -46,31 +48,64 @@ const STREAMS: u32 = 64;
 const RESET_STREAMS: usize = 20;
 /// Bytes of answers kept for one HTTP/2 stream.
 const STREAM_BUFFER: usize = 64 << 10;
+/// What is read on of a body that is too large, so that its sender gets the
+/// answer: bytes, and time.
+const DRAINED_BYTES: usize = 1 << 20;
+const DRAINED_FOR: Duration = Duration::from_secs(2);
 /// HTTP/2 pings, so that a client that vanished is noticed.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
+
+/// For a client to take the end of a connection on which there is no request.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Bytes of plain HTTP that are read before such a connection is cut.
+const PLAIN_BYTES: u64 = 64 << 10;
 
 /// For who speaks plain HTTP to the TLS port.
 const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 34\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use https\n";
 
 /// What all connections share.
 pub(super) struct Door {
-    pub(super) api: Api,
+    pub(super) answers: Answers,
     /// `None`: plain HTTP.
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) limits: Limits,
     pub(super) proxies: Proxies,
     /// Only proxies may connect.
     pub(super) proxies_only: bool,
-    pub(super) admission: Admission,
+    pub(super) admission: Arc<Admission>,
     pub(super) stopping: CancellationToken,
     pub(super) connections: TaskTracker,
 }
 
 impl Door {
+    /// A plain door beside this one, which shares its limits and its end.
+    pub(super) fn beside(&self, answers: Answers) -> Self {
+        Self {
+            answers,
+            acceptor: None,
+            limits: self.limits.clone(),
+            proxies: Proxies::new(Vec::new()),
+            proxies_only: false,
+            admission: Arc::clone(&self.admission),
+            stopping: self.stopping.clone(),
+            connections: self.connections.clone(),
+        }
+    }
+
     /// Counts a connection that was turned away.
     pub(super) fn throttled(&self) {
-        self.api.metrics().throttled(Throttle::Connection);
+        if let Answers::Api(api) = &self.answers {
+            api.metrics().throttled(Throttle::Connection);
+        }
     }
+}
+
+/// Who answers requests.
+pub(super) enum Answers {
+    /// The API.
+    Api(Api),
+    /// The plain listener beside HTTPS.
+    Redirect(Redirect),
 }
 
 /// Serves a connection to its end. It holds its places until then.
@@ -85,30 +120,45 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr
     match &door.acceptor {
         None => speak(&door, socket, remote, false).await,
         Some(acceptor) => {
-            let handshake = acceptor.accept(socket).into_fallible();
+            let handshake = async {
+                // Seen before rustls, whose alert would spoil the answer.
+                let mut first = [0];
+                let read = socket.peek(&mut first).await?;
+                if read > 0 && first.iter().all(u8::is_ascii_alphabetic) {
+                    return Ok(Err(socket));
+                }
+                acceptor.accept(socket).await.map(Ok)
+            };
             let Some(shaken) = limited(door.limits.handshake, handshake).await else {
                 tracing::debug!(%remote, "closed: the TLS handshake took too long");
                 return;
             };
             match shaken {
-                Ok(stream) => {
+                // An ACME server has seen what it came for (RFC 8737, section
+                // 3).
+                Ok(Ok(mut stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {
+                    let _ = limited(Some(FAREWELL), stream.shutdown()).await;
+                }
+                Ok(Ok(stream)) => {
                     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     speak(&door, stream, remote, h2).await;
                 }
-                Err((error, mut socket)) => {
-                    tracing::debug!(%remote, %error, "the TLS handshake failed");
-                    if is_not_tls(&error) {
-                        // What cannot be delivered at once is not worth more.
-                        let _ = limited(Some(Duration::from_secs(1)), async {
-                            socket.write_all(USE_HTTPS).await?;
-                            socket.shutdown().await
-                        })
-                        .await;
-                    }
+                Ok(Err(socket)) => {
+                    tracing::debug!(%remote, "closed: plain HTTP on the TLS port");
+                    let _ = limited(Some(FAREWELL), refuse_plain(socket)).await;
                 }
+                Err(error) => tracing::debug!(%remote, %error, "the TLS handshake failed"),
             }
         }
     }
+}
+
+/// Tells who speaks plain HTTP to the TLS port, and waits for the end of what
+/// it sends: bytes that were not read would make the system drop the answer.
+async fn refuse_plain(mut socket: TcpStream) -> std::io::Result<()> {
+    socket.write_all(USE_HTTPS).await?;
+    socket.shutdown().await?;
+    tokio::io::copy(&mut socket.take(PLAIN_BYTES), &mut tokio::io::sink()).await.map(|_| ())
 }
 
 /// Waits for `work`, at most `limit`; `None` when the time was not enough.
@@ -117,11 +167,6 @@ async fn limited<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> O
         Some(limit) => tokio::time::timeout(limit, work).await.ok(),
         None => Some(work.await),
     }
-}
-
-fn is_not_tls(error: &std::io::Error) -> bool {
-    let source = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
-    matches!(source, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
 /// Speaks HTTP/2 or HTTP/1.1 until the client, the limits or the end of the
@@ -268,6 +313,18 @@ async fn handle(
     mut tracked: patience::Request,
 ) -> hyper::Response<Tracked> {
     let (parts, body) = request.into_parts();
+    let api = match &door.answers {
+        Answers::Api(api) => api,
+        Answers::Redirect(redirect) => {
+            let response = redirect.answer(&parts);
+            tracing::debug!(%address, status = response.status().as_u16(), "plain HTTP was answered");
+            tracked.progress();
+            return response.map(|body| Tracked {
+                body: http_body_util::Full::new(body).map_err(|never| match never {}).boxed(),
+                tracked,
+            });
+        }
+    };
     let version = parts.version;
     let (body, refusal) = match read_body(door, &parts, body).await {
         Ok(body) => (body, None),
@@ -289,8 +346,8 @@ async fn handle(
     request.set_data(Peer(client));
     request.set_data(caller);
     let response = match refusal {
-        Some(problem) => door.api.refuse(&request, problem),
-        None => door.api.answer(request).await,
+        Some(problem) => api.refuse(&request, problem),
+        None => api.answer(request).await,
     };
     tracked.progress();
     let mut response = hyper::Response::<BoxBody<Bytes, std::io::Error>>::from(response);
@@ -305,26 +362,34 @@ async fn handle(
 async fn read_body(
     door: &Door,
     head: &hyper::http::request::Parts,
-    body: Incoming,
+    mut body: Incoming,
 ) -> Result<Bytes, Problem> {
-    // Two ways to tell where a body ends is how requests are smuggled (RFC
-    // 9112, section 6.1); hyper would believe the one and drop the other.
-    if head.headers.contains_key(header::TRANSFER_ENCODING)
-        && head.headers.contains_key(header::CONTENT_LENGTH)
-    {
-        return Err(Problem::malformed("Content-Length and Transfer-Encoding must not be given together"));
-    }
     let most = door.limits.body_bytes.unwrap_or(usize::MAX);
     let too_large = || Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE);
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+        drain(body, head).await;
         return Err(too_large());
     }
-    match limited(door.limits.body, Limited::new(body, most).collect()).await {
+    match limited(door.limits.body, Limited::new(&mut body, most).collect()).await {
         Some(Ok(body)) => Ok(body.to_bytes()),
-        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            drain(body, head).await;
+            Err(too_large())
+        }
         Some(Err(_)) => Err(Problem::malformed("the body broke off")),
         None => Err(Problem::of_status(StatusCode::REQUEST_TIMEOUT)),
     }
+}
+
+/// Reads on for a while what is not wanted: a client that is still sending
+/// when the connection closes loses the answer that says why (RFC 9112, section
+/// 9.6). One that waits for leave to send is not made to.
+async fn drain(body: Incoming, head: &hyper::http::request::Parts) {
+    if head.headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let read_on = Limited::new(body, DRAINED_BYTES).collect();
+    let _ = limited(Some(DRAINED_FOR), read_on).await;
 }
 
 /// An answer's body, whose progress counts as the request's.

@@ -58,6 +58,11 @@ impl Listener {
         }
     }
 
+    /// The port that it got.
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Accepts until the door is stopping. Takes a place first: while all are
     /// taken, newcomers wait in the system's queue.
     pub(super) async fn accept_into(self, door: Arc<Door>) {

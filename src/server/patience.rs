@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::head::HeadScan;
 use crate::config::Limits;
 
 /// What a client must take of an answer within `limits.write_seconds`, unless
@@ -163,12 +164,13 @@ impl Drop for Request {
 pub(super) struct Watched<S> {
     socket: S,
     activity: Arc<Activity>,
+    head: HeadScan,
 }
 
 impl<S> Watched<S> {
     /// Notes what `socket` does in `activity`.
     pub(super) fn new(socket: S, activity: Arc<Activity>) -> Self {
-        Self { socket, activity }
+        Self { socket, activity, head: HeadScan::default() }
     }
 }
 
@@ -180,8 +182,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.activity.read();
+        let Some(read) = buf.filled().get(before..).filter(|read| !read.is_empty()) else {
+            return Poll::Ready(Ok(()));
+        };
+        self.activity.read();
+        let at_rest = self.activity.requests.load(Relaxed) == 0;
+        if !self.activity.multiplexed && !self.head.accepts(read, at_rest) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "an ambiguous request head")));
         }
         Poll::Ready(Ok(()))
     }

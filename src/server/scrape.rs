@@ -109,6 +109,11 @@ impl Scrape {
             }
         };
         drop(counted);
+        let certificate = self.app.certificate.standing().certificate;
+        self.app.metrics.certificate_expires(certificate.map(|facts| facts.not_after));
+        if let Some(state) = self.app.store.backup_state() {
+            self.app.metrics.backed_up(&state);
+        }
         self.app.metrics.measured(&sites, self.app.store.writes_waiting(), door.connections.len());
         self.app.metrics.text().map_err(|error| failed(error.to_string()))
     }

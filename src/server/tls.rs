@@ -3,6 +3,7 @@
 //! The certificate is asked for at each handshake, so it can be changed while
 //! connections go on.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,7 +14,11 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::challenges::Challenges;
+use crate::api::tls::{CertificateDesk, Facts};
+use crate::domain::Timestamp;
 use crate::store::TlsIdentity;
 
 /// Why a certificate cannot be used. Displays as one line that names the
@@ -40,6 +45,14 @@ pub enum TlsError {
         /// Key file.
         key: PathBuf,
     },
+    /// The certificate has ended.
+    #[error("the certificate in {path} (tls.cert) ended at {not_after}: put a new one in its place")]
+    Expired {
+        /// Certificate file.
+        path: PathBuf,
+        /// When it ended.
+        not_after: Timestamp,
+    },
     /// The self-signed certificate cannot be made or read.
     #[error("the self-signed certificate cannot be used: {0}")]
     SelfSigned(String),
@@ -48,55 +61,117 @@ pub enum TlsError {
     Setup(rustls::Error),
 }
 
-/// The certificate in use.
+/// The TLS protocol name with which an ACME server asks for its challenge
+/// (RFC 8737, section 6.2).
+pub(super) const ACME_TLS: &[u8] = b"acme-tls/1";
+
+/// A certificate chain with its private key, ready for use.
 #[derive(Debug)]
-pub(super) struct Certificates {
-    current: Arc<Current>,
-    self_signed: bool,
+pub(super) struct Pair {
+    key: CertifiedKey,
+    /// What the certificate says.
+    pub(super) facts: Facts,
 }
 
-#[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
-    }
-}
-
-impl Certificates {
+impl Pair {
     /// From two PEM files.
     pub(super) fn from_files(cert: &Path, key: &Path) -> Result<Self, TlsError> {
-        Ok(Self::new(read_pair(cert, key)?, false))
+        let pair = read_pair(cert, key)?;
+        Self::new(pair).ok_or_else(|| TlsError::File {
+            path: cert.to_owned(),
+            key: "tls.cert",
+            reason: "its first certificate is damaged: give a PEM certificate chain, the server's own first"
+                .into(),
+        })
+    }
+
+    /// From DER: a chain, the server's own first, and its key (PKCS #8).
+    pub(super) fn from_der(chain: Vec<Vec<u8>>, private_key: Vec<u8>) -> Result<Self, rustls::Error> {
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(private_key));
+        let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
+        Self::new(pair).ok_or(rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding))
     }
 
     /// From the certificate that this server made.
     pub(super) fn self_signed(identity: TlsIdentity) -> Result<Self, TlsError> {
-        let chain = vec![CertificateDer::from(identity.certificate)];
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.private_key));
-        let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-            .map_err(|error| TlsError::SelfSigned(error.to_string()))?;
-        Ok(Self::new(pair, true))
+        Self::from_der(vec![identity.certificate], identity.private_key)
+            .map_err(|error| TlsError::SelfSigned(error.to_string()))
     }
 
-    fn new(pair: CertifiedKey, self_signed: bool) -> Self {
-        Self { current: Arc::new(Current(RwLock::new(Arc::new(pair)))), self_signed }
+    fn new(key: CertifiedKey) -> Option<Self> {
+        let facts = facts(key.cert.first()?)?;
+        Some(Self { key, facts })
     }
 
-    /// Whether nobody but this server vouches for the certificate.
-    pub(super) fn is_self_signed(&self) -> bool {
-        self.self_signed
+    /// What handshakes are answered with.
+    pub(super) fn into_key(self) -> Arc<CertifiedKey> {
+        Arc::new(self.key)
+    }
+}
+
+/// What a certificate says; `None` when it cannot be read.
+fn facts(certificate: &CertificateDer<'_>) -> Option<Facts> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()?;
+    let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+        },
+        _ => None,
+    });
+    Some(Facts {
+        names: names.collect(),
+        issuer: certificate.issuer().to_string(),
+        not_before: Timestamp::from_unix(certificate.validity().not_before.timestamp())?,
+        not_after: Timestamp::from_unix(certificate.validity().not_after.timestamp())?,
+        self_signed: certificate.issuer().as_raw() == certificate.subject().as_raw(),
+    })
+}
+
+/// The certificate in use.
+#[derive(Debug)]
+pub(super) struct Certificates {
+    resolver: Arc<Resolver>,
+    desk: Arc<CertificateDesk>,
+}
+
+/// Tells each handshake its certificate.
+#[derive(Debug)]
+struct Resolver {
+    current: RwLock<Arc<CertifiedKey>>,
+    challenges: Arc<Challenges>,
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // An ACME server offers this protocol and no other (RFC 8737, section
+        // 3), and must see the challenge's certificate or none.
+        if hello.alpn().is_some_and(|mut offered| offered.next() == Some(ACME_TLS)) {
+            return self.challenges.certificate(hello.server_name()?);
+        }
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Certificates {
+    /// Begins with `pair`; `desk` is told of it and of those that follow.
+    pub(super) fn new(pair: Pair, challenges: Arc<Challenges>, desk: Arc<CertificateDesk>) -> Self {
+        desk.note(|standing| standing.certificate = Some(pair.facts.clone()));
+        let resolver = Arc::new(Resolver { current: RwLock::new(pair.into_key()), challenges });
+        Self { resolver, desk }
     }
 
-    /// When the certificate expires, in seconds since 1970.
-    pub(super) fn expires_at(&self) -> Option<i64> {
-        let pair = Arc::clone(&self.current.0.read().unwrap_or_else(PoisonError::into_inner));
-        let (_, certificate) = x509_parser::parse_x509_certificate(pair.cert.first()?).ok()?;
-        Some(certificate.validity().not_after.timestamp())
+    /// Uses `pair` from the next handshake on; connections go on.
+    pub(super) fn install(&self, pair: Pair) {
+        self.desk.note(|standing| standing.certificate = Some(pair.facts.clone()));
+        *self.resolver.current.write().unwrap_or_else(PoisonError::into_inner) = pair.into_key();
     }
 
-    /// What takes handshakes.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    /// What takes handshakes; with `acme`, challenges too.
+    pub(super) fn acceptor(&self, acme: bool) -> TlsAcceptor {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider);
         // The provider has suites for both versions: this cannot fail.
@@ -106,8 +181,11 @@ impl Certificates {
         };
         let mut config = builder
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
+            .with_cert_resolver(Arc::clone(&self.resolver) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if acme {
+            config.alpn_protocols.push(ACME_TLS.to_vec());
+        }
         // Tickets under keys that rotate every 6 hours; without them sessions
         // are simply not resumed.
         if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {

@@ -340,6 +340,29 @@ impl DeedRow {
     }
 }
 
+/// An account with an ACME server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct AcmeAccountRow {
+    pub(super) directory_url: String,
+    pub(super) credentials: String,
+}
+
+impl Row for AcmeAccountRow {
+    const TABLE: &'static str = "meta";
+}
+
+/// A certificate from an ACME server, DER, with its private key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct AcmeCertificateRow {
+    pub(super) directory_url: String,
+    pub(super) chain: Vec<Vec<u8>>,
+    pub(super) private_key: Vec<u8>,
+}
+
+impl Row for AcmeCertificateRow {
+    const TABLE: &'static str = "meta";
+}
+
 fn text<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, DecodeError> {
     text.parse().map_err(|_| DecodeError::Field(field))
 }
@@ -441,6 +464,8 @@ mod tests {
                 let _ = row.into_entry(1);
             }
             let _ = decode::<TlsRow>(&bytes);
+            let _ = decode::<AcmeAccountRow>(&bytes);
+            let _ = decode::<AcmeCertificateRow>(&bytes);
             if let Ok(row) = decode::<RequestRow>(&bytes) {
                 let _ = row.deeds.iter().map(DeedRow::read).count();
             }

@@ -51,7 +51,7 @@ impl Store {
             let seen =
                 Seen { at: now, ip, heartbeat: heartbeat.clone(), key_generation }.after(site.seen.as_ref());
             tables.heartbeats.insert(id, codec::encode(&SeenRow::from_seen(&seen))?.as_slice())?;
-            tables.written = true;
+            tables.heard = true;
             Ok(Ok(Verdict::on(&site, now)))
         })
         .await

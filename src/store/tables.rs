@@ -4,28 +4,91 @@
 //! record's content is its first byte (see [`super::codec`]).
 
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
-    WriteTransaction,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, WriteTransaction,
 };
 
 use super::Unavailable;
 
-/// Site number → registration record ([`super::codec::SiteRow`]).
-const SITES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("sites_v1");
-/// Site id as a number → site number.
-const SITE_IDS: TableDefinition<'_, u128, u64> = TableDefinition::new("site_ids_v1");
-/// Site number → last heartbeat ([`super::codec::SeenRow`]).
-const HEARTBEATS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("heartbeats_v1");
-/// Admin number → admin record ([`super::codec::AdminRow`]).
-const ADMINS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("admins_v1");
-/// Folded admin name → admin number.
-const ADMIN_NAMES: TableDefinition<'_, &str, u64> = TableDefinition::new("admin_names_v1");
-/// Audit entry number → entry ([`super::codec::AuditRow`]).
-const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit_v1");
-/// SHA-256 of a request to do once → what was done ([`super::codec::RequestRow`]).
-const REQUESTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("requests_v1");
-/// Everything that there is one of, by name: see the constants in [`meta`].
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta_v1");
+/// What is made of the list of tables, so that none can be forgotten: the two
+/// ways to hold them all, their copy and their counts.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $field:ident: $name:literal, $key:ty => $value:ty;)*) => {
+        /// All tables, open in the writer's transaction.
+        pub(super) struct WriteTables<'txn> {
+            $($(#[$doc])* pub(super) $field: Table<'txn, $key, $value>,)*
+            /// Set by whoever writes: a batch that wrote nothing is not
+            /// committed.
+            pub(super) written: bool,
+            /// Set in its place by a heartbeat, which a backup may follow
+            /// later than the change of an admin.
+            pub(super) heard: bool,
+            /// Set to have a commit although nothing changes.
+            pub(super) touched: bool,
+        }
+
+        impl<'txn> WriteTables<'txn> {
+            /// Opens all, and makes those that are missing.
+            pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, Unavailable> {
+                Ok(Self {
+                    $($field: transaction.open_table(TableDefinition::new($name))?,)*
+                    written: false,
+                    heard: false,
+                    touched: false,
+                })
+            }
+
+            /// Puts every row of `from` in, and tells how many there were.
+            pub(super) fn copy(&mut self, from: &ReadTables) -> Result<u64, Unavailable> {
+                let mut rows = 0;
+                $(for entry in from.$field.iter()? {
+                    let (key, value) = entry?;
+                    self.$field.insert(key.value(), value.value())?;
+                    rows += 1;
+                })*
+                Ok(rows)
+            }
+        }
+
+        /// All tables, as of one moment.
+        pub(super) struct ReadTables {
+            $($(#[$doc])* pub(super) $field: ReadOnlyTable<$key, $value>,)*
+        }
+
+        impl ReadTables {
+            pub(super) fn open(transaction: &ReadTransaction) -> Result<Self, Unavailable> {
+                Ok(Self { $($field: transaction.open_table(TableDefinition::new($name))?,)* })
+            }
+
+            /// How many rows each table has.
+            pub(super) fn counts(&self) -> Result<Vec<(&'static str, u64)>, Unavailable> {
+                Ok(vec![$((stringify!($field), self.$field.len()?),)*])
+            }
+        }
+
+        /// The names under which the tables lie in the file.
+        const NAMES: &[&str] = &[$($name,)*];
+    };
+}
+
+tables! {
+    /// Site number → registration record ([`super::codec::SiteRow`]).
+    sites: "sites_v1", u64 => &'static [u8];
+    /// Site id as a number → site number.
+    site_ids: "site_ids_v1", u128 => u64;
+    /// Site number → last heartbeat ([`super::codec::SeenRow`]).
+    heartbeats: "heartbeats_v1", u64 => &'static [u8];
+    /// Admin number → admin record ([`super::codec::AdminRow`]).
+    admins: "admins_v1", u64 => &'static [u8];
+    /// Folded admin name → admin number.
+    admin_names: "admin_names_v1", &'static str => u64;
+    /// Audit entry number → entry ([`super::codec::AuditRow`]).
+    audit: "audit_v1", u64 => &'static [u8];
+    /// SHA-256 of a request to do once → what was done ([`super::codec::RequestRow`]).
+    requests: "requests_v1", &'static [u8] => &'static [u8];
+    /// Everything that there is one of, by name: see the constants in [`meta`].
+    meta: "meta_v1", &'static str => &'static [u8];
+}
 
 /// The names in the meta table.
 pub(super) mod meta {
@@ -41,46 +104,13 @@ pub(super) mod meta {
     pub(crate) const SIGNING_KEY: &str = "signing_key";
     /// The self-signed certificate and its key ([`super::super::codec::TlsRow`]).
     pub(crate) const TLS_IDENTITY: &str = "tls_identity";
+    /// The account with an ACME server ([`super::super::codec::AcmeAccountRow`]).
+    pub(crate) const ACME_ACCOUNT: &str = "acme_account";
+    /// The certificate from it ([`super::super::codec::AcmeCertificateRow`]).
+    pub(crate) const ACME_CERTIFICATE: &str = "acme_certificate";
 }
 
-/// The schema that this build writes, and the newest that it reads.
-pub(super) const SCHEMA_VERSION: u32 = 1;
-
-/// All tables, open in the writer's transaction.
-pub(super) struct WriteTables<'txn> {
-    pub(super) sites: Table<'txn, u64, &'static [u8]>,
-    pub(super) site_ids: Table<'txn, u128, u64>,
-    pub(super) heartbeats: Table<'txn, u64, &'static [u8]>,
-    pub(super) admins: Table<'txn, u64, &'static [u8]>,
-    pub(super) admin_names: Table<'txn, &'static str, u64>,
-    pub(super) audit: Table<'txn, u64, &'static [u8]>,
-    pub(super) requests: Table<'txn, &'static [u8], &'static [u8]>,
-    pub(super) meta: Table<'txn, &'static str, &'static [u8]>,
-    /// Set by whoever writes: a batch that wrote nothing is not committed.
-    pub(super) written: bool,
-}
-
-impl<'txn> WriteTables<'txn> {
-    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, Unavailable> {
-        Ok(Self {
-            sites: transaction.open_table(SITES)?,
-            site_ids: transaction.open_table(SITE_IDS)?,
-            heartbeats: transaction.open_table(HEARTBEATS)?,
-            admins: transaction.open_table(ADMINS)?,
-            admin_names: transaction.open_table(ADMIN_NAMES)?,
-            audit: transaction.open_table(AUDIT)?,
-            requests: transaction.open_table(REQUESTS)?,
-            meta: transaction.open_table(META)?,
-            written: false,
-        })
-    }
-
-    /// Makes the batch commit although nothing changes.
-    pub(super) fn touch(&mut self) -> Result<(), Unavailable> {
-        self.written = true;
-        Ok(())
-    }
-
+impl WriteTables<'_> {
     /// The next number of the sequence `name`, from 1.
     pub(super) fn next_number(&mut self, name: &'static str) -> Result<u64, Unavailable> {
         let next = match self.meta.get(name)? {
@@ -93,42 +123,29 @@ impl<'txn> WriteTables<'txn> {
     }
 }
 
-/// All tables, as of one moment.
-pub(super) struct ReadTables {
-    pub(super) sites: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) site_ids: ReadOnlyTable<u128, u64>,
-    pub(super) heartbeats: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) admins: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) admin_names: ReadOnlyTable<&'static str, u64>,
-    pub(super) audit: ReadOnlyTable<u64, &'static [u8]>,
-    pub(super) meta: ReadOnlyTable<&'static str, &'static [u8]>,
-}
-
-impl ReadTables {
-    pub(super) fn open(transaction: &ReadTransaction) -> Result<Self, Unavailable> {
-        Ok(Self {
-            sites: transaction.open_table(SITES)?,
-            site_ids: transaction.open_table(SITE_IDS)?,
-            heartbeats: transaction.open_table(HEARTBEATS)?,
-            admins: transaction.open_table(ADMINS)?,
-            admin_names: transaction.open_table(ADMIN_NAMES)?,
-            audit: transaction.open_table(AUDIT)?,
-            meta: transaction.open_table(META)?,
-        })
-    }
-}
-
-/// Makes the tables of a new file, and tells the schema version of any.
-pub(super) fn prepare(database: &Database) -> Result<u32, Unavailable> {
-    let is_new = database.begin_read()?.list_tables()?.next().is_none();
-    if is_new {
+/// Makes the tables of a file that has none.
+pub(super) fn prepare(database: &Database, schema: u32) -> Result<(), Unavailable> {
+    if database.begin_read()?.list_tables()?.next().is_none() {
         let transaction = database.begin_write()?;
-        WriteTables::open(&transaction)?
-            .meta
-            .insert(meta::SCHEMA, SCHEMA_VERSION.to_le_bytes().as_slice())?;
+        WriteTables::open(&transaction)?.meta.insert(meta::SCHEMA, schema.to_le_bytes().as_slice())?;
         transaction.commit()?;
     }
-    let table = database.begin_read()?.open_table(META)?;
+    Ok(())
+}
+
+/// Makes those tables that a file made before they existed does not have yet.
+pub(super) fn complete(database: &Database) -> Result<(), Unavailable> {
+    if database.begin_read()?.list_tables()?.count() < NAMES.len() {
+        let transaction = database.begin_write()?;
+        WriteTables::open(&transaction)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// The schema version of a file.
+pub(super) fn schema_version(database: &Database) -> Result<u32, Unavailable> {
+    let table = database.begin_read()?.open_table(TableDefinition::<&str, &[u8]>::new("meta_v1"))?;
     match table.get(meta::SCHEMA)? {
         Some(bytes) => Ok(u32::from_le_bytes(fixed(meta::SCHEMA, bytes.value())?)),
         None => Err(unreadable(meta::SCHEMA, "missing")),

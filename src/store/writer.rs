@@ -13,9 +13,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use redb::Database;
+use redb::{Database, StorageError};
 use tokio::sync::{mpsc, oneshot};
 
+use super::backups::Changes;
+use super::engine::Engine;
 use super::tables::WriteTables;
 use super::{Outcome, Unavailable};
 
@@ -45,14 +47,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(database: Arc<Database>) -> io::Result<Self> {
+    /// Starts the thread. It writes to `engine` and notes in `changes` what
+    /// it committed.
+    pub(super) fn start(engine: Arc<Engine>, changes: Arc<Changes>) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let observer: Arc<OnceLock<Observer>> = Arc::default();
         let told = Arc::clone(&observer);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || serve(&database, receiver, &told))?;
+            .spawn(move || serve(&engine, &changes, receiver, &told))?;
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), observer })
     }
 
@@ -142,7 +145,12 @@ where
     }
 }
 
-fn serve(database: &Database, mut queue: mpsc::Receiver<Box<dyn Job>>, told: &OnceLock<Observer>) {
+fn serve(
+    engine: &Engine,
+    changes: &Changes,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+    told: &OnceLock<Observer>,
+) {
     let mut batch = Vec::new();
     while let Some(first) = queue.blocking_recv() {
         batch.push(first);
@@ -153,7 +161,7 @@ fn serve(database: &Database, mut queue: mpsc::Receiver<Box<dyn Job>>, told: &On
             }
         }
         let (started, writes) = (Instant::now(), batch.len());
-        serve_batch(database, &mut batch);
+        serve_batch(engine, changes, &mut batch);
         if let Some(observer) = told.get() {
             observer(Commit { writes, took: started.elapsed() });
         }
@@ -161,25 +169,56 @@ fn serve(database: &Database, mut queue: mpsc::Receiver<Box<dyn Job>>, told: &On
 }
 
 /// Commits the batch and answers each of its jobs. Leaves `batch` empty.
-fn serve_batch(database: &Database, batch: &mut Vec<Box<dyn Job>>) {
+fn serve_batch(engine: &Engine, changes: &Changes, batch: &mut Vec<Box<dyn Job>>) {
     while !batch.is_empty() {
-        match commit(database, batch) {
-            Ok(()) => batch.drain(..).for_each(|job| job.answer(None)),
-            Err(Fault::Panicked(index)) => {
+        let result = engine.write(|database| {
+            // Jobs are caught one by one below; this is for redb itself.
+            let result = catch_unwind(AssertUnwindSafe(|| commit(database, batch)));
+            match result {
+                Ok(Err(Fault::Storage(error))) => Err(error),
+                Ok(result) => Ok(result),
+                Err(_) => Err(Arc::new(
+                    StorageError::Corrupted("the database panicked in a commit".to_owned()).into(),
+                )),
+            }
+        });
+        match result {
+            Ok(Ok(written)) => {
+                changes.note(written);
+                batch.drain(..).for_each(|job| job.answer(None));
+            }
+            Ok(Err(Fault::Panicked(index))) => {
                 tracing::error!("a write panicked and was undone; the others of its batch go on");
                 // Dropping the job drops its reply: the caller gets `Panicked`.
                 drop(batch.swap_remove(index));
             }
-            Err(Fault::Record(index, fault)) => {
+            Ok(Err(Fault::Record(index, fault))) => {
                 tracing::error!(error = %fault, "a write met a record that cannot be read");
                 batch.swap_remove(index).answer(Some(fault));
             }
-            Err(Fault::Storage(error)) => {
-                tracing::error!(%error, writes = batch.len(), "a commit failed; its writes did not happen");
-                batch.drain(..).for_each(|job| job.answer(Some(Unavailable::Storage(Arc::clone(&error)))));
-            }
+            Ok(Err(Fault::Storage(error))) => refuse(batch, &Unavailable::Storage(error)),
+            Err(fault) => refuse(batch, &fault),
         }
     }
+}
+
+fn refuse(batch: &mut Vec<Box<dyn Job>>, fault: &Unavailable) {
+    let again = || match fault {
+        Unavailable::Storage(error) => Unavailable::Storage(Arc::clone(error)),
+        _ => Unavailable::Closed,
+    };
+    batch.drain(..).for_each(|job| job.answer(Some(again())));
+}
+
+/// What a commit changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Nothing.
+    Nothing,
+    /// Heartbeats alone.
+    Heartbeats,
+    /// What admins decide, or the server keeps for itself.
+    Records,
 }
 
 /// Why a batch was undone; the index is that of the job to take out.
@@ -189,7 +228,7 @@ enum Fault {
     Storage(Arc<redb::Error>),
 }
 
-fn commit(database: &Database, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+fn commit(database: &Database, batch: &mut [Box<dyn Job>]) -> Result<Written, Fault> {
     let transaction = database.begin_write().map_err(|error| Fault::Storage(Arc::new(error.into())))?;
     let mut tables = WriteTables::open(&transaction).map_err(|error| Fault::at(0, error))?;
     for (index, job) in batch.iter_mut().enumerate() {
@@ -200,14 +239,19 @@ fn commit(database: &Database, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> 
             Err(_) => return Err(Fault::Panicked(index)),
         }
     }
-    let written = tables.written;
+    let (written, heard, touched) = (tables.written, tables.heard, tables.touched);
     drop(tables);
-    let ended = if written {
+    let ended = if written || heard || touched {
         transaction.commit().map_err(redb::Error::from)
     } else {
         transaction.abort().map_err(redb::Error::from)
     };
-    ended.map_err(|error| Fault::Storage(Arc::new(error)))
+    ended.map_err(|error| Fault::Storage(Arc::new(error)))?;
+    Ok(match (written, heard) {
+        (true, _) => Written::Records,
+        (false, true) => Written::Heartbeats,
+        (false, false) => Written::Nothing,
+    })
 }
 
 impl Fault {

@@ -224,6 +224,13 @@ fn a_body_may_have_65536_bytes_by_default() {
 }
 
 #[test]
+fn a_client_that_sends_all_of_a_large_body_before_it_reads_gets_its_413_too() {
+    let server = Server::start();
+    let call = server.post("/api/heartbeat").header("Content-Type", "application/json");
+    call.body("x".repeat(900_000)).send().assert_problem(413);
+}
+
+#[test]
 fn a_site_id_in_the_path_that_is_no_uuid_is_a_400_problem_that_names_it() {
     let server = Server::start();
     let token = server.login();

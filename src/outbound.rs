@@ -1,8 +1,8 @@
-//! An HTTP client for one request: HTTP/1.1, over rustls or the control
-//! socket.
+//! Calls to servers: one HTTP/1.1 request, over rustls or the control socket.
 //!
 //! Names are looked up by hickory, since the release binary is linked
-//! statically and must not call the system's resolver.
+//! statically and must not call the system's resolver. Both the command line
+//! and ACME call through here, so there is one way out.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +27,8 @@ use tokio_rustls::TlsConnector;
 /// For the answer's head, from the look-up on, and again for a body that is
 /// read whole.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For one address to take the connection, before the next one is tried.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer that is read whole: a page of 1,000 sites has some
 /// 500 KiB.
 const MAX_ANSWER: usize = 16 << 20;
@@ -36,7 +38,7 @@ const SYSTEM_ROOTS: [&str; 3] =
 
 /// Why no answer was had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub(crate) enum ClientError {
     /// The URL is none that can be called; wrong usage.
     #[error("{0} is not a URL such as https://licences.example.com")]
     BadUrl(String),
@@ -53,21 +55,22 @@ pub(super) enum ClientError {
 
 /// Where a server is.
 #[derive(Debug, Clone)]
-pub(super) enum Server {
+pub(crate) enum Server {
     /// On this host, behind its control socket.
     Socket(PathBuf),
     /// Anywhere.
     Url {
         /// Scheme and authority; what path there is comes before the API's.
         base: Uri,
-        /// Certificates to trust in place of the system's authorities.
+        /// Certificates to trust in place of the system's authorities; on a
+        /// system that has none, those that are built in are trusted.
         cacert: Option<PathBuf>,
     },
 }
 
 impl Server {
     /// From a URL as a user gives it.
-    pub(super) fn at(url: &str, cacert: Option<PathBuf>) -> Result<Self, ClientError> {
+    pub(crate) fn at(url: &str, cacert: Option<PathBuf>) -> Result<Self, ClientError> {
         let bad = || ClientError::BadUrl(url.to_owned());
         let base: Uri = url.trim_end_matches('/').parse().map_err(|_| bad())?;
         let scheme = base.scheme().ok_or_else(bad)?;
@@ -86,7 +89,7 @@ impl Server {
 
     /// Sends `request`, whose target is a path of the API, and gives the
     /// answer with its body still to be read.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
@@ -97,7 +100,7 @@ impl Server {
     }
 
     /// Sends `request` and reads the whole answer.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
         let (parts, body) = self.open(request).await?.into_parts();
         let unreachable = |reason: String| ClientError::Unreachable { host: self.name(), reason };
         let read = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_ANSWER).collect()).await;
@@ -156,17 +159,14 @@ fn tls_config(roots: RootCertStore) -> ClientConfig {
 }
 
 fn roots(cacert: Option<&Path>) -> Result<RootCertStore, ClientError> {
-    let path = match cacert {
-        Some(path) => path,
-        None => SYSTEM_ROOTS
-            .iter()
-            .map(Path::new)
-            .find(|path| path.exists())
-            .unwrap_or(Path::new(SYSTEM_ROOTS[0])),
+    let mut roots = RootCertStore::empty();
+    let system = || SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.exists());
+    let Some(path) = cacert.or_else(system) else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        return Ok(roots);
     };
     let error = |reason: String| ClientError::Roots { path: path.to_owned(), reason };
     let pem = std::fs::read(path).map_err(|source| error(source.to_string()))?;
-    let mut roots = RootCertStore::empty();
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
     let (added, _) = roots.add_parsable_certificates(certificates);
     if added == 0 {
@@ -179,9 +179,11 @@ async fn connect(authority: &Authority, default_port: u16) -> io::Result<TcpStre
     let port = authority.port_u16().unwrap_or(default_port);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses(host_of(authority)).await? {
-        match TcpStream::connect(SocketAddr::new(address, port)).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+        let connect = TcpStream::connect(SocketAddr::new(address, port));
+        match tokio::time::timeout(CONNECT_PATIENCE, connect).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
     Err(last)
@@ -218,7 +220,7 @@ where
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| error.to_string())?;
-    // Ends with the runtime, which ends with the command.
+    // Ends when the answer has been read or dropped.
     tokio::spawn(connection);
     sender.send_request(request).await.map_err(|error| error.to_string())
 }

@@ -1,0 +1,93 @@
+//! `sitewarden restore`
+
+use std::path::PathBuf;
+
+use chrono::Utc;
+use clap::Args;
+use serde_json::json;
+
+use super::check::{document, lines};
+use super::daemon::CallError;
+use super::table::Table;
+use super::{Ended, confirm, print};
+use crate::domain::Timestamp;
+use crate::store::FILE_NAME;
+use crate::store::inspect;
+use crate::store::restore::{Restored, restore};
+
+/// Put a backup in the place of the database, while the server is down
+///
+/// Checks the backup first, shows what it holds beside what is there, and
+/// asks. The present database is kept beside the new one.
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Where the database lies [default: as configured]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Configuration file (TOML), which tells where the database lies
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Restore {
+    pub(super) fn run(&self) -> Ended {
+        self.put_back().unwrap_or_else(|error| error.tell())
+    }
+
+    fn put_back(&self) -> Result<Ended, CallError> {
+        let data_dir = super::data_dir(self.config.as_deref(), self.data_dir.clone())?;
+        let database = data_dir.join(FILE_NAME);
+        let found = inspect::check(&self.file).map_err(|error| CallError::Setup(error.to_string()))?;
+        if !self.yes {
+            let present = if database.exists() { Some(inspect::check(&database)) } else { None };
+            let there = |name: &str| match &present {
+                None => "no database".to_owned(),
+                Some(Err(error)) => {
+                    if name == "bytes" {
+                        error.to_string()
+                    } else {
+                        String::new()
+                    }
+                }
+                Some(Ok(report)) => lines(report)
+                    .into_iter()
+                    .find(|(line, _)| line == name)
+                    .map(|(_, value)| value)
+                    .unwrap_or_default(),
+            };
+            let mut table = Table::new(["", "backup", "present"]);
+            for (name, value) in lines(&found) {
+                let there = there(&name);
+                table.row([name, value, there]);
+            }
+            show(&table.text());
+            let question = format!("put {} in the place of {}?", self.file.display(), database.display());
+            if !confirm(&question)? {
+                return Ok(Ended::Failed);
+            }
+        }
+        let Restored { kept, report } = restore(&self.file, &data_dir, Timestamp::from_clock(Utc::now()))
+            .map_err(|error| CallError::Setup(error.to_string()))?;
+        if self.json {
+            let document = json!({ "restored": document(&database, &report), "kept": kept });
+            return Ok(print(&format!("{document}\n")));
+        }
+        let kept = kept.map_or_else(String::new, |kept| format!("; what was there is {}", kept.display()));
+        Ok(print(&format!("{} is {} now{kept}\n", database.display(), self.file.display())))
+    }
+}
+
+/// What to decide on, beside the question.
+#[expect(clippy::print_stderr, reason = "part of a question to the person at the terminal")]
+fn show(text: &str) {
+    eprint!("{text}");
+}

@@ -1,0 +1,122 @@
+//! What an ACME server has given: the account and the certificate, kept in
+//! the database so that a restart orders nothing anew.
+
+use std::fmt;
+
+use super::codec::{self, AcmeAccountRow, AcmeCertificateRow, Row};
+use super::tables::{meta, unreadable};
+use super::{Store, Unavailable};
+
+/// An account with an ACME server. Its key is never shown by `Debug`.
+#[derive(Clone)]
+pub struct AcmeAccount {
+    /// The directory of the server that knows it.
+    pub directory_url: String,
+    /// Id and private key, as the ACME client writes them (JSON).
+    pub credentials: String,
+}
+
+/// A certificate from an ACME server. Its key is never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AcmeCertificate {
+    /// The directory of the server that issued it.
+    pub directory_url: String,
+    /// X.509 certificates, DER, the server's own first.
+    pub chain: Vec<Vec<u8>>,
+    /// Private key (PKCS #8, DER).
+    pub private_key: Vec<u8>,
+}
+
+impl fmt::Debug for AcmeAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AcmeAccount({}, …)", self.directory_url)
+    }
+}
+
+impl fmt::Debug for AcmeCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AcmeCertificate({}, …)", self.directory_url)
+    }
+}
+
+impl Store {
+    /// The kept account, or `None`.
+    pub async fn acme_account(&self) -> Result<Option<AcmeAccount>, Unavailable> {
+        let row: Option<AcmeAccountRow> = self.meta_row(meta::ACME_ACCOUNT).await?;
+        Ok(row
+            .map(|AcmeAccountRow { directory_url, credentials }| AcmeAccount { directory_url, credentials }))
+    }
+
+    /// Keeps `account` in place of the one before.
+    pub async fn keep_acme_account(&self, account: AcmeAccount) -> Result<(), Unavailable> {
+        let AcmeAccount { directory_url, credentials } = account;
+        self.keep_meta_row(meta::ACME_ACCOUNT, AcmeAccountRow { directory_url, credentials }).await
+    }
+
+    /// The kept certificate, or `None`.
+    pub async fn acme_certificate(&self) -> Result<Option<AcmeCertificate>, Unavailable> {
+        let row: Option<AcmeCertificateRow> = self.meta_row(meta::ACME_CERTIFICATE).await?;
+        Ok(row.map(|AcmeCertificateRow { directory_url, chain, private_key }| AcmeCertificate {
+            directory_url,
+            chain,
+            private_key,
+        }))
+    }
+
+    /// Keeps `certificate` in place of the one before.
+    pub async fn keep_acme_certificate(&self, certificate: AcmeCertificate) -> Result<(), Unavailable> {
+        let AcmeCertificate { directory_url, chain, private_key } = certificate;
+        let row = AcmeCertificateRow { directory_url, chain, private_key };
+        self.keep_meta_row(meta::ACME_CERTIFICATE, row).await
+    }
+
+    async fn meta_row<R: Row + Send + 'static>(&self, name: &'static str) -> Result<Option<R>, Unavailable> {
+        self.read(move |tables| {
+            let Some(bytes) = tables.meta.get(name)? else {
+                return Ok(None);
+            };
+            codec::decode(bytes.value()).map(Some).map_err(|error| unreadable(name, error))
+        })
+        .await
+    }
+
+    async fn keep_meta_row<R: Row + Send + 'static>(
+        &self,
+        name: &'static str,
+        row: R,
+    ) -> Result<(), Unavailable> {
+        self.write_always(move |tables| {
+            tables.meta.insert(name, codec::encode(&row)?.as_slice())?;
+            tables.written = true;
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn account_and_certificate_are_there_again_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(super::super::FILE_NAME);
+        let store = Store::open(&path).unwrap();
+        assert!(store.acme_account().await.unwrap().is_none());
+        assert!(store.acme_certificate().await.unwrap().is_none());
+        let certificate = AcmeCertificate {
+            directory_url: "https://acme.example/directory".into(),
+            chain: vec![vec![1; 2000], vec![2; 2000]],
+            private_key: vec![3; 130],
+        };
+        let account =
+            AcmeAccount { directory_url: certificate.directory_url.clone(), credentials: "{}".into() };
+        store.keep_acme_account(account).await.unwrap();
+        store.keep_acme_certificate(certificate.clone()).await.unwrap();
+        tokio::task::spawn_blocking(move || store.close()).await.unwrap();
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.acme_account().await.unwrap().unwrap().credentials, "{}");
+        assert_eq!(store.acme_certificate().await.unwrap(), Some(certificate));
+    }
+}

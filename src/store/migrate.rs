@@ -1,0 +1,40 @@
+//! Older files become files of today, at open, in one transaction.
+//!
+//! The schema version in a file tells its tables; the version of a record's
+//! content is its first byte and needs no step here. Before the first step
+//! the caller has put a copy of the file aside.
+
+use redb::{Database, WriteTransaction};
+
+use super::Unavailable;
+use super::tables::{self, WriteTables, meta};
+
+/// Makes a file of one schema version into one of the next.
+pub(super) type Step = fn(&WriteTransaction) -> Result<(), Unavailable>;
+
+/// The steps, that from version 1 to version 2 first. They are never taken
+/// away: a file of any age can be opened.
+pub(super) const STEPS: &[Step] = &[];
+
+/// The schema version that these steps lead to.
+#[expect(clippy::cast_possible_truncation, reason = "there are never as many steps as that")]
+pub(super) const fn newest(steps: &[Step]) -> u32 {
+    1 + steps.len() as u32
+}
+
+/// Runs the steps that are still to be done on `database`, which is of schema
+/// version `from`, and makes the tables that it lacks.
+pub(super) fn migrate(database: &Database, from: u32, steps: &[Step]) -> Result<(), Unavailable> {
+    let done = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+    let outstanding = steps.get(done..).unwrap_or_default();
+    if outstanding.is_empty() {
+        return tables::complete(database);
+    }
+    let transaction = database.begin_write()?;
+    for step in outstanding {
+        step(&transaction)?;
+    }
+    WriteTables::open(&transaction)?.meta.insert(meta::SCHEMA, newest(steps).to_le_bytes().as_slice())?;
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! From a path to an open database of today's schema, or to a refusal that
+//! says what to do.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::Utc;
+use redb::{Database, DatabaseError, StorageError};
+
+use super::backups::DIRECTORY;
+use super::disk::{Disk, file_disk};
+use super::migrate::{self, Step};
+use super::{OpenError, engine, inspect, snapshot, tables};
+use crate::domain::Timestamp;
+
+/// A new database before it is whole.
+const NEW_NAME: &str = ".sitewarden.redb.new";
+
+/// An open database, and what is needed to keep it so.
+pub(super) struct Opened {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) lock: Option<File>,
+    pub(super) database: Database,
+}
+
+/// Opens the file at `path`; one that is missing or empty is made into a new
+/// database, readable by its owner alone, for it holds the server's secrets.
+pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
+    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
+    match path.metadata() {
+        Ok(found) if found.len() > 0 => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
+        _ => {
+            if let Some(remedy) = remedy(path) {
+                return Err(OpenError::Missing { path: path.to_owned(), remedy });
+            }
+            make(path, steps)?;
+        }
+    }
+    let lock = engine::lock(path).map_err(io_error)?.ok_or_else(|| OpenError::InUse(path.to_owned()))?;
+    // Another process may have put another file there before we had the lock.
+    let (locked, there) = (lock.metadata().map_err(io_error)?, path.metadata().map_err(io_error)?);
+    if locked.ino() != there.ino() {
+        return Err(OpenError::InUse(path.to_owned()));
+    }
+    let disk = file_disk(path);
+    let not_ours = |reason: &dyn std::fmt::Display| OpenError::NotADatabase {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+        remedy: remedy(path)
+            .unwrap_or_else(|| "put a good copy in its place, or choose another data_dir".to_owned()),
+    };
+    let database = open_disk(&*disk, steps).map_err(|error| match error {
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() != io::ErrorKind::InvalidData && error.kind() != io::ErrorKind::UnexpectedEof =>
+        {
+            io_error(error)
+        }
+        other => not_ours(&other),
+    })?;
+    let schema = tables::schema_version(&database).map_err(|error| not_ours(&error))?;
+    let newest = migrate::newest(steps);
+    if schema > newest {
+        return Err(OpenError::Newer { path: path.to_owned(), found: schema, supported: newest });
+    }
+    let failed = |reason: String| OpenError::Upgrade { path: path.to_owned(), reason };
+    let database = if schema < newest {
+        // Closed, so that the copy is of a whole file; the lock is still ours.
+        database.close().map_err(|error| failed(error.to_string()))?;
+        let kept =
+            put_aside(path, schema).map_err(|error| failed(format!("cannot copy it first: {error}")))?;
+        tracing::info!(from = schema, to = newest, kept = %kept.display(), "bringing the database up to date");
+        engine::open(&*disk).map_err(|error| not_ours(&error))?
+    } else {
+        database
+    };
+    migrate::migrate(&database, schema, steps).map_err(|error| failed(error.to_string()))?;
+    Ok(Opened { disk, lock: Some(lock), database })
+}
+
+/// Makes a new database, which gets its name when it is whole: a power cut in
+/// between leaves none rather than half of one.
+fn make(path: &Path, steps: &[Step]) -> Result<(), OpenError> {
+    let new = path.with_file_name(NEW_NAME);
+    let error = |source| OpenError::Io { path: new.clone(), source };
+    snapshot::remove_if_there(&new).map_err(error)?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(error)?;
+    open_disk(&*file_disk(&new), steps)
+        .and_then(Database::close)
+        .map_err(|fault| error(io::Error::other(fault.to_string())))?;
+    let named = if path.exists() {
+        // It is empty.
+        std::fs::rename(&new, path)
+    } else {
+        // Fails where another process was faster.
+        std::fs::hard_link(&new, path).and_then(|()| std::fs::remove_file(&new))
+    };
+    named.and_then(|()| snapshot::sync_directory(path)).map_err(error)
+}
+
+/// Opens what lies on `disk`; an empty one gets the tables of today.
+pub(super) fn open_disk(disk: &dyn Disk, steps: &[Step]) -> Result<Database, DatabaseError> {
+    let database = engine::open(disk)?;
+    tables::prepare(&database, migrate::newest(steps))
+        .map_err(|error| DatabaseError::Storage(StorageError::Corrupted(error.to_string())))?;
+    Ok(database)
+}
+
+/// Copies the file, as it was before an upgrade, into the directory of
+/// backups.
+fn put_aside(path: &Path, schema: u32) -> io::Result<PathBuf> {
+    let directory = path.with_file_name(DIRECTORY);
+    std::fs::create_dir_all(&directory)?;
+    let kept = directory
+        .join(format!("pre-upgrade-v{schema}-{}.redb", file_time(Timestamp::from_clock(Utc::now()))));
+    copy(path, &kept)?;
+    Ok(kept)
+}
+
+/// Copies a file that nobody writes to, for its owner alone to read, and
+/// returns when the copy is on disk under its name.
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    snapshot::remove_if_there(to)?;
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let copied = io::copy(&mut File::open(from)?, &mut target).and_then(|_| target.sync_all());
+    if copied.is_err() {
+        let _ = snapshot::remove_if_there(to);
+    }
+    copied?;
+    snapshot::sync_directory(to)
+}
+
+/// A time as part of a file's name.
+pub(super) fn file_time(time: Timestamp) -> String {
+    time.to_string().replace(':', "")
+}
+
+/// What to do about a database that is missing or damaged: names the newest
+/// good backup beside it. `None` when there is none.
+fn remedy(path: &Path) -> Option<String> {
+    let data_dir = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut found: Vec<_> = std::fs::read_dir(data_dir.join(DIRECTORY))
+        .ok()?
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let is_database = path.extension().is_some_and(|extension| extension == "redb");
+            let modified = path.metadata().ok()?.modified().ok()?;
+            // Of two names of one file the plain one is the first.
+            is_database.then_some((modified, std::cmp::Reverse(path.as_os_str().len()), path))
+        })
+        .collect();
+    found.sort();
+    let good = found.into_iter().rev().find(|(.., path)| inspect::check(path).is_ok())?;
+    let (modified, _, good) = good;
+    Some(format!(
+        "the newest good backup is of {}; put it in place with: sitewarden restore {} --data-dir {}",
+        Timestamp::from_clock(modified.into()),
+        quoted(&good),
+        quoted(data_dir),
+    ))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,137 @@
+//! A copy of the database as of one moment, that may itself be copied.
+//!
+//! A plain copy of the live file can be torn. A snapshot is a database file of
+//! its own, made from one read transaction while writes go on: it is written,
+//! closed, opened again and checked, synced, and only then given its name.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase};
+
+use super::Unavailable;
+use super::disk::{AnyBackend, FileBytes, Overlay, Unsynced};
+use super::engine::open_backend;
+use super::tables::{self, ReadTables, WriteTables};
+
+/// Bytes of redb's page cache while it writes a snapshot: what does not fit
+/// is written on the way.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Why no snapshot was made. What stood in its place before still does.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The database could not be read.
+    #[error("reading the database: {0}")]
+    Source(Unavailable),
+    /// The snapshot could not be written.
+    #[error("writing {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The snapshot could not be written as a database.
+    #[error("writing {path}: {reason}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// redb's word.
+        reason: String,
+    },
+    /// There is too little room, and a full disk would stop all writes.
+    #[error("{path} needs {needed} bytes, and its disk has {free} free: make room")]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// Bytes to be had before it is begun.
+        needed: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
+    /// What was written does not read as it should.
+    #[error("{path} does not hold what was written ({reason}); it was removed")]
+    Verify {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Writes what `transaction` sees into `file`, which is empty and stands at
+/// `path`, and checks it. Returns its size in bytes.
+pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> Result<u64, SnapshotError> {
+    let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
+    let failed =
+        |error: redb::Error| SnapshotError::Write { path: path.to_owned(), reason: error.to_string() };
+    let source = ReadTables::open(transaction).map_err(SnapshotError::Source)?;
+    let expected = source.counts().map_err(SnapshotError::Source)?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    let copy = file.try_clone().map_err(io_error)?;
+    let database =
+        builder.create_with_backend(Unsynced(FileBytes(copy))).map_err(|error| failed(error.into()))?;
+    let target = database.begin_write().map_err(|error| failed(error.into()))?;
+    // Either side may have failed; the source's faults show there too.
+    WriteTables::open(&target).and_then(|mut tables| tables.copy(&source)).map_err(SnapshotError::Source)?;
+    target.commit().map_err(|error| failed(error.into()))?;
+    database.close().map_err(|error| failed(error.into()))?;
+    file.sync_all().map_err(io_error)?;
+    verify(file, &expected)
+        .map_err(|reason| SnapshotError::Verify { path: path.to_owned(), reason: reason.to_string() })?;
+    Ok(file.metadata().map_err(io_error)?.len())
+}
+
+/// Opens what was written as a start would, without changing it, and counts.
+fn verify(file: &File, expected: &[(&'static str, u64)]) -> Result<(), Unavailable> {
+    let fault = |error: DatabaseError| Unavailable::Storage(std::sync::Arc::new(error.into()));
+    let bytes = file.try_clone().map(FileBytes).and_then(Overlay::over);
+    let bytes = bytes.map_err(|error| fault(DatabaseError::Storage(redb::StorageError::Io(error))))?;
+    let database = open_backend(AnyBackend::new(bytes)).map_err(fault)?;
+    tables::schema_version(&database)?;
+    let found = ReadTables::open(&database.begin_read()?)?.counts()?;
+    if found != expected {
+        return Err(tables::unreadable("the snapshot", "its tables have other numbers of rows"));
+    }
+    Ok(())
+}
+
+/// Makes a file that only its owner may read; an older one of that name,
+/// which some crash left, goes first.
+pub(super) fn create(path: &Path) -> Result<File, SnapshotError> {
+    let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
+    remove_if_there(path).map_err(io_error)?;
+    File::options().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(io_error)
+}
+
+/// Makes sure that a file of `bytes` fits beside the database, with a quarter
+/// to spare, before it is begun.
+pub(super) fn check_room(path: &Path, bytes: u64) -> Result<(), SnapshotError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let stat = rustix::fs::statvfs(directory)
+        .map_err(|source| SnapshotError::Io { path: directory.to_owned(), source: source.into() })?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let needed = bytes.saturating_add(bytes / 4);
+    if free < needed {
+        return Err(SnapshotError::NoRoom { path: path.to_owned(), needed, free });
+    }
+    Ok(())
+}
+
+/// Makes the names in the directory of `path` durable.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
+        .sync_all()
+}
+
+/// Removes a file that may not be there.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

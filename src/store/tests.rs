@@ -1,0 +1,73 @@
+//! The store on files and on disks that fail.
+
+#![expect(clippy::print_stdout, reason = "figures of the long runs, for docs/durability.md")]
+
+mod backups;
+mod crashes;
+mod damage;
+mod faults;
+mod files;
+mod simulated;
+mod writes;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::domain::{Actor, ActorKind, Heartbeat, NewSite, SecretKey, Site, SiteId, Timestamp, Verdict};
+
+const NOW: i64 = 1_900_000_000;
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(seconds).unwrap()
+}
+
+fn root() -> Actor {
+    Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None }
+}
+
+fn key(number: u8) -> SecretKey {
+    SecretKey::from_random_bits([number; 32])
+}
+
+fn new_site(name: &str, expires: i64) -> NewSite {
+    NewSite {
+        name: name.parse().unwrap(),
+        owner_name: "Owner".parse().unwrap(),
+        contact_email: "owner@example.com".parse().unwrap(),
+        license_expires_at: at(expires),
+    }
+}
+
+async fn register(store: &Store, number: u128) -> Result<Site, Unavailable> {
+    let site = new_site(&format!("Site {number}"), NOW + 86_400);
+    store.register_site(SiteId::from_u128(number), site, key(1).hash(), root(), at(NOW)).await
+}
+
+/// A heartbeat that reports `uptime`, at `now`.
+async fn beat(store: &Store, number: u128, uptime: u64, now: i64) -> Result<Verdict, Unavailable> {
+    let heartbeat = Heartbeat { version: "1.0".parse().unwrap(), uptime_seconds: uptime };
+    let admit = |_| Ok::<(), ()>(());
+    let verdict =
+        store.record_heartbeat(SiteId::from_u128(number), key(1).hash(), heartbeat, HERE, at(now), admit);
+    Ok(verdict.await?.unwrap())
+}
+
+async fn site(store: &Store, number: u128) -> Option<Site> {
+    store.site(SiteId::from_u128(number)).await.unwrap()
+}
+
+/// Waits until `condition` holds.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn open_in(directory: &Path) -> Store {
+    Store::open(&directory.join(FILE_NAME)).unwrap()
+}

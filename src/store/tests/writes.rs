@@ -1,0 +1,135 @@
+//! Many writers, and what each of them may not do to the others.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::simulated::{Mood, SimulatedDisk};
+use super::*;
+use crate::domain::LockReason;
+
+async fn all<T: Send + 'static>(
+    work: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let tasks: Vec<_> = work.into_iter().map(tokio::spawn).collect();
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.unwrap());
+    }
+    results
+}
+
+/// A store whose writer is busy with a commit that does not end before
+/// `release`: what is written now waits together.
+fn stuck() -> (Store, SimulatedDisk) {
+    let disk = SimulatedDisk::holding(Vec::new());
+    let store = Store::on_disk(disk.disk()).unwrap();
+    disk.set(Mood::Stuck);
+    let syncs = disk.syncs();
+    let probe = store.clone();
+    tokio::spawn(async move { probe.probe().await });
+    (store, {
+        wait_for_sync(&disk, syncs);
+        disk
+    })
+}
+
+fn wait_for_sync(disk: &SimulatedDisk, before: usize) {
+    tokio::task::block_in_place(|| wait_until("the writer syncs", || disk.syncs() > before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_and_the_writes_in_it_all_happen() {
+    let (store, disk) = stuck();
+    let refused = Arc::new(AtomicUsize::new(0));
+    let writes = (0..17_500_u32).map(|_| {
+        let (store, refused) = (store.clone(), Arc::clone(&refused));
+        async move {
+            let result = store.write_always(|tables| tables.next_number("count")).await;
+            if matches!(result, Err(Unavailable::QueueFull)) {
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+            result
+        }
+    });
+    let writes = tokio::spawn(all(writes.collect::<Vec<_>>()));
+    tokio::task::block_in_place(|| wait_until("the queue is full", || refused.load(Ordering::Relaxed) > 0));
+    disk.set(Mood::Well);
+    let results = writes.await.unwrap();
+    let mut numbers: Vec<u64> = results.iter().filter_map(|result| result.as_ref().ok().copied()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert_eq!(numbers.len() + refused.load(Ordering::Relaxed), results.len());
+    store.probe().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_or_a_fault_in_one_write_takes_down_no_other_of_its_batch() {
+    let (store, disk) = stuck();
+    let syncs = disk.syncs();
+    let writes = (0..30_u32).map(|number| {
+        let store = store.clone();
+        async move {
+            let result = store
+                .write(move |tables| {
+                    let id = tables.next_number("count")?;
+                    match number % 10 {
+                        3 => panic!("on purpose"),
+                        5 => Err(tables::unreadable("count", "on purpose")),
+                        7 => Ok(Err("refused")),
+                        _ => Ok(Ok(id)),
+                    }
+                })
+                .await;
+            (number, result)
+        }
+    });
+    let writes = tokio::spawn(all(writes.collect::<Vec<_>>()));
+    disk.set(Mood::Well);
+    for (number, result) in writes.await.unwrap() {
+        match number % 10 {
+            3 => assert!(matches!(result, Err(Unavailable::Panicked))),
+            5 => assert!(matches!(result, Err(Unavailable::Record { table: "count", .. }))),
+            7 => assert_eq!(result.unwrap(), Err("refused")),
+            _ => assert!(result.unwrap().is_ok()),
+        }
+    }
+    assert!(disk.syncs() > syncs);
+    assert!(store.takes_writes());
+    assert_eq!(register(&store, 1).await.unwrap().id, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_after_an_answered_lock_is_told_of_it_however_they_race() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    register(&store, 1).await.unwrap();
+    let site_id = SiteId::from_u128(1);
+    for round in 0..50 {
+        let reason: LockReason = format!("Reason {round}").parse().unwrap();
+        let racing = {
+            let store = store.clone();
+            tokio::spawn(async move { beat(&store, 1, round, NOW).await })
+        };
+        store.lock_site(site_id, reason.clone(), root(), at(NOW)).await.unwrap().unwrap();
+        assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, Some(reason.clone()));
+        // The one that raced got either state whole.
+        let told = racing.await.unwrap().unwrap().lock_reason;
+        assert!(told.is_none() || told == Some(reason));
+        store.unlock_site(site_id, root(), at(NOW)).await.unwrap().unwrap();
+        assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, None);
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_in_the_very_second_of_expiry_is_unlicensed_and_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    let expiry = register(&store, 1).await.unwrap().license_expires_at.unix();
+    assert!(beat(&store, 1, 1, expiry - 1).await.unwrap().licensed);
+    assert!(!beat(&store, 1, 2, expiry).await.unwrap().licensed);
+    assert_eq!(site(&store, 1).await.unwrap().seen.unwrap().at, at(expiry));
+    // The clock steps back to before the expiry: the licence holds again, and
+    // the site was not unseen.
+    assert!(beat(&store, 1, 3, expiry - 10).await.unwrap().licensed);
+    let seen = site(&store, 1).await.unwrap().seen.unwrap();
+    assert_eq!((seen.at, seen.heartbeat.uptime_seconds), (at(expiry), 3));
+}

@@ -15,6 +15,8 @@ kept (default: verdict.json). With --once it calls once, and ends with 0 when
 it got an answer.
 """
 
+import email.utils
+import http.client
 import json
 import os
 import random
@@ -29,6 +31,7 @@ INTERVAL_SECONDS = 6 * 3600
 JITTER = 0.1  # of the interval, to either side
 FIRST_RETRY_SECONDS = 30
 MAX_RETRY_SECONDS = 1800
+MAX_RETRY_AFTER_SECONDS = INTERVAL_SECONDS  # no server's mistake silences a site for longer
 TIMEOUT_SECONDS = 30
 
 # Until the first answer ever, a new site may work.
@@ -40,12 +43,35 @@ def next_call(failures, retry_after=None, random=random.random):
 
     All of a fleet fail at once when the server is away: the wait is drawn at
     random up to a bound that doubles ("full jitter"), so that they do not come
-    back at once.
+    back at once. That is added to what the server asks for, so that those whom
+    it told the same do not either.
     """
     if failures == 0:
         return INTERVAL_SECONDS * (1 + JITTER * (2 * random() - 1))
-    bound = min(MAX_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** (failures - 1))
-    return max(retry_after or 0, bound * random())
+    # The exponent is bounded too: a server may be away for months.
+    bound = min(MAX_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 16))
+    return (retry_after or 0) + bound * random()
+
+
+def seconds_to_wait(retry_after, now=time.time):
+    """What a Retry-After header asks for: seconds or an HTTP date (RFC 9110,
+    section 10.2.3), 0 to 6 hours; 0 when it says nothing that can be read."""
+    try:
+        seconds = int(retry_after)
+    except (TypeError, ValueError):
+        try:
+            seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - now()
+        except (TypeError, ValueError):
+            return 0
+    return min(max(seconds, 0), MAX_RETRY_AFTER_SECONDS)
+
+
+def checked(verdict):
+    """The verdict, if it is one: something between us and the server may
+    answer 200 with a page of its own."""
+    if not isinstance(verdict, dict) or not all(isinstance(verdict.get(f), bool) for f in ("licensed", "locked")):
+        raise ValueError("the answer is not a verdict")
+    return verdict
 
 
 class LocalBackend:
@@ -69,13 +95,13 @@ class LocalBackend:
         retry_after = None
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self.tls) as answer:
-                self._keep(json.load(answer))
+                self._keep(checked(json.load(answer)))
             self.failures = 0
         except urllib.error.HTTPError as error:
             self.failures += 1
-            retry_after = int(error.headers.get("Retry-After") or 0)
+            retry_after = seconds_to_wait(error.headers.get("Retry-After"))
             print(f"the server answered {error.code}; keeping the last verdict", file=sys.stderr)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             self.failures += 1
             print(f"no answer ({error}); keeping the last verdict", file=sys.stderr)
         return next_call(self.failures, retry_after)
@@ -83,7 +109,7 @@ class LocalBackend:
     def _kept_verdict(self):
         try:
             with open(self.verdict_file, encoding="utf-8") as file:
-                return json.load(file)
+                return checked(json.load(file))
         except (OSError, ValueError):
             return dict(FIRST_VERDICT)
 

@@ -19,6 +19,7 @@ mod idempotency;
 pub mod page;
 pub mod problem;
 pub mod sites;
+mod specification;
 pub mod tls;
 pub mod wire;
 

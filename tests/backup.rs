@@ -1,5 +1,7 @@
 //! Backups, checks and restores as an operator makes them: with the binary.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test a panic is the failure")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;

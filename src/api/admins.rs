@@ -135,6 +135,8 @@ impl AdminsApi {
     }
 
     /// Create an admin
+    ///
+    /// Whoever it is for can log in at once, and may do all that you may.
     #[oai(path = "/", method = "post", operation_id = "create_admin")]
     async fn create(
         &self,

@@ -14,12 +14,19 @@ use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
+use super::specification;
 use crate::domain::Timestamp;
 
 /// What a page of ours may load and do. Swagger UI sets style attributes and
 /// shows images from data URLs; scripts come from our own files only.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Text without control characters that is not blank: what is left after
+/// trimming must not be empty.
+const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u00a0\\s][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+/// Text without control characters.
+const PRINTABLE_OR_EMPTY: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
 const INTRODUCTION: &str = "\
 The licence server for software that runs at many sites.
@@ -33,7 +40,18 @@ The licence server for software that runs at many sites.
 3. Under **Heartbeat**, open `POST /api/heartbeat`, enter both as `X-Site-ID` and `X-Site-Key` and execute: this is \
 what the site's local backend does every 6 hours.
 4. Lock the site with `POST /api/sites/{site_id}/lock` and send the heartbeat again: the answer says so, with your \
-reason.
+reason. `POST /api/sites/{site_id}/unlock` takes it back.
+
+**Every day**
+
+- Who has gone silent: `GET /api/sites` with `status` `silent`.
+- Another year: `PUT /api/sites/{site_id}` with `{\"extend_days\": 365}`.
+- A new key without downtime: `POST /api/sites/{site_id}/rotate-key` with an overlap; when the site shows \
+`last_key_used` `newest`, its local backend has it.
+- Who changed what: `GET /api/audit`.
+
+A login lasts 15 minutes unless configured otherwise. When answers turn to 401, press **Authorize**, **Logout**, and \
+log in anew.
 
 Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are problem details (RFC 9457) with the \
 `request_id` that the server's log has too. Every path is answered with and without a trailing slash.";
@@ -61,6 +79,7 @@ SwaggerUIBundle({
   url: '/openapi.json',
   deepLinking: true,
   displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
 });
 ";
 
@@ -72,13 +91,9 @@ pub fn example_expiry() -> Timestamp {
 
 /// Gives the specification its words.
 pub(super) fn describe<A: OpenApi>(service: OpenApiService<A, ()>) -> OpenApiService<A, ()> {
-    service
-        .summary("Licences, locks and heartbeats of many sites")
-        .description(INTRODUCTION)
-        .license(poem_openapi::LicenseObject::new("MIT").identifier("MIT"))
-        .extra_response_header::<String, _>(
-            ExtraHeader::new("X-Request-Id").description("Id of this request, as in the server's log."),
-        )
+    service.description(INTRODUCTION).extra_response_header::<String, _>(
+        ExtraHeader::new("X-Request-Id").description("Id of this request, as in the server's log."),
+    )
 }
 
 /// The specification as JSON, as `sitewarden openapi` prints it.
@@ -97,7 +112,7 @@ fn specification_yaml() -> &'static str {
 }
 
 /// The generated document, with what poem-openapi cannot say: which bodies
-/// refuse unknown fields, and formats and examples of single fields.
+/// refuse unknown fields, and formats of single fields.
 #[expect(clippy::indexing_slicing, reason = "serde_json adds what is missing; the committed copy shows it")]
 fn completed() -> Value {
     let mut document: Value = serde_json::from_str(&super::service().spec()).unwrap_or_default();
@@ -124,8 +139,21 @@ fn completed() -> Value {
     ] {
         schemas[schema]["properties"][field]["format"] = json!("email");
     }
+    for (schema, field) in
+        [("NewSite", "name"), ("SiteChange", "name"), ("Lock", "reason"), ("Heartbeat", "version")]
+    {
+        schemas[schema]["properties"][field]["pattern"] = json!(PRINTABLE);
+    }
+    for schema in ["NewSite", "SiteChange"] {
+        schemas[schema]["properties"]["owner_name"]["pattern"] = json!(PRINTABLE_OR_EMPTY);
+    }
+    for schema in ["Login", "NewAdmin"] {
+        schemas[schema]["properties"]["username"]["pattern"] = json!(PRINTABLE);
+    }
+    // From a set expiry, or from the present one by days: not both.
+    schemas["SiteChange"]["not"] = json!({ "required": ["license_expires_at", "extend_days"] });
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
-    schemas["PasswordGrant"]["properties"]["grant_type"]["enum"] = json!(["password"]);
+    specification::complete(&mut document);
     document
 }
 

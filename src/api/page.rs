@@ -58,7 +58,7 @@ impl FromStr for Cursor {
 
 impl Parameter for Cursor {
     fn schema() -> MetaSchema {
-        MetaSchema { minimum: Some(0.0), ..MetaSchema::new_with_format("integer", "int64") }
+        MetaSchema { minimum: Some(0.0), ..MetaSchema::new("integer") }
     }
 }
 

@@ -556,6 +556,9 @@ impl SitesApi {
     }
 
     /// Show a site
+    ///
+    /// With its status, what its last heartbeat reported and which key that
+    /// used. The `ETag` is what `If-Match` of a change takes.
     #[oai(path = "/:site_id", method = "get", operation_id = "get_site")]
     async fn get(
         &self,

@@ -182,6 +182,8 @@ impl Certificates {
         let mut config = builder
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&self.resolver) as Arc<dyn ResolvesServerCert>);
+        // Ours has the strongest first; a client's may not.
+        config.ignore_client_order = true;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if acme {
             config.alpn_protocols.push(ACME_TLS.to_vec());

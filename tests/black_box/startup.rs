@@ -240,7 +240,12 @@ fn a_damaged_database_is_refused_and_left_as_it_is() {
     scribbled[..4096].fill(0xA5);
     for damaged in [half, &scribbled] {
         std::fs::write(&path, damaged).unwrap();
-        assert_refused(&setup.run_to_end(), &[DATABASE, "is damaged", "put a good copy in its place"]);
+        let remedy =
+            "put it in place with: sitewarden restore ./data/backup/sitewarden.redb --data-dir ./data";
+        assert_refused(
+            &setup.run_to_end(),
+            &[DATABASE, "is damaged", "the newest good backup is of", remedy],
+        );
         assert!(std::fs::read(&path).unwrap() == damaged, "it was written to");
     }
 }

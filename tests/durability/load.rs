@@ -7,7 +7,7 @@
 //! REPORT gets one line for each request: when it was sent, in microseconds
 //! since 1970, how many microseconds it took, and the status.
 
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -195,7 +195,7 @@ async def slow_clients(kind):
         while not stop.is_set():
             living = [slow for slow in held if not slow.closed]
             held[:] = living
-            for _ in range(min(100, SLOW - len(living))):
+            for _ in range(min(50, SLOW - len(living))):
                 slow = Slow(server, kind, index)
                 index += 1
                 held.append(slow)

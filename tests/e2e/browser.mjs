@@ -1,0 +1,208 @@
+// The sysadmin's first five minutes in Swagger UI, as its introduction tells
+// them: authorize, register a site, send its heartbeat, lock it, send another.
+//
+//     node browser.mjs PATH/TO/sitewarden DIRECTORY/FOR/SCREENSHOTS
+//
+// Started by tests/e2e/browser. Prints what it saw; exit code 1 on any miss.
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const [program, screenshots] = process.argv.slice(2);
+const PATIENCE_MS = 30_000;
+const FLAGS = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+const REASON = 'Payment overdue since March';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+let misses = 0;
+
+function check(good, what, saw = '') {
+  if (!good) misses += 1;
+  console.log(`${good ? 'ok  ' : 'MISS'} ${what}${saw === '' ? '' : `  [${saw}]`}`);
+}
+
+/** Starts the server in `room`; resolves when it has printed where it listens. */
+function serve(room) {
+  const child = spawn(program, ['serve', '--listen', '127.0.0.1:0'], {
+    cwd: room,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env.PATH, SITEWARDEN_LOG__LEVEL: 'warn' },
+  });
+  const ended = new Promise((resolve) => child.on('exit', resolve));
+  const listening = new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (line.startsWith('listening on ')) resolve(line.slice('listening on '.length));
+    });
+    child.on('error', reject);
+    child.on('exit', (code) => reject(new Error(`the server ended with ${code}`)));
+  });
+  const stop = () => {
+    child.kill('SIGTERM');
+    return ended;
+  };
+  return { listening, stop };
+}
+
+/** One operation of the page, by its id in the specification. */
+class Operation {
+  constructor(page, tag, id) {
+    this.page = page;
+    this.block = page.locator(`#operations-${tag}-${id}`);
+  }
+
+  async open() {
+    await this.block.locator('.opblock-summary-control').click();
+    await this.block.getByRole('button', { name: 'Try it out' }).click();
+  }
+
+  async fill(parameter, value) {
+    await this.block.locator(`tr[data-param-name="${parameter}"] input`).fill(value);
+  }
+
+  /** Presses Execute, and reads the answer as the page shows it. */
+  async execute() {
+    const method = (await this.block.locator('.opblock-summary-method').innerText()).trim();
+    const answered = this.page.waitForResponse((answer) => answer.request().method() === method);
+    await this.block.getByRole('button', { name: 'Execute' }).click();
+    const answer = await answered;
+    const live = this.block.locator('.live-responses-table');
+    // What an earlier call left there goes when the new answer is drawn.
+    await live.getByText(answer.headers()['x-request-id']).first().waitFor();
+    const status = (await live.locator('tbody .response-col_status').first().innerText()).trim();
+    const shown = await live.locator('.response-col_description pre.microlight, .response-col_description code')
+      .first().innerText();
+    return { status: Number.parseInt(status, 10), shown, body: JSON.parse(shown) };
+  }
+
+  async screenshot(name) {
+    await this.block.screenshot({ path: join(screenshots, `${name}.png`) });
+  }
+}
+
+async function fiveMinutes(page, url, password) {
+  await page.goto(`${url}/docs`);
+  await page.locator('.opblock').first().waitFor();
+  const tags = await page.locator('.opblock-tag').evaluateAll((all) => all.map((tag) => tag.dataset.tag));
+  check(tags[0] === 'Login' && tags[1] === 'Sites' && tags[2] === 'Heartbeat', 'groups in the order of the work',
+    tags.join(', '));
+  const listed = await page.locator('.opblock').count();
+  const specification = await page.evaluate(async () => (await fetch('/openapi.json')).json());
+  const known = Object.values(specification.paths).flatMap((path) => Object.keys(path)).length;
+  check(listed === known, 'every operation of the specification is on the page', `${listed} of ${known}`);
+  await page.screenshot({ path: join(screenshots, '1-docs.png'), fullPage: true });
+
+  await page.locator('.auth-wrapper .authorize').click();
+  const dialog = page.locator('.dialog-ux .modal-ux');
+  const form = dialog.locator('.auth-container').filter({ hasText: 'OAuth2' });
+  await form.locator('#oauth_username').fill('sysadmin');
+  await form.locator('#oauth_password').fill(password);
+  await page.screenshot({ path: join(screenshots, '2-authorize.png') });
+  const login = page.waitForResponse((answer) => new URL(answer.url()).pathname === '/api/auth/login');
+  await form.getByRole('button', { name: 'Apply given OAuth2 credentials' }).click();
+  check((await login).status() === 200, 'name and password in the Authorize dialog', `${(await login).status()}`);
+  await form.getByText('Logout', { exact: true }).waitFor();
+  await page.screenshot({ path: join(screenshots, '3-authorized.png') });
+  await dialog.getByRole('button', { name: 'Close' }).last().click();
+
+  // The examples are sent as they stand, except for the ids.
+  const register = new Operation(page, 'Sites', 'register_site');
+  await register.open();
+  await register.screenshot('4-register-form');
+  const registered = await register.execute();
+  const { site_id: siteId, secret_key: key } = registered.body;
+  check(registered.status === 201 && UUID.test(siteId) && /^swk_[\w-]{43}$/.test(key),
+    'register a site by its example and read its key', `${registered.status}, key of ${key?.length} characters`);
+  await register.screenshot('5-registered');
+
+  const heartbeat = new Operation(page, 'Heartbeat', 'heartbeat');
+  await heartbeat.open();
+  await heartbeat.fill('X-Site-ID', siteId);
+  await heartbeat.fill('X-Site-Key', key);
+  const first = await heartbeat.execute();
+  check(first.status === 200 && Object.keys(first.body).join() === 'licensed,locked,lock_reason,expires_at',
+    'its heartbeat is answered with the 4 fields', first.shown.replace(/\s+/g, ' '));
+  check(first.body.licensed === true && first.body.locked === false && first.body.lock_reason === null,
+    'licensed and not locked');
+  await heartbeat.screenshot('6-heartbeat');
+
+  const lock = new Operation(page, 'Sites', 'lock_site');
+  await lock.open();
+  await lock.fill('site_id', siteId);
+  const locked = await lock.execute();
+  check(locked.status === 200 && locked.body.status === 'locked', 'lock it by the example', locked.body.status);
+  await lock.screenshot('7-lock');
+
+  const second = await heartbeat.execute();
+  check(second.status === 200 && second.body.locked === true && second.body.lock_reason === REASON,
+    'the next heartbeat says that it is locked, and why', second.body.lock_reason);
+  await heartbeat.screenshot('8-heartbeat-locked');
+
+  await everyExample(page, siteId);
+}
+
+/** Presses Execute on what is left, each with its example, in an order that works. */
+async function everyExample(page, siteId) {
+  const plan = [
+    ['Login', 'me', {}, 200], ['Sites', 'list_sites', {}, 200], ['Sites', 'get_site', { site_id: siteId }, 200],
+    ['Sites', 'update_site', { site_id: siteId }, 200], ['Sites', 'unlock_site', { site_id: siteId }, 200],
+    ['Sites', 'rotate_key', { site_id: siteId }, 200], ['Admins', 'list_admins', {}, 200],
+    ['Admins', 'create_admin', {}, 201], ['Audit', 'list_audit', {}, 200], ['Health', 'health', {}, 200],
+  ];
+  for (const [tag, id, parameters, want] of plan) {
+    const operation = new Operation(page, tag, id);
+    await operation.open();
+    for (const [name, value] of Object.entries(parameters)) await operation.fill(name, value);
+    const { status } = await operation.execute();
+    check(status === want, `${id}, by its example`, `${status}`);
+    if (['update_site', 'list_audit'].includes(id)) await operation.screenshot(`9-${id}`);
+  }
+}
+
+const room = await mkdtemp(join(tmpdir(), 'sitewarden-browser-'));
+const server = serve(room);
+let browser;
+try {
+  const url = await server.listening;
+  const password = (await readFile(join(room, 'data/initial-admin-password'), 'utf8')).trim();
+  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS, timeout: PATIENCE_MS });
+  console.log(`Chromium ${browser.version()} at ${url}`);
+  // The certificate is the server's own, and nobody vouches for it; that the
+  // clients verify it is for tests/e2e/clients.
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 1000 } });
+  context.setDefaultTimeout(PATIENCE_MS);
+  const requests = [];
+  const complaints = [];
+  context.on('request', (request) => requests.push(request.url()));
+  const page = await context.newPage();
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(`${message.type()}: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => complaints.push(`page: ${error.message}`));
+  page.on('requestfailed', (request) => complaints.push(`failed: ${request.url()}`));
+  try {
+    await fiveMinutes(page, url, password);
+  } catch (error) {
+    await page.screenshot({ path: join(screenshots, 'miss.png'), fullPage: true });
+    throw error;
+  }
+  const foreign = requests.filter((request) => !request.startsWith(`${url}/`) && !request.startsWith('data:'));
+  check(requests.length > 10 && foreign.length === 0, 'no request leaves the origin',
+    `${requests.length} requests${foreign.length ? `, elsewhere: ${foreign}` : ''}`);
+  check(complaints.length === 0, 'no error and no warning in the console, none on the page', complaints.join(' | '));
+} catch (error) {
+  check(false, 'the walk through the page', error.message);
+} finally {
+  await browser?.close();
+  const code = await server.stop();
+  check(code === 0, 'the server ends well', `${code}`);
+  await rm(room, { recursive: true, force: true });
+}
+console.log(misses === 0 ? 'browser: all seen' : `browser: ${misses} missed`);
+process.exit(misses === 0 ? 0 : 1);

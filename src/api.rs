@@ -9,11 +9,13 @@ pub mod admins;
 pub mod audit;
 pub mod auth;
 pub mod backup;
+pub mod batch;
 pub mod docs;
 pub mod envelope;
 pub mod fields;
 pub mod health;
 pub mod heartbeat;
+mod idempotency;
 pub mod page;
 pub mod problem;
 pub mod sites;
@@ -37,6 +39,7 @@ use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::domain::Timestamp;
 use crate::domain::site::SilentAfterHours;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// What the handlers work with.
@@ -55,6 +58,8 @@ pub struct App {
     pub heartbeats: HeartbeatThrottle<MonotonicClock>,
     /// When a site counts as silent.
     pub silent_after: SilentAfterHours,
+    /// What monitoring reads.
+    pub metrics: Metrics,
     /// The last word of the store on whether it takes writes.
     pub store_health: health::StoreHealth,
     /// Where everything lies that is kept.
@@ -134,6 +139,7 @@ enum Group {
 type Groups = (
     auth::AuthApi,
     sites::SitesApi,
+    batch::BatchApi,
     heartbeat::HeartbeatApi,
     admins::AdminsApi,
     audit::AuditApi,
@@ -146,6 +152,7 @@ fn groups() -> Groups {
     (
         auth::AuthApi,
         sites::SitesApi,
+        batch::BatchApi,
         heartbeat::HeartbeatApi,
         admins::AdminsApi,
         audit::AuditApi,
@@ -190,6 +197,6 @@ fn methods() -> HashMap<String, Vec<String>> {
 }
 
 /// The present time: the only place, beside timers, where the clock is read.
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::from_clock(Utc::now())
 }

@@ -7,12 +7,16 @@
 mod admin;
 mod audit;
 mod backup;
+mod batch;
 mod check;
 mod completions;
 mod configuration;
 mod daemon;
+mod export;
+mod extend;
 mod healthcheck;
 mod heartbeat;
+mod import;
 mod login;
 mod manpages;
 mod openapi;

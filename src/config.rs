@@ -37,6 +37,8 @@ pub struct Config {
     pub log: Log,
     /// The Unix socket for the command line.
     pub control_socket: PathBuf,
+    /// Where monitoring reads; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Networks whose `Forwarded` and `X-Forwarded-For` count.
     pub trusted_proxies: Vec<IpNet>,
     /// When a site counts as silent.
@@ -489,6 +491,10 @@ mod tests {
             (
                 "trusted_proxies = [\"x\"]",
                 "trusted_proxies in FILE must hold addresses or networks, such as 192.0.2.1 or 192.0.2.0/24, not x",
+            ),
+            (
+                "metrics_listen = \"9464\"",
+                "metrics_listen in FILE must be an address with a port, such as 127.0.0.1:9464, or empty",
             ),
             ("[auth]\ntoken_minutes = 0", "auth.token_minutes in FILE must be from 1 to 1440"),
             (

@@ -25,7 +25,8 @@ pub mod server;
 mod outbound;
 // What the operator sets.
 pub mod config;
-// What the operator reads.
+// What the operator reads, and what the operator's monitoring does.
+pub mod metrics;
 pub mod telemetry;
 // What the operator types.
 pub mod cli;

@@ -19,6 +19,7 @@ mod patience;
 mod peer;
 mod redirect;
 mod reload;
+mod scrape;
 mod self_signed;
 mod tls;
 
@@ -44,6 +45,7 @@ use self::files::CertificateFiles;
 use self::peer::Proxies;
 use self::redirect::Redirect;
 pub use self::reload::Reload;
+use self::scrape::Scrape;
 use self::tls::{Certificates, Pair};
 use crate::api::App;
 use crate::api::envelope::Api;
@@ -53,6 +55,7 @@ use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Timestamp};
+use crate::metrics::Metrics;
 use crate::store::backups::{self, Schedule};
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
 
@@ -186,6 +189,10 @@ async fn serve(
             MonotonicClock,
         ),
         silent_after: config.silent_after,
+        metrics: Metrics::new().map_err(|error| StartError::System {
+            what: "set up the metrics",
+            source: io::Error::other(error),
+        })?,
         store_health: Default::default(),
         data_dir: config.data_dir.clone(),
         backup_turn: Default::default(),
@@ -201,6 +208,16 @@ async fn serve(
         stopping: CancellationToken::new(),
         connections: TaskTracker::new(),
     });
+    let observed = Arc::downgrade(&app);
+    app.store.observe_commits(move |commit| {
+        if let Some(app) = observed.upgrade() {
+            app.metrics.commit(commit);
+        }
+    });
+    let scrape = match config.metrics_listen {
+        Some(address) => Scrape::bind(address, Arc::clone(&app)).await,
+        None => None,
+    };
     let mut background = vec![
         tokio::spawn(notify::feed_watchdog(app.store.clone())),
         tokio::spawn(sweep(app, config.audit_keep_days)),
@@ -210,6 +227,7 @@ async fn serve(
         announce(&format!("listening on {}", listener.url(scheme)));
     }
     let mut accepting = vec![tokio::spawn(control.accept_into(Arc::clone(&door)))];
+    accepting.extend(scrape.map(|scrape| tokio::spawn(scrape.accept_into(Arc::clone(&door)))));
     if let (TlsMode::Acme(acme), Some(https_port)) = (&config.tls, listeners.first().map(|l| l.port())) {
         let redirect = Redirect::new(keeping.challenges, acme.domains.clone(), https_port);
         let plain_door = Arc::new(door.beside(Answers::Redirect(redirect)));
@@ -282,6 +300,9 @@ async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
         ticks.tick().await;
         app.logins.sweep();
         app.heartbeats.sweep();
+        if let Err(error) = app.store.forget_requests(Timestamp::from_clock(Utc::now())).await {
+            tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
+        }
         if let Some(days) = audit_keep_days {
             let age = i64::from(days) * 86_400;
             let before =

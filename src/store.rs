@@ -27,6 +27,7 @@ mod acme;
 mod admins;
 mod audit;
 pub mod backups;
+pub mod batch;
 mod codec;
 mod disk;
 mod engine;
@@ -35,9 +36,11 @@ pub mod inspect;
 mod keyring;
 mod migrate;
 mod open;
+pub mod requests;
 pub mod restore;
 mod sites;
 mod snapshot;
+mod statistics;
 mod tables;
 mod writer;
 
@@ -57,7 +60,9 @@ pub use self::heartbeats::HeartbeatRefused;
 pub use self::keyring::{SigningKey, TlsIdentity};
 pub use self::sites::{NoSuchSite, SiteFilter, SitePage, UpdateRefused};
 pub use self::snapshot::SnapshotError;
+pub use self::statistics::SiteStatistics;
 use self::tables::{ReadTables, WriteTables};
+pub use self::writer::Commit;
 use self::writer::Writer;
 
 /// The database's name in the data directory, and that of the snapshot in the
@@ -227,6 +232,17 @@ impl Store {
         self.writer.stop();
         drop(self.backups.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.engine.close();
+    }
+
+    /// Has every commit from now on told to `observer`, which must be quick:
+    /// the writer waits for it. Only the first observer counts.
+    pub fn observe_commits(&self, observer: impl Fn(Commit) + Send + Sync + 'static) {
+        self.writer.observe(Box::new(observer));
+    }
+
+    /// How many writes wait for the writer.
+    pub fn writes_waiting(&self) -> usize {
+        self.writer.waiting()
     }
 
     /// Whether writes are taken at this moment, as far as is known.

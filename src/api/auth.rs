@@ -19,6 +19,7 @@ use super::wire::{Nullable, Time};
 use super::{App, Caller, Group, Peer, SystemUser, now};
 use crate::auth::password::TypedPassword;
 use crate::domain::{Actor, ActorKind, Admin, Network, Username};
+use crate::metrics::Throttle;
 
 /// Where tokens are got; also the OAuth2 token URL in the specification.
 const LOGIN_PATH: &str = "/api/auth/login";
@@ -337,7 +338,8 @@ impl AuthApi {
             },
         >,
     > {
-        let attempt = app.logins.admit(Network::of(peer.0.0), &login.username.folded()).await?;
+        let admitted = app.logins.admit(Network::of(peer.0.0), &login.username.folded()).await;
+        let attempt = admitted.inspect_err(|_| app.metrics.throttled(Throttle::Login))?;
         let tried = login.username.as_str().to_owned();
         let admin = app.store.admin_named(login.username).await?;
         let stored = admin.as_ref().map(|admin| admin.password_hash.clone());

@@ -117,7 +117,17 @@ fn specification_yaml() -> &'static str {
 fn completed() -> Value {
     let mut document: Value = serde_json::from_str(&super::service().spec()).unwrap_or_default();
     let schemas = &mut document["components"]["schemas"];
-    for closed in ["Login", "NewSite", "SiteChange", "Lock", "Rotation", "NewAdmin", "NewPassword"] {
+    for closed in [
+        "Login",
+        "NewSite",
+        "SiteChange",
+        "Lock",
+        "Rotation",
+        "NewAdmin",
+        "NewPassword",
+        "Batch",
+        "BatchItem",
+    ] {
         schemas[closed]["additionalProperties"] = json!(false);
     }
     for (schema, field) in [
@@ -125,6 +135,7 @@ fn completed() -> Value {
         ("SiteChange", "contact_email"),
         ("Site", "contact_email"),
         ("RegisteredSite", "contact_email"),
+        ("BatchItem", "contact_email"),
     ] {
         schemas[schema]["properties"][field]["format"] = json!("email");
     }

@@ -15,11 +15,13 @@ use uuid::Uuid;
 use super::problem::{self, Problem};
 use super::tls::CertificateDesk;
 use super::{App, Peer, docs, methods, routes};
+use crate::metrics::Metrics;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The whole API as one function from request to response.
 pub struct Api {
+    app: Arc<App>,
     routes: BoxEndpoint<'static, Response>,
     patterns: Vec<Pattern>,
     certificate: Arc<CertificateDesk>,
@@ -40,9 +42,18 @@ impl Api {
     pub fn new(app: Arc<App>) -> Self {
         let certificate = Arc::clone(&app.certificate);
         let on_panic = |_: Box<dyn std::any::Any + Send>| Problem::internal("a handler panicked");
-        let routes = routes(app).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
-        let patterns = methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
-        Self { routes, patterns, certificate }
+        let routes =
+            routes(Arc::clone(&app)).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
+        let mut patterns: Vec<Pattern> =
+            methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
+        // A path that is written out counts before one with a parameter.
+        patterns.sort_by_key(Pattern::parameters);
+        Self { app, routes, patterns, certificate }
+    }
+
+    /// What its requests are counted in.
+    pub fn metrics(&self) -> &Metrics {
+        &self.app.metrics
     }
 
     /// Answers one request.
@@ -83,6 +94,8 @@ impl Api {
             render(problem, exchange, &mut response);
         }
         self.dress(exchange, &mut response);
+        let (method, status) = (exchange.method.as_str(), response.status().as_u16());
+        self.app.metrics.request(method, exchange.route(), status, exchange.started.elapsed());
         exchange.log(&response, problem.and_then(|problem| problem.cause));
         response
     }
@@ -114,10 +127,14 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
+    fn route(&self) -> &str {
+        self.pattern.map_or("-", |pattern| &pattern.path)
+    }
+
     fn log(&self, response: &Response, cause: Option<String>) {
         let Self { id: request_id, method, peer, .. } = self;
         let status = response.status().as_u16();
-        let route = self.pattern.map_or("-", |pattern| &pattern.path);
+        let route = self.route();
         let milliseconds = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         match cause {
             Some(cause) => {
@@ -191,6 +208,10 @@ impl Pattern {
         let allow =
             HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("GET"));
         Self { path, segments, methods, allow }
+    }
+
+    fn parameters(&self) -> usize {
+        self.segments.iter().filter(|segment| segment.is_none()).count()
     }
 
     fn takes(&self, method: &Method) -> bool {

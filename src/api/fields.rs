@@ -103,6 +103,24 @@ impl Fields {
         self.optional_integer(field, bounds)
     }
 
+    /// An array that must be there, with so many members.
+    pub fn required_array(&mut self, field: &str, members: RangeInclusive<usize>) -> Option<Vec<Value>> {
+        let parsed = match self.given.shift_remove(field) {
+            None => Err("is required".to_owned()),
+            Some(Value::Array(array)) if members.contains(&array.len()) => Ok(array),
+            Some(Value::Array(_)) => {
+                Err(format!("must have {} to {} members", members.start(), members.end()))
+            }
+            Some(_) => Err("must be an array".to_owned()),
+        };
+        self.noting(field, parsed)
+    }
+
+    /// Drops all fields that have not been taken.
+    pub fn ignore_all(&mut self) {
+        self.given.clear();
+    }
+
     /// Drops a field that is allowed and means nothing here.
     pub fn ignore(&mut self, field: &str) {
         self.given.shift_remove(field);
@@ -189,8 +207,8 @@ pub fn is_json(media_type: &str) -> bool {
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
-/// A JSON request body.
-pub struct Body<T>(pub T);
+/// A JSON request body, and the bytes that it was read from.
+pub struct Body<T>(pub T, pub Bytes);
 
 impl<'a, T: Readable> ApiExtractor<'a> for Body<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
@@ -223,7 +241,7 @@ impl<'a, T: Readable> ApiExtractor<'a> for Body<T> {
         }
         let bytes = bytes_of(body).await?;
         let object = object_of(&bytes)?;
-        Ok(Self(Fields::read(object)?))
+        Ok(Self(Fields::read(object)?, bytes))
     }
 }
 

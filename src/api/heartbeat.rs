@@ -13,6 +13,7 @@ use super::problem::{Failure, Problem, failure};
 use super::wire::{Nullable, Presented, Time};
 use super::{App, Group, Peer, now};
 use crate::domain::{Heartbeat, Network, SecretKey, SiteId, Verdict};
+use crate::metrics::{HeartbeatOutcome, Throttle};
 use crate::store::HeartbeatRefused;
 
 /// Greatest `uptime_seconds`: 2^53 - 1, the greatest whole number that every
@@ -136,9 +137,15 @@ impl HeartbeatApi {
         >,
     > {
         let network = Network::of(peer.0.0);
-        let refuse = || match app.heartbeats.fail(network) {
-            Ok(()) => Problem::unknown_site(),
-            Err(wait) => wait.into(),
+        let refuse = || {
+            app.metrics.heartbeat(HeartbeatOutcome::Refused);
+            match app.heartbeats.fail(network) {
+                Ok(()) => Problem::unknown_site(),
+                Err(wait) => {
+                    app.metrics.throttled(Throttle::Address);
+                    wait.into()
+                }
+            }
         };
         let Some(credentials) = Credentials::read(&site_id.0, &key.0) else {
             return Err(refuse().into());
@@ -156,9 +163,24 @@ impl HeartbeatApi {
             )
             .await?;
         match recorded {
-            Ok(verdict) => Ok(Json(verdict.into())),
+            Ok(verdict) => {
+                app.metrics.heartbeat(outcome_of(&verdict));
+                Ok(Json(verdict.into()))
+            }
             Err(HeartbeatRefused::Unknown) => Err(refuse().into()),
-            Err(HeartbeatRefused::NotAdmitted(wait)) => Err(wait.into()),
+            Err(HeartbeatRefused::NotAdmitted(wait)) => {
+                app.metrics.heartbeat(HeartbeatOutcome::Throttled);
+                app.metrics.throttled(Throttle::Site);
+                Err(wait.into())
+            }
         }
+    }
+}
+
+fn outcome_of(verdict: &Verdict) -> HeartbeatOutcome {
+    match verdict {
+        Verdict { lock_reason: Some(_), .. } => HeartbeatOutcome::Locked,
+        Verdict { licensed: false, .. } => HeartbeatOutcome::Unlicensed,
+        Verdict { .. } => HeartbeatOutcome::Licensed,
     }
 }

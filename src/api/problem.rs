@@ -141,6 +141,14 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
+    /// 422: the `Idempotency-Key` stands for another request.
+    pub fn other_request() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "this Idempotency-Key was sent before with another body: send each request with a key of its own",
+        )
+    }
+
     /// 412: the record changed since the client read it.
     pub fn stale() -> Self {
         Self::new(

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::auth::Sysadmin;
 use super::docs::example_expiry;
 use super::fields::{Body, Fields, Json, Readable};
+use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, FieldError, Problem, failure};
 use super::wire::{Given, Nullable, Parameter, PathId, Time};
@@ -21,9 +22,10 @@ use super::{App, Group, now};
 use crate::domain::licence::MAX_EXTEND_DAYS;
 use crate::domain::site::{MAX_OVERLAP_HOURS, RevisionCheck, SilentAfterHours};
 use crate::domain::{
-    LicenceChange, LockReason, NewSite, SecretKey, Site, SiteChange, SiteId, SiteStatus, Timestamp,
+    Actor, LicenceChange, LockReason, NewSite, SecretKey, Site, SiteChange, SiteId, SiteStatus, Timestamp,
     TooFarAhead,
 };
+use crate::store::batch::{Applied, Done, Operation};
 use crate::store::{SiteFilter, UpdateRefused};
 
 /// Where a site stands; the first that holds, in this order.
@@ -105,7 +107,7 @@ macro_rules! site_document {
         }
 
         impl $name {
-            fn new(site: Site, now: Timestamp, silent_after: SilentAfterHours $(, $extra: $type)?) -> Self {
+            pub(super) fn new(site: Site, now: Timestamp, silent_after: SilentAfterHours $(, $extra: $type)?) -> Self {
                 let (licensed, status) = (site.licensed(now), site.status(now, silent_after).into());
                 let last_key_used = site.uses_newest_key().map(|newest| match newest {
                     true => WhichKeyDocument::Newest,
@@ -523,17 +525,31 @@ impl SitesApi {
     /// Answers with the site and its `secret_key`, shown this once. Put
     /// `site_id` and `secret_key` into the configuration of the site's local
     /// backend.
+    ///
+    /// With an `Idempotency-Key` the same request, sent again within a day by
+    /// the same admin, registers no second site: the answer is that of the
+    /// first time, its `secret_key` included.
     #[oai(path = "/", method = "post", operation_id = "register_site")]
     async fn register(
         &self,
         admin: Sysadmin,
         app: Data<&Arc<App>>,
+        /// A random value, such as a UUID, of 16 to 128 characters: the same
+        /// request again registers no second site.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Header<Given<IdempotencyKey>>,
         body: Body<NewSite>,
-    ) -> Result<RegisterAnswer, Failure<{ ADMIN | BODY }>> {
-        let key = fresh_key()?;
+    ) -> Result<RegisterAnswer, Failure<{ ADMIN | BODY | failure::CONFLICT }>> {
         let now = now();
+        let by = admin.actor();
         let site_id = SiteId::new(Uuid::new_v4());
-        let site = app.store.register_site(site_id, body.0, key.hash(), admin.actor(), now).await?;
+        let (site, key) = match OnceRequest::read(idempotency_key.0, &by, "/api/sites", &body.1)? {
+            Some(once) => register_once(&app, &once, site_id, body.0, by, now).await?,
+            None => {
+                let key = fresh_key()?;
+                (app.store.register_site(site_id, body.0, key.hash(), by, now).await?, key)
+            }
+        };
         let (location, etag) = (format!("/api/sites/{}", site.site_id), etag(&site));
         let document = RegisteredSiteDocument::new(site, now, app.silent_after, key.expose().to_owned());
         Ok(RegisterAnswer::Registered(Json(document), location, etag))
@@ -667,8 +683,36 @@ impl SitesApi {
     }
 }
 
+/// Registers a site unless this request has done so before.
+async fn register_once(
+    app: &App,
+    once: &OnceRequest,
+    site_id: SiteId,
+    new: NewSite,
+    by: Actor,
+    now: Timestamp,
+) -> Result<(Site, SecretKey), Problem> {
+    let operation = Operation::Register { site_id, new, key: once.secret_key(site_id).hash() };
+    let applied = app.store.apply_batch(vec![operation], true, Some(once.once.clone()), by, now).await?;
+    let Ok(Applied { results, repeated }) = applied else {
+        return Err(Problem::other_request());
+    };
+    let Some(Ok(Done { site: Some(site), .. })) = results.into_iter().next() else {
+        return Err(Problem::conflict(
+            "the site that this Idempotency-Key registered has been deleted since",
+        ));
+    };
+    let key = once.secret_key_of(&repeated.unwrap_or(once.once.salt), site.site_id);
+    if site.key_matching(&key.hash(), now).is_none() {
+        return Err(Problem::conflict(
+            "the key of the site that this Idempotency-Key registered has been rotated since",
+        ));
+    }
+    Ok((site, key))
+}
+
 /// A key that nobody has seen yet.
-fn fresh_key() -> Result<SecretKey, Problem> {
+pub(super) fn fresh_key() -> Result<SecretKey, Problem> {
     let mut bits = [0; 32];
     aws_lc_rs::rand::fill(&mut bits).map_err(|_| Problem::internal("no random bytes"))?;
     Ok(SecretKey::from_random_bits(bits))

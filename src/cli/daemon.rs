@@ -139,7 +139,21 @@ impl Target {
 impl Daemon {
     /// Asks for `path` and reads the whole answer.
     pub(super) fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, CallError> {
+        self.call_once(method, path, body, None)
+    }
+
+    /// As [`Daemon::call`], under an `Idempotency-Key`.
+    pub(super) fn call_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        idempotency_key: Option<&str>,
+    ) -> Result<Answer, CallError> {
         let mut request = self.request(method, path);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", format!("\"{key}\""));
+        }
         let body = match body {
             Some(body) => {
                 request = request.header(header::CONTENT_TYPE, "application/json");

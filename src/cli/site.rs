@@ -1,10 +1,13 @@
 //! `sitewarden site …`
 
 use clap::{Args, Subcommand};
-use hyper::{Method, header};
+use hyper::{Method, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::daemon::{CallError, Daemon, Target};
+use super::export::Export;
+use super::extend::Extend;
+use super::import::Import;
 use super::path::{segment, with_query};
 use super::table::Table;
 use super::{Ended, complain, confirm, field, print};
@@ -18,8 +21,11 @@ pub(super) enum Site {
     List(List),
     /// Show sites in full
     Show(Ids),
-    /// Change a site, or extend its licence
+    /// Change sites, or extend their licences
     Update(Update),
+    Extend(Extend),
+    Import(Import),
+    Export(Export),
     /// Lock sites: their next heartbeat says so, with the reason
     Lock(Lock),
     /// Unlock sites
@@ -66,9 +72,8 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct Update {
-    /// The site_id
-    #[arg(value_name = "ID")]
-    id: String,
+    #[command(flatten)]
+    sites: Ids,
     /// New name
     #[arg(long)]
     name: Option<String>,
@@ -143,12 +148,15 @@ impl Site {
             }),
             Self::Update(update) => {
                 let body = update.body();
-                each(std::slice::from_ref(&update.id), target, |id| {
+                each(&update.sites.ids, target, |id| {
                     let site = daemon.call(Method::PUT, &path(id, ""), Some(&body))?.body;
                     let words = format!("updated {id}: expires {}\n", field(&site, "license_expires_at"));
                     Ok((site, words))
                 })
             }
+            Self::Extend(extend) => extend.run_on(&daemon, target),
+            Self::Import(import) => import.run_on(&daemon, target),
+            Self::Export(export) => export.run_on(&daemon, target),
             Self::Lock(lock) => {
                 let body = json!({ "reason": lock.reason });
                 each(&lock.sites.ids, target, |id| {
@@ -219,7 +227,7 @@ fn each(
             }
             // One id says all by itself; of several it must be said which.
             Err(error) if ids.len() == 1 => return Err(error),
-            Err(error @ CallError::Refused(..)) => {
+            Err(error @ CallError::Refused(_, status)) if status != StatusCode::UNAUTHORIZED => {
                 complain(format!("{id}: {error}"));
                 ended = Ended::Failed;
             }

@@ -31,6 +31,7 @@ pub struct Settings {
     data_dir: String,
     listen: Vec<String>,
     control_socket: String,
+    metrics_listen: String,
     trusted_proxies: Vec<String>,
     silent_after_hours: u32,
     tls: Tls,
@@ -100,6 +101,7 @@ impl Default for Settings {
             data_dir: "./data".into(),
             listen: vec!["[::]:8443".into()],
             control_socket: String::new(),
+            metrics_listen: "127.0.0.1:9464".into(),
             trusted_proxies: Vec::new(),
             silent_after_hours: 13,
             tls: Tls {
@@ -154,6 +156,7 @@ impl Settings {
     /// Checks what the types cannot.
     pub(super) fn resolve(self, places: &Places, table: Table) -> Result<Config, ConfigError> {
         let listen = self.listen(places)?;
+        let metrics_listen = self.metrics_listen(places)?;
         let trusted_proxies = self.trusted_proxies(places)?;
         let tls = self.tls(places, &listen, &trusted_proxies)?;
         let limits = &self.limits;
@@ -171,6 +174,7 @@ impl Settings {
             listen,
             tls,
             log: self.log(places)?,
+            metrics_listen,
             trusted_proxies,
             silent_after: SilentAfterHours(self.silent_after_hours),
             token_minutes: self.auth.token_minutes,
@@ -201,6 +205,14 @@ impl Settings {
             return Err(bad("listen", places, "must name at least one address, such as 0.0.0.0:8443"));
         }
         addresses("listen", &self.listen, 8443, places)
+    }
+
+    fn metrics_listen(&self, places: &Places) -> Result<Option<SocketAddr>, ConfigError> {
+        if self.metrics_listen.is_empty() {
+            return Ok(None);
+        }
+        let reason = "must be an address with a port, such as 127.0.0.1:9464, or empty";
+        self.metrics_listen.parse().map(Some).map_err(|_| bad("metrics_listen", places, reason))
     }
 
     fn trusted_proxies(&self, places: &Places) -> Result<Vec<IpNet>, ConfigError> {

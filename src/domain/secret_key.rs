@@ -6,10 +6,11 @@
 
 use std::fmt;
 
-use aws_lc_rs::{constant_time, digest};
+use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::site::SiteId;
 use super::time::Timestamp;
 
 /// What every secret key begins with, so that a leaked one is recognised.
@@ -28,6 +29,17 @@ impl SecretKey {
     /// The key made of these random bits.
     pub fn from_random_bits(bits: [u8; 32]) -> Self {
         Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits)))
+    }
+
+    /// The key of a site that was registered under an `Idempotency-Key`: the
+    /// HMAC-SHA256 of that and of the site's id under 256 random bits. Who
+    /// has not all three cannot tell it from random bits.
+    pub fn derived(salt: &[u8; 32], idempotency_key: &str, site_id: SiteId) -> Self {
+        let salt = hmac::Key::new(hmac::HMAC_SHA256, salt);
+        let message = [&site_id.as_u128().to_be_bytes(), idempotency_key.as_bytes()].concat();
+        let mut bits = [0; 32];
+        bits.copy_from_slice(hmac::sign(&salt, &message).as_ref());
+        Self::from_random_bits(bits)
     }
 
     /// Whatever a caller presented as its key. It need not be well-formed:
@@ -100,6 +112,20 @@ mod tests {
         assert!(key.expose().starts_with("swk_-_v7"));
         assert!(key.hash().matches(&SecretKey::presented(key.expose()).hash()));
         assert!(!key.hash().matches(&SecretKey::from_random_bits([0xfa; 32]).hash()));
+    }
+
+    #[test]
+    fn a_derived_key_needs_the_salt_the_idempotency_key_and_the_site() {
+        let key = |salt, once, site| SecretKey::derived(&[salt; 32], once, SiteId::from_u128(site));
+        let right = key(1, "8e03978e-40d5-43dd-bc93-6894a57f9324", 7);
+        assert!(right.hash().matches(&key(1, "8e03978e-40d5-43dd-bc93-6894a57f9324", 7).hash()));
+        for other in [
+            key(2, "8e03978e-40d5-43dd-bc93-6894a57f9324", 7),
+            key(1, "8e03978e-40d5-43dd-bc93-6894a57f9325", 7),
+            key(1, "8e03978e-40d5-43dd-bc93-6894a57f9324", 8),
+        ] {
+            assert!(!right.hash().matches(&other.hash()));
+        }
     }
 
     #[test]

@@ -137,6 +137,27 @@ impl SiteStatus {
 pub struct SilentAfterHours(pub u32);
 
 impl Site {
+    /// A site as it is registered. Its number is 0 until the store gives it
+    /// one.
+    pub fn registered(site_id: SiteId, new: NewSite, key: KeyHash, now: Timestamp) -> Self {
+        Self {
+            id: 0,
+            site_id,
+            name: new.name,
+            owner_name: new.owner_name,
+            contact_email: new.contact_email,
+            key,
+            key_generation: 1,
+            old_key: None,
+            is_active: true,
+            lock_reason: None,
+            license_expires_at: new.license_expires_at,
+            created_at: now,
+            revision: 1,
+            seen: None,
+        }
+    }
+
     /// Whether its licence holds at `now`.
     pub fn licensed(&self, now: Timestamp) -> bool {
         is_licensed(self.is_active, self.license_expires_at, now)

@@ -34,6 +34,7 @@ use crate::api::envelope::Api;
 use crate::api::problem::Problem;
 use crate::api::{Caller, Peer};
 use crate::config::Limits;
+use crate::metrics::Throttle;
 
 /// Bytes of a request head (HTTP/1.1: what hyper buffers at most; HTTP/2:
 /// header list, RFC 9113, section 6.5.2).
@@ -91,6 +92,13 @@ impl Door {
             admission: Arc::clone(&self.admission),
             stopping: self.stopping.clone(),
             connections: self.connections.clone(),
+        }
+    }
+
+    /// Counts a connection that was turned away.
+    pub(super) fn throttled(&self) {
+        if let Answers::Api(api) = &self.answers {
+            api.metrics().throttled(Throttle::Connection);
         }
     }
 }

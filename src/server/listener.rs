@@ -88,6 +88,7 @@ impl Listener {
                             (place, share),
                         ));
                     } else {
+                        door.throttled();
                         tracing::debug!(%remote, "closed: too many connections from this address");
                     }
                 }

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::batch::{Deed, OperationRefused};
 use crate::domain::secret_key::OldKey;
 use crate::domain::{
     Action, Actor, ActorKind, Admin, AuditEntry, FieldChange, Heartbeat, KeyHash, Seen, Site, SiteId,
@@ -282,6 +283,63 @@ impl Row for TlsRow {
     const TABLE: &'static str = "meta";
 }
 
+/// A request that was done once ([`super::requests`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RequestRow {
+    pub(super) at: i64,
+    pub(super) body: [u8; 32],
+    pub(super) salt: [u8; 32],
+    pub(super) deeds: Vec<DeedRow>,
+}
+
+impl Row for RequestRow {
+    const TABLE: &'static str = "requests";
+}
+
+/// What became of one operation of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct DeedRow {
+    what: u8,
+    site_id: u128,
+}
+
+impl DeedRow {
+    const REGISTERED: u8 = 1;
+    const CHANGED: u8 = 2;
+    const DELETED: u8 = 3;
+    const NOT_FOUND: u8 = 4;
+    const TOO_FAR_AHEAD: u8 = 5;
+
+    pub(super) fn done(deed: Deed, site_id: SiteId) -> Self {
+        let what = match deed {
+            Deed::Registered => Self::REGISTERED,
+            Deed::Changed => Self::CHANGED,
+            Deed::Deleted => Self::DELETED,
+        };
+        Self { what, site_id: site_id.as_u128() }
+    }
+
+    pub(super) fn refused(refusal: OperationRefused) -> Self {
+        let what = match refusal {
+            OperationRefused::NotFound => Self::NOT_FOUND,
+            OperationRefused::TooFarAhead => Self::TOO_FAR_AHEAD,
+        };
+        Self { what, site_id: 0 }
+    }
+
+    pub(super) fn read(&self) -> Result<Result<(Deed, SiteId), OperationRefused>, DecodeError> {
+        let done = |deed| Ok(Ok((deed, SiteId::from_u128(self.site_id))));
+        match self.what {
+            Self::REGISTERED => done(Deed::Registered),
+            Self::CHANGED => done(Deed::Changed),
+            Self::DELETED => done(Deed::Deleted),
+            Self::NOT_FOUND => Ok(Err(OperationRefused::NotFound)),
+            Self::TOO_FAR_AHEAD => Ok(Err(OperationRefused::TooFarAhead)),
+            _ => Err(DecodeError::Field("what")),
+        }
+    }
+}
+
 /// An account with an ACME server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct AcmeAccountRow {
@@ -359,6 +417,16 @@ mod tests {
         }
     }
 
+    prop_compose! {
+        fn any_request_row()(
+            at in any::<i64>(), body in any::<[u8; 32]>(), salt in any::<[u8; 32]>(),
+            deeds in proptest::collection::vec(any::<(u8, u128)>(), 0..20),
+        ) -> RequestRow {
+            let deeds = deeds.into_iter().map(|(what, site_id)| DeedRow { what, site_id }).collect();
+            RequestRow { at, body, salt, deeds }
+        }
+    }
+
     fn any_admin_row() -> impl Strategy<Value = AdminRow> {
         (".{0,64}", ".{0,128}", any::<u64>(), any::<i64>()).prop_map(
             |(username, password_hash, token_epoch, created_at)| AdminRow {
@@ -377,12 +445,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_record_round_trips(site in any_site_row(), seen in any_seen_row(), admin in any_admin_row(), audit in any_audit_row(),
-                                  certificate in any::<Vec<u8>>(), private_key in any::<Vec<u8>>()) {
+                                  certificate in any::<Vec<u8>>(), private_key in any::<Vec<u8>>(),
+                                  request in any_request_row()) {
             round_trips(&site);
             round_trips(&seen);
             round_trips(&admin);
             round_trips(&audit);
             round_trips(&TlsRow { certificate, private_key });
+            round_trips(&request);
         }
 
         #[test]
@@ -396,6 +466,9 @@ mod tests {
             let _ = decode::<TlsRow>(&bytes);
             let _ = decode::<AcmeAccountRow>(&bytes);
             let _ = decode::<AcmeCertificateRow>(&bytes);
+            if let Ok(row) = decode::<RequestRow>(&bytes) {
+                let _ = row.deeds.iter().map(DeedRow::read).count();
+            }
         }
 
         #[test]

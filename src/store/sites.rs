@@ -58,27 +58,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Site, Unavailable> {
         self.write_always(move |tables| {
-            let id = tables.next_number(meta::NEXT_SITE)?;
-            let site = Site {
-                id,
-                site_id,
-                name: new.name.clone(),
-                owner_name: new.owner_name.clone(),
-                contact_email: new.contact_email.clone(),
-                key,
-                key_generation: 1,
-                old_key: None,
-                is_active: true,
-                lock_reason: None,
-                license_expires_at: new.license_expires_at,
-                created_at: now,
-                revision: 1,
-                seen: None,
-            };
-            put_site(tables, &site)?;
-            tables.site_ids.insert(site_id.as_u128(), id)?;
-            note(tables, &by, Action::SiteRegistered, None, Some(&site), now)?;
-            Ok(site)
+            insert(tables, Site::registered(site_id, new.clone(), key, now), &by, now)
         })
         .await
     }
@@ -116,7 +96,7 @@ impl Store {
                     more = true;
                     break;
                 }
-                let site = read_site(id, value.value(), seen_of(&tables.heartbeats, id)?)?;
+                let site = site_of(&tables.heartbeats, id, value.value())?;
                 let passes = filter.status.is_none_or(|status| site.status(now, silent_after) == status)
                     && needle.as_deref().is_none_or(|needle| site.mentions(needle));
                 if !passes {
@@ -220,11 +200,10 @@ impl Store {
             let Some(id) = number_of(&tables.site_ids, site_id)? else {
                 return Ok(Err(NoSuchSite));
             };
-            let site = load(&tables.sites, &tables.heartbeats, id)?;
-            tables.site_ids.remove(site_id.as_u128())?;
-            tables.sites.remove(id)?;
-            tables.heartbeats.remove(id)?;
-            note(tables, &by, Action::SiteDeleted, site.as_ref(), None, now)?;
+            let Some(site) = load(&tables.sites, &tables.heartbeats, id)? else {
+                return Ok(Err(NoSuchSite));
+            };
+            remove(tables, &site, &by, now)?;
             Ok(Ok(()))
         })
         .await
@@ -254,12 +233,56 @@ fn edit<T, E>(
         Ok(told) => told,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if SiteRow::from_site(&site) != SiteRow::from_site(&before) {
+    if differ(&before, &site) {
         site.revision += 1;
-        put_site(tables, &site)?;
-        note(tables, by, action, Some(&before), Some(&site), now)?;
+        replace(tables, &before, &site, action, by, now)?;
     }
     Ok(Ok((site, told)))
+}
+
+/// Whether an admin's change made anything of `before` different.
+pub(super) fn differ(before: &Site, after: &Site) -> bool {
+    SiteRow::from_site(before) != SiteRow::from_site(after)
+}
+
+/// Writes a new site under the next number, and gives it with that.
+pub(super) fn insert(
+    tables: &mut WriteTables<'_>,
+    mut site: Site,
+    by: &Actor,
+    now: Timestamp,
+) -> Result<Site, Unavailable> {
+    site.id = tables.next_number(meta::NEXT_SITE)?;
+    put_site(tables, &site)?;
+    tables.site_ids.insert(site.site_id.as_u128(), site.id)?;
+    note(tables, by, Action::SiteRegistered, None, Some(&site), now)?;
+    Ok(site)
+}
+
+/// Writes a changed site.
+pub(super) fn replace(
+    tables: &mut WriteTables<'_>,
+    before: &Site,
+    after: &Site,
+    action: Action,
+    by: &Actor,
+    now: Timestamp,
+) -> Result<(), Unavailable> {
+    put_site(tables, after)?;
+    note(tables, by, action, Some(before), Some(after), now)
+}
+
+/// Removes a site and its last heartbeat.
+pub(super) fn remove(
+    tables: &mut WriteTables<'_>,
+    site: &Site,
+    by: &Actor,
+    now: Timestamp,
+) -> Result<(), Unavailable> {
+    tables.site_ids.remove(site.site_id.as_u128())?;
+    tables.sites.remove(site.id)?;
+    tables.heartbeats.remove(site.id)?;
+    note(tables, by, Action::SiteDeleted, Some(site), None, now)
 }
 
 /// Leaves an entry on a site in the audit trail.
@@ -308,6 +331,15 @@ fn seen_of(
 ) -> Result<Option<SeenRow>, Unavailable> {
     let row = heartbeats.get(id)?;
     row.map(|row| codec::decode(row.value())).transpose().map_err(|error| unreadable(SeenRow::TABLE, error))
+}
+
+/// The site of this row, its last heartbeat included.
+pub(super) fn site_of(
+    heartbeats: &impl ReadableTable<u64, &'static [u8]>,
+    id: u64,
+    row: &[u8],
+) -> Result<Site, Unavailable> {
+    read_site(id, row, seen_of(heartbeats, id)?)
 }
 
 fn read_site(id: u64, row: &[u8], seen: Option<SeenRow>) -> Result<Site, Unavailable> {

@@ -84,6 +84,8 @@ tables! {
     admin_names: "admin_names_v1", &'static str => u64;
     /// Audit entry number → entry ([`super::codec::AuditRow`]).
     audit: "audit_v1", u64 => &'static [u8];
+    /// SHA-256 of a request to do once → what was done ([`super::codec::RequestRow`]).
+    requests: "requests_v1", &'static [u8] => &'static [u8];
     /// Everything that there is one of, by name: see the constants in [`meta`].
     meta: "meta_v1", &'static str => &'static [u8];
 }

@@ -9,8 +9,9 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use redb::{Database, StorageError};
 use tokio::sync::{mpsc, oneshot};
@@ -26,10 +27,23 @@ const QUEUE: usize = 16_384;
 /// and the memory of a batch.
 const MAX_BATCH: usize = 1024;
 
+/// A batch that was written and answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit {
+    /// How many writes were in it.
+    pub writes: usize,
+    /// How long it took to run them and to have them on disk.
+    pub took: Duration,
+}
+
+/// Who is told of commits.
+type Observer = Box<dyn Fn(Commit) + Send + Sync>;
+
 /// The writing thread's end that others hold.
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    observer: Arc<OnceLock<Observer>>,
 }
 
 impl Writer {
@@ -37,10 +51,22 @@ impl Writer {
     /// it committed.
     pub(super) fn start(engine: Arc<Engine>, changes: Arc<Changes>) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
+        let observer: Arc<OnceLock<Observer>> = Arc::default();
+        let told = Arc::clone(&observer);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || serve(&engine, &changes, receiver))?;
-        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+            .spawn(move || serve(&engine, &changes, receiver, &told))?;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), observer })
+    }
+
+    /// Tells `observer` of every commit; only the first one given counts.
+    pub(super) fn observe(&self, observer: Observer) {
+        let _ = self.observer.set(observer);
+    }
+
+    /// How many writes are in the queue.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.queue).as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     /// Queues `work` and waits for its commit.
@@ -119,7 +145,12 @@ where
     }
 }
 
-fn serve(engine: &Engine, changes: &Changes, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+fn serve(
+    engine: &Engine,
+    changes: &Changes,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+    told: &OnceLock<Observer>,
+) {
     let mut batch = Vec::new();
     while let Some(first) = queue.blocking_recv() {
         batch.push(first);
@@ -129,7 +160,11 @@ fn serve(engine: &Engine, changes: &Changes, mut queue: mpsc::Receiver<Box<dyn J
                 Err(_) => break,
             }
         }
+        let (started, writes) = (Instant::now(), batch.len());
         serve_batch(engine, changes, &mut batch);
+        if let Some(observer) = told.get() {
+            observer(Commit { writes, took: started.elapsed() });
+        }
     }
 }
 

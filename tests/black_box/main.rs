@@ -8,12 +8,16 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod auth;
+mod batch;
+mod cli;
 mod client;
 mod config;
 mod docs;
 mod errors;
 mod heartbeat;
+mod metrics;
 mod server;
 mod sites;
 mod startup;
 mod story;
+mod transcript;

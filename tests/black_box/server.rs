@@ -67,6 +67,8 @@ impl Setup {
         let config = self.directory().join("sitewarden.toml");
         std::fs::write(&config, &self.config).unwrap();
         let mut command = sitewarden(&["serve", "--listen", "127.0.0.1:0", "--config"]);
+        // Servers of several tests run at the same time.
+        command.env("SITEWARDEN_METRICS_LISTEN", "");
         command.arg(config).current_dir(self.directory()).envs(&self.environment);
         command
     }

@@ -1,0 +1,392 @@
+//! Many changes of sites in one request.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use poem::http::StatusCode;
+use poem::web::Data;
+use poem_openapi::param::Header;
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object, OpenApi};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::auth::Sysadmin;
+use super::fields::{Body, Fields, Json, Readable};
+use super::idempotency::{IdempotencyKey, OnceRequest};
+use super::problem::{Failure, FieldError, Problem, failure};
+use super::sites::{SiteDocument, fresh_key};
+use super::wire::{Given, Time};
+use super::{App, Group, now};
+use crate::domain::{LockReason, NewSite, SecretKey, SiteChange, SiteId, Timestamp, TooFarAhead};
+use crate::store::batch::{Applied, BatchRefused, Deed, Done, Operation, OperationRefused};
+
+/// Most items of a batch.
+pub const MAX_ITEMS: usize = 1000;
+const ROUTE: &str = "/api/sites/batch";
+
+/// What to do to a site.
+#[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename = "BatchOperation", rename_all = "snake_case")]
+pub enum OperationDocument {
+    /// Register it: `name`, `owner_name`, `contact_email`,
+    /// `license_expires_at`.
+    Register,
+    /// Change it: `site_id` and the fields of `PUT /api/sites/{site_id}`.
+    Update,
+    /// Lock it: `site_id`, `reason`.
+    Lock,
+    /// Unlock it: `site_id`.
+    Unlock,
+    /// Delete it: `site_id`.
+    Delete,
+}
+
+/// One operation, with the fields that the route of its own takes; no others.
+#[derive(Object)]
+#[oai(rename = "BatchItem")]
+pub struct ItemDocument {
+    /// What to do.
+    op: OperationDocument,
+    /// Which site; not with `register`.
+    #[oai(skip_serializing_if_is_none)]
+    site_id: Option<Uuid>,
+    /// With `register` and `update`: its name, 1 to 200 characters.
+    #[oai(validator(min_length = 1, max_length = 200), skip_serializing_if_is_none)]
+    name: Option<String>,
+    /// With `register` and `update`: its owner, 0 to 200 characters.
+    #[oai(validator(max_length = 200), skip_serializing_if_is_none)]
+    owner_name: Option<String>,
+    /// With `register` and `update`: whom to write to, at most 254 characters.
+    #[oai(validator(min_length = 3, max_length = 254), skip_serializing_if_is_none)]
+    contact_email: Option<String>,
+    /// With `register` and `update`: when its licence expires.
+    #[oai(skip_serializing_if_is_none)]
+    license_expires_at: Option<Time>,
+    /// With `update`: whether it may be licensed at all.
+    #[oai(skip_serializing_if_is_none)]
+    is_active: Option<bool>,
+    /// With `update`: days to add, 1 to 3660, to the later of now and today's
+    /// expiry. Not together with `license_expires_at`.
+    #[oai(validator(minimum(value = "1"), maximum(value = "3660")), skip_serializing_if_is_none)]
+    extend_days: Option<u16>,
+    /// With `lock`: what its people are told, 1 to 500 characters.
+    #[oai(validator(min_length = 1, max_length = 500), skip_serializing_if_is_none)]
+    reason: Option<String>,
+}
+
+/// Operations to do in their order.
+#[derive(Object)]
+#[oai(rename = "Batch", example)]
+pub struct BatchDocument {
+    /// true: do all of them, or none when one cannot be done. false when left
+    /// out: leave out those that cannot be done.
+    all_or_nothing: Option<bool>,
+    /// The operations, 1 to 1000.
+    #[oai(validator(min_items = 1, max_items = 1000))]
+    items: Vec<ItemDocument>,
+}
+
+impl Example for BatchDocument {
+    fn example() -> Self {
+        let item = |name: &str, email: &str| ItemDocument {
+            op: OperationDocument::Register,
+            site_id: None,
+            name: Some(name.to_owned()),
+            owner_name: Some("Mario Rossi".to_owned()),
+            contact_email: Some(email.to_owned()),
+            license_expires_at: Some(Time(super::docs::example_expiry())),
+            is_active: None,
+            extend_days: None,
+            reason: None,
+        };
+        let items =
+            vec![item("Trattoria Da Mario", "mario@example.com"), item("Bar Centrale", "bar@example.com")];
+        Self { all_or_nothing: Some(true), items }
+    }
+}
+
+/// A batch, read. A bad item does not make the batch a bad one.
+struct Batch {
+    all_or_nothing: bool,
+    items: Vec<Result<Item, Vec<FieldError>>>,
+}
+
+/// An operation, checked.
+enum Item {
+    Register(NewSite),
+    Update(SiteId, SiteChange),
+    Lock(SiteId, LockReason),
+    Unlock(SiteId),
+    Delete(SiteId),
+}
+
+impl Readable for Batch {
+    type Document = BatchDocument;
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let all_or_nothing = fields.optional_bool("all_or_nothing").unwrap_or(false);
+        let items = fields.required_array("items", 1..=MAX_ITEMS)?;
+        let items = items.into_iter().map(|item| match item {
+            Value::Object(item) => Fields::read(item).map_err(|problem| problem.errors),
+            _ => Err(vec![FieldError { field: "item".to_owned(), message: "must be an object".to_owned() }]),
+        });
+        Some(Self { all_or_nothing, items: items.collect() })
+    }
+}
+
+impl Readable for Item {
+    type Document = ItemDocument;
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let op: String = fields.required("op")?;
+        match op.as_str() {
+            "register" => NewSite::read(fields).map(Self::Register),
+            "update" => {
+                let site_id = fields.required("site_id");
+                let change = SiteChange::read(fields);
+                Some(Self::Update(site_id?, change?))
+            }
+            "lock" => {
+                let site_id = fields.required("site_id");
+                let reason = fields.required("reason");
+                Some(Self::Lock(site_id?, reason?))
+            }
+            "unlock" => fields.required("site_id").map(Self::Unlock),
+            "delete" => fields.required("site_id").map(Self::Delete),
+            _ => {
+                fields.refuse("op", "must be one of register, update, lock, unlock, delete");
+                // Which of the others belong to it cannot be told.
+                fields.ignore_all();
+                None
+            }
+        }
+    }
+}
+
+/// What became of an item.
+#[derive(Object)]
+#[oai(rename = "BatchResult")]
+pub struct ResultDocument {
+    /// Its place among the items, from 0.
+    index: usize,
+    /// The status that the route of its own would have answered: 200, 201 or
+    /// 204 done; 404 or 422 not done.
+    status: u16,
+    /// The site, when the status is 200 or 201 and it has not been deleted
+    /// since.
+    #[oai(skip_serializing_if_is_none)]
+    site: Option<SiteDocument>,
+    /// The `X-Site-Key` of a site just registered. Shown this once: only its
+    /// hash is kept.
+    #[oai(skip_serializing_if_is_none)]
+    secret_key: Option<String>,
+    /// Why it was not done.
+    #[oai(skip_serializing_if_is_none)]
+    detail: Option<String>,
+    /// The bad fields, all of them.
+    #[oai(skip_serializing_if_is_none)]
+    errors: Option<Vec<FieldError>>,
+}
+
+/// What became of a batch.
+#[derive(Object)]
+#[oai(rename = "BatchResults")]
+pub struct ResultsDocument {
+    /// How many items were done.
+    done: usize,
+    /// How many were not.
+    refused: usize,
+    /// What became of each, in their order.
+    results: Vec<ResultDocument>,
+}
+
+/// The route `/api/sites/batch`.
+pub struct BatchApi;
+
+#[OpenApi(prefix_path = "/api/sites", tag = "Group::Sites")]
+impl BatchApi {
+    /// Change many sites at once
+    ///
+    /// Up to 1000 operations in one transaction, each as the route of its own
+    /// would do it, and each with its own entry in the audit trail. The body
+    /// may have 64 KiB unless configured otherwise (`limits.body_bytes`):
+    /// that is room for some 400 registrations, or for 700 extensions.
+    ///
+    /// Without `all_or_nothing` what cannot be done is left out, and its
+    /// result says why. With it, one bad item means that nothing is changed:
+    /// the answer is 422, and `errors` names every bad item as `items[3]`.
+    ///
+    /// With an `Idempotency-Key` a batch that is sent again within a day, by
+    /// the same admin and with the same body, is not done again: the answer
+    /// is that of the first time, its keys included, with the sites as they
+    /// are now.
+    #[oai(path = "/batch", method = "post", operation_id = "batch_sites")]
+    async fn batch(
+        &self,
+        admin: Sysadmin,
+        app: Data<&Arc<App>>,
+        /// A random value, such as a UUID, of 16 to 128 characters: the same
+        /// request again is not done again.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Header<Given<IdempotencyKey>>,
+        body: Body<Batch>,
+    ) -> Result<
+        Json<ResultsDocument>,
+        Failure<
+            {
+                failure::UNAUTHORIZED
+                    | failure::UNAVAILABLE
+                    | failure::MALFORMED
+                    | failure::BODY
+                    | failure::INVALID
+            },
+        >,
+    > {
+        let Body(batch, bytes) = body;
+        let by = admin.actor();
+        let once = OnceRequest::read(idempotency_key.0, &by, ROUTE, &bytes)?;
+        let mut keys = HashMap::new();
+        let mut operations = Vec::with_capacity(batch.items.len());
+        let mut bad = Vec::with_capacity(batch.items.len());
+        for item in batch.items {
+            match item {
+                Ok(item) => {
+                    operations.push(operation(item, once.as_ref(), &mut keys)?);
+                    bad.push(None);
+                }
+                Err(errors) => bad.push(Some(errors)),
+            }
+        }
+        if batch.all_or_nothing && bad.iter().any(Option::is_some) {
+            return Err(nothing_done(bad).into());
+        }
+        let request = once.as_ref().map(|once| once.once.clone());
+        let now = now();
+        let applied = app.store.apply_batch(operations, batch.all_or_nothing, request, by, now).await?;
+        match applied {
+            Ok(applied) => Ok(Json(answer(&app, applied, bad, &keys, once.as_ref(), now))),
+            Err(BatchRefused::OtherBody) => Err(Problem::other_request().into()),
+            Err(BatchRefused::NotWhole(refused)) => {
+                // Nothing was bad, so places here are places there.
+                for (place, refusal) in refused {
+                    if let Some(errors) = bad.get_mut(place) {
+                        *errors = Some(vec![problem_of(refusal).1]);
+                    }
+                }
+                Err(nothing_done(bad).into())
+            }
+        }
+    }
+}
+
+fn operation(
+    item: Item,
+    once: Option<&OnceRequest>,
+    keys: &mut HashMap<SiteId, SecretKey>,
+) -> Result<Operation, Problem> {
+    Ok(match item {
+        Item::Register(new) => {
+            let site_id = SiteId::new(Uuid::new_v4());
+            let secret_key = match once {
+                Some(once) => once.secret_key(site_id),
+                None => fresh_key()?,
+            };
+            let key = secret_key.hash();
+            keys.insert(site_id, secret_key);
+            Operation::Register { site_id, new, key }
+        }
+        Item::Update(site_id, change) => Operation::Update(site_id, change),
+        Item::Lock(site_id, reason) => Operation::Lock(site_id, reason),
+        Item::Unlock(site_id) => Operation::Unlock(site_id),
+        Item::Delete(site_id) => Operation::Delete(site_id),
+    })
+}
+
+fn answer(
+    app: &App,
+    applied: Applied,
+    bad: Vec<Option<Vec<FieldError>>>,
+    keys: &HashMap<SiteId, SecretKey>,
+    once: Option<&OnceRequest>,
+    now: Timestamp,
+) -> ResultsDocument {
+    let key_of = |site_id: SiteId| match (applied.repeated, once) {
+        (Some(salt), Some(once)) => Some(once.secret_key_of(&salt, site_id)),
+        _ => keys.get(&site_id).cloned(),
+    };
+    let mut outcomes = applied.results.into_iter();
+    let mut results = Vec::with_capacity(bad.len());
+    for (index, errors) in bad.into_iter().enumerate() {
+        let empty =
+            ResultDocument { index, status: 204, site: None, secret_key: None, detail: None, errors: None };
+        let result = match errors {
+            Some(errors) => ResultDocument {
+                status: StatusCode::UNPROCESSABLE_ENTITY.as_u16(),
+                detail: Some("some fields are not valid".to_owned()),
+                errors: Some(errors),
+                ..empty
+            },
+            None => match outcomes.next() {
+                Some(Ok(Done { deed, site })) => {
+                    // A key that was rotated since is no key any more.
+                    let key = site.as_ref().filter(|_| deed == Deed::Registered).and_then(|site| {
+                        key_of(site.site_id).filter(|key| site.key_matching(&key.hash(), now).is_some())
+                    });
+                    ResultDocument {
+                        status: match deed {
+                            Deed::Registered => 201,
+                            Deed::Changed => 200,
+                            Deed::Deleted => 204,
+                        },
+                        site: site
+                            .filter(|_| deed != Deed::Deleted)
+                            .map(|site| SiteDocument::new(site, now, app.silent_after)),
+                        secret_key: key.map(|key| key.expose().to_owned()),
+                        ..empty
+                    }
+                }
+                Some(Err(refusal)) => {
+                    let (status, error) = problem_of(refusal);
+                    let errors = (status == StatusCode::UNPROCESSABLE_ENTITY).then(|| vec![error.clone()]);
+                    ResultDocument { status: status.as_u16(), detail: Some(error.message), errors, ..empty }
+                }
+                // As many results as operations: the store's promise.
+                None => empty,
+            },
+        };
+        results.push(result);
+    }
+    let done = results.iter().filter(|result| result.status < 400).count();
+    ResultsDocument { done, refused: results.len() - done, results }
+}
+
+/// 422 that names every bad item.
+fn nothing_done(bad: Vec<Option<Vec<FieldError>>>) -> Problem {
+    let mut named = Vec::new();
+    for (index, errors) in bad.into_iter().enumerate() {
+        for error in errors.into_iter().flatten() {
+            let field = match error.field.as_str() {
+                "item" => format!("items[{index}]"),
+                field => format!("items[{index}].{field}"),
+            };
+            named.push(FieldError { field, message: error.message });
+        }
+    }
+    Problem {
+        detail: "nothing was changed: all_or_nothing was asked for, and some items cannot be done".to_owned(),
+        ..Problem::invalid(named)
+    }
+}
+
+fn problem_of(refusal: OperationRefused) -> (StatusCode, FieldError) {
+    let error = |field: &str, message: String| FieldError { field: field.to_owned(), message };
+    match refusal {
+        OperationRefused::NotFound => {
+            (StatusCode::NOT_FOUND, error("site_id", Problem::no_such_site().detail))
+        }
+        OperationRefused::TooFarAhead => {
+            (StatusCode::UNPROCESSABLE_ENTITY, error("extend_days", TooFarAhead.to_string()))
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Many changes, sent in parts that the server takes, with their progress.
+
+use std::io::{self, IsTerminal, Write as _};
+
+use hyper::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::daemon::{CallError, Daemon};
+use super::field;
+
+/// Bytes of items in one request: well within the 64 KiB that a server takes
+/// unless configured otherwise.
+const PART_BYTES: usize = 48 << 10;
+/// Items in one request: few enough that progress is seen.
+const PART_ITEMS: usize = 100;
+
+/// Sends `items` part by part and hands each part's results, with the place
+/// of its first item, to `told`. A part whose answer was lost is sent once
+/// more: its `Idempotency-Key` keeps it from being done twice.
+///
+/// # Errors
+/// The first failure; the parts before it are done.
+pub(super) fn send(
+    daemon: &Daemon,
+    items: &[Value],
+    what: &str,
+    mut told: impl FnMut(usize, &[Value]) -> Result<(), CallError>,
+) -> Result<(), CallError> {
+    let mut sent = 0;
+    for part in parts(items) {
+        show(what, sent, items.len());
+        let body = json!({ "items": part });
+        let key = Uuid::new_v4().to_string();
+        let call = || daemon.call_once(Method::POST, "/api/sites/batch", Some(&body), Some(&key));
+        let answer = match call() {
+            Err(CallError::Client(_)) => call(),
+            answer => answer,
+        };
+        let answer = answer.inspect_err(|_| clear())?;
+        clear();
+        told(sent, answer.body.get("results").and_then(Value::as_array).map_or(&[], Vec::as_slice))?;
+        sent += part.len();
+    }
+    Ok(())
+}
+
+fn parts(items: &[Value]) -> Vec<&[Value]> {
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (place, item) in items.iter().enumerate() {
+        let length = item.to_string().len() + 1;
+        if place > start && (bytes + length > PART_BYTES || place - start == PART_ITEMS) {
+            parts.extend(items.get(start..place));
+            (start, bytes) = (place, 0);
+        }
+        bytes += length;
+    }
+    parts.extend(items.get(start..).filter(|rest| !rest.is_empty()));
+    parts
+}
+
+/// Why an item was not done.
+pub(super) fn reason(result: &Value) -> String {
+    let errors = result.get("errors").and_then(Value::as_array).into_iter().flatten();
+    let named: Vec<String> =
+        errors.map(|error| format!("{} {}", field(error, "field"), field(error, "message"))).collect();
+    if named.is_empty() { field(result, "detail") } else { named.join("; ") }
+}
+
+/// How far it has come, on a line of its own that is written over.
+fn show(what: &str, done: usize, all: usize) {
+    if io::stderr().is_terminal() {
+        let filled = (24 * done).checked_div(all).unwrap_or(0);
+        let bar = "#".repeat(filled) + &"-".repeat(24 - filled);
+        let _ = write!(io::stderr(), "\r\x1b[K{what} [{bar}] {done}/{all}");
+    }
+}
+
+fn clear() {
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr(), "\r\x1b[K");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_bounded_in_items_and_bytes_and_hold_every_item() {
+        let small = vec![json!(1); 2 * PART_ITEMS + 1];
+        assert_eq!(parts(&small).iter().map(|part| part.len()).collect::<Vec<_>>(), [100, 100, 1]);
+        let large = vec![json!("x".repeat(PART_BYTES / 2)); 3];
+        assert_eq!(parts(&large).iter().map(|part| part.len()).collect::<Vec<_>>(), [1, 1, 1]);
+        assert!(parts(&[]).is_empty());
+    }
+}

@@ -1,0 +1,76 @@
+//! `sitewarden site export`
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::daemon::{CallError, Daemon, Target};
+use super::{Ended, field, print, site};
+
+/// The columns: those that `site import` reads come first.
+pub(super) const COLUMNS: [&str; 14] = [
+    "name",
+    "owner_name",
+    "contact_email",
+    "license_expires_at",
+    "site_id",
+    "status",
+    "licensed",
+    "is_active",
+    "lock_reason",
+    "created_at",
+    "last_seen_at",
+    "last_seen_ip",
+    "last_version",
+    "last_uptime_seconds",
+];
+
+/// Write all sites as CSV, or with --json as JSON; without their keys, which
+/// nobody has but they
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Only those in this status
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those with this text in name, owner, address or id
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    /// A file to write to, which must not exist yet [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Export {
+    pub(super) fn run_on(&self, daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
+        let sites = site::fetch_all(daemon, self.status.clone(), self.q.clone())?;
+        let text = if target.json { format!("{}\n", Value::from(sites)) } else { table(&sites)? };
+        let Some(path) = &self.output else {
+            return Ok(print(&text));
+        };
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        match written {
+            Ok(()) => Ok(Ended::Done),
+            Err(error) => Err(CallError::Setup(format!("cannot write {}: {error}", path.display()))),
+        }
+    }
+}
+
+fn table(sites: &[Value]) -> Result<String, CallError> {
+    let failed = |error: &dyn std::fmt::Display| CallError::Setup(error.to_string());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS).map_err(|error| failed(&error))?;
+    for site in sites {
+        writer.write_record(COLUMNS.map(|name| field(site, name))).map_err(|error| failed(&error))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+    String::from_utf8(bytes).map_err(|error| failed(&error))
+}

@@ -1,0 +1,79 @@
+//! `sitewarden site extend`
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::daemon::{CallError, Daemon, Target};
+use super::table::Table;
+use super::{Ended, batch, complain, confirm, field, print, site};
+
+/// Extend the licences of all sites that a filter lets through
+#[derive(Debug, Args)]
+pub(super) struct Extend {
+    /// Days to add to the later of now and each site's expiry, 1 to 3660
+    #[arg(long, value_name = "N")]
+    days: u16,
+    /// Only those in this status: inactive, locked, expired, never_seen,
+    /// silent or online
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those with this text in name, owner, address or id
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Extend {
+    pub(super) fn run_on(&self, daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
+        let sites = site::fetch_all(daemon, self.status.clone(), self.q.clone())?;
+        if sites.is_empty() {
+            complain("no site is like that; nothing was done");
+            return Ok(if target.json { print("[]\n") } else { Ended::Done });
+        }
+        let question = match sites.as_slice() {
+            [only] => format!("Extend the licence of {} by {} days?", field(only, "name"), self.days),
+            _ => format!("Extend the licences of {} sites by {} days?", sites.len(), self.days),
+        };
+        if !self.yes && !confirm(&question)? {
+            return Ok(Ended::Failed);
+        }
+        let items: Vec<Value> = sites
+            .iter()
+            .map(
+                |site| json!({ "op": "update", "site_id": field(site, "site_id"), "extend_days": self.days }),
+            )
+            .collect();
+        let (mut extended, mut ended) = (Vec::new(), Ended::Done);
+        let sent = batch::send(daemon, &items, "extending", |start, results| {
+            for (site, result) in sites.iter().skip(start).zip(results) {
+                match result.get("site") {
+                    Some(site) => extended.push(site.clone()),
+                    None => {
+                        complain(format!("{}: {}", field(site, "site_id"), batch::reason(result)));
+                        ended = Ended::Failed;
+                    }
+                }
+            }
+            Ok(())
+        });
+        let shown = if extended.is_empty() { Ended::Done } else { show(&extended, target) };
+        if let Err(error) = sent {
+            complain(format!("{} of {} done, then:", extended.len(), sites.len()));
+            return Err(error);
+        }
+        Ok(if ended == Ended::Done { shown } else { ended })
+    }
+}
+
+fn show(sites: &[Value], target: &Target) -> Ended {
+    if target.json {
+        return print(&format!("{}\n", Value::from(sites.to_vec())));
+    }
+    let mut table = Table::new(["SITE_ID", "NAME", "STATUS", "EXPIRES"]);
+    for site in sites {
+        table.row(["site_id", "name", "status", "license_expires_at"].map(|name| field(site, name)));
+    }
+    print(&table.text())
+}

@@ -1,0 +1,298 @@
+//! `sitewarden site import`
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use csv::{ReaderBuilder, StringRecord, Trim};
+use serde_json::{Map, Value, json};
+
+use super::daemon::{CallError, Daemon, Target};
+use super::table::Table;
+use super::{Ended, batch, complain, export, field, print, site};
+use crate::api::fields::Fields;
+use crate::domain::NewSite;
+
+/// The columns that are read.
+const COLUMNS: [&str; 4] = ["name", "owner_name", "contact_email", "license_expires_at"];
+/// The one of them that may be missing.
+const OPTIONAL: &str = "owner_name";
+
+/// Register the sites of a CSV file: first shown what would be done, and done
+/// with --apply
+///
+/// The first line names the columns: name, owner_name (may be missing),
+/// contact_email, license_expires_at. Further columns that `site export`
+/// writes are ignored, others are refused. A row whose name and address a
+/// site already has is left out. With a bad row nothing is done.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The file
+    #[arg(value_name = "FILE.csv")]
+    file: PathBuf,
+    /// Register them
+    #[arg(long)]
+    apply: bool,
+    /// Where to write the secret keys; must not exist yet [default:
+    /// FILE.keys.csv]
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Register rows too whose name and address a site already has
+    #[arg(long)]
+    allow_duplicates: bool,
+}
+
+/// A row of the file.
+struct Row {
+    line: u64,
+    fields: Map<String, Value>,
+    plan: Plan,
+}
+
+/// What is to become of a row.
+enum Plan {
+    Register,
+    /// A site has this name and address already.
+    Present(String),
+    /// An earlier line has them.
+    Repeated(u64),
+    Bad(String),
+    /// Registered under this id.
+    Done(String),
+}
+
+impl Plan {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Register => "new",
+            Self::Present(_) => "present",
+            Self::Repeated(_) => "repeated",
+            Self::Bad(_) => "bad",
+            Self::Done(_) => "registered",
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Register => String::new(),
+            Self::Present(site_id) | Self::Done(site_id) => site_id.clone(),
+            Self::Repeated(line) => format!("as line {line}"),
+            Self::Bad(reason) => reason.clone(),
+        }
+    }
+}
+
+impl Import {
+    pub(super) fn run_on(&self, daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
+        let mut rows = read(&self.file)?;
+        self.recognise(daemon, &mut rows)?;
+        let bad = count(&rows, "bad");
+        if !self.apply || bad > 0 {
+            let shown = show(&rows, target)?;
+            let tally = tally(&rows);
+            if bad > 0 {
+                complain(format!("{tally}; nothing was done: mend the bad rows first"));
+                return Ok(Ended::Failed);
+            }
+            complain(format!("{tally}; nothing was done: give --apply to register the new ones"));
+            return Ok(shown);
+        }
+        let path = self.keys_path();
+        if count(&rows, "new") > 0 {
+            let file = new_keys_file(&path)?;
+            let applied = Self::register(daemon, &mut rows, &path, &file);
+            if let Err(error) = applied {
+                let done = count(&rows, "registered");
+                show(&rows, target)?;
+                complain(format!(
+                    "{done} of {} registered, their keys are in {}; the same command with another --keys goes \
+                     on where this one broke off:",
+                    done + count(&rows, "new"),
+                    path.display()
+                ));
+                return Err(error);
+            }
+        }
+        let shown = show(&rows, target)?;
+        let keys = match count(&rows, "registered") {
+            0 => String::new(),
+            _ => format!("; their keys are in {}", path.display()),
+        };
+        complain(format!("{}{keys}", tally(&rows)));
+        Ok(if count(&rows, "bad") > 0 { Ended::Failed } else { shown })
+    }
+
+    /// Finds the rows that are sites already.
+    fn recognise(&self, daemon: &Daemon, rows: &mut [Row]) -> Result<(), CallError> {
+        if self.allow_duplicates {
+            return Ok(());
+        }
+        let mut known: HashMap<(String, String), Plan> = HashMap::new();
+        for site in site::fetch_all(daemon, None, None)? {
+            known.insert(identity(&site), Plan::Present(field(&site, "site_id")));
+        }
+        for row in rows.iter_mut().filter(|row| matches!(row.plan, Plan::Register)) {
+            let identity = identity(&Value::Object(row.fields.clone()));
+            match known.get(&identity) {
+                Some(Plan::Present(site_id)) => row.plan = Plan::Present(site_id.clone()),
+                Some(Plan::Repeated(line)) => row.plan = Plan::Repeated(*line),
+                _ => {
+                    known.insert(identity, Plan::Repeated(row.line));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn register(daemon: &Daemon, rows: &mut [Row], path: &Path, file: &File) -> Result<(), CallError> {
+        let unwritable = |error: &dyn std::fmt::Display| {
+            CallError::Setup(format!("cannot write the keys to {}: {error}", path.display()))
+        };
+        let mut keys = csv::Writer::from_writer(file);
+        keys.write_record(["line", "site_id", "name", "secret_key"]).map_err(|error| unwritable(&error))?;
+        let mut new: Vec<&mut Row> =
+            rows.iter_mut().filter(|row| matches!(row.plan, Plan::Register)).collect();
+        let items: Vec<Value> = new.iter().map(|row| item(&row.fields)).collect();
+        batch::send(daemon, &items, "registering", |start, results| {
+            for (row, result) in new.iter_mut().skip(start).zip(results) {
+                let Some(site) = result.get("site") else {
+                    row.plan = Plan::Bad(batch::reason(result));
+                    continue;
+                };
+                let site_id = field(site, "site_id");
+                let line = row.line.to_string();
+                let record = [line, site_id.clone(), field(site, "name"), field(result, "secret_key")];
+                keys.write_record(record).map_err(|error| unwritable(&error))?;
+                row.plan = Plan::Done(site_id);
+            }
+            keys.flush().and_then(|()| file.sync_data()).map_err(|error| unwritable(&error))
+        })
+    }
+
+    fn keys_path(&self) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| {
+            let mut path = self.file.clone().into_os_string();
+            path.push(".keys.csv");
+            path.into()
+        })
+    }
+}
+
+/// A file for keys that only this user can read.
+fn new_keys_file(path: &Path) -> Result<File, CallError> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+        let (path, exists) = (path.display(), error.kind() == std::io::ErrorKind::AlreadyExists);
+        CallError::Setup(if exists {
+            format!("{path} exists, and may hold keys: give another file with --keys; nothing was done")
+        } else {
+            format!("cannot write the keys to {path}: {error}; nothing was done")
+        })
+    })
+}
+
+/// The rows of the file, each held against the rules.
+fn read(path: &Path) -> Result<Vec<Row>, CallError> {
+    let unreadable =
+        |error: csv::Error| CallError::Setup(format!("{}: {}", path.display(), explained(&error)));
+    let mut reader =
+        ReaderBuilder::new().flexible(true).trim(Trim::All).from_path(path).map_err(unreadable)?;
+    let head = reader.headers().map_err(unreadable)?.clone();
+    check(&head).map_err(|reason| CallError::Setup(format!("{}: line 1: {reason}", path.display())))?;
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(unreadable)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let fields: Map<String, Value> = head
+            .iter()
+            .zip(&record)
+            .filter(|(name, _)| COLUMNS.contains(name))
+            .map(|(name, text)| (name.to_owned(), Value::from(text)))
+            .chain(
+                (!head.iter().any(|name| name == OPTIONAL)).then(|| (OPTIONAL.to_owned(), Value::from(""))),
+            )
+            .collect();
+        let plan = if record.len() == head.len() {
+            match Fields::read::<NewSite>(fields.clone()) {
+                Ok(_) => Plan::Register,
+                Err(problem) => {
+                    let errors = problem.errors.iter();
+                    Plan::Bad(
+                        errors.map(|e| format!("{} {}", e.field, e.message)).collect::<Vec<_>>().join("; "),
+                    )
+                }
+            }
+        } else {
+            Plan::Bad(format!("has {} columns, and line 1 names {}", record.len(), head.len()))
+        };
+        rows.push(Row { line, fields, plan });
+    }
+    Ok(rows)
+}
+
+fn explained(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            format!("line {} is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
+        }
+        csv::ErrorKind::Io(error) => error.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+fn check(head: &StringRecord) -> Result<(), String> {
+    if let Some(unknown) = head.iter().find(|name| !export::COLUMNS.contains(name)) {
+        return Err(format!("no such column: {unknown}; they are {}", COLUMNS.join(", ")));
+    }
+    let missing = COLUMNS.iter().find(|name| **name != OPTIONAL && !head.iter().any(|given| given == **name));
+    match missing {
+        Some(missing) => Err(format!("the column {missing} is missing")),
+        None => Ok(()),
+    }
+}
+
+fn item(fields: &Map<String, Value>) -> Value {
+    let mut item = json!({ "op": "register" });
+    if let Some(item) = item.as_object_mut() {
+        item.extend(fields.clone());
+    }
+    item
+}
+
+/// What makes a site the same as another: its name and its address, without
+/// regard to case.
+fn identity(site: &Value) -> (String, String) {
+    (field(site, "name").trim().to_lowercase(), field(site, "contact_email").trim().to_lowercase())
+}
+
+fn count(rows: &[Row], word: &str) -> usize {
+    rows.iter().filter(|row| row.plan.word() == word).count()
+}
+
+fn tally(rows: &[Row]) -> String {
+    let words = ["registered", "new", "present", "repeated", "bad"];
+    let counted = words.map(|word| (count(rows, word), word)).into_iter().filter(|(count, _)| *count > 0);
+    let text = counted.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "no rows".to_owned() } else { text }
+}
+
+fn show(rows: &[Row], target: &Target) -> Result<Ended, CallError> {
+    if target.json {
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|row| {
+                let detail = Some(row.plan.detail()).filter(|detail| !detail.is_empty());
+                json!({ "line": row.line, "result": row.plan.word(), "detail": detail,
+                        "name": row.fields.get("name") })
+            })
+            .collect();
+        return Ok(print(&format!("{}\n", Value::from(rows))));
+    }
+    let mut table = Table::new(["LINE", "NAME", "RESULT", "DETAIL"]);
+    for row in rows {
+        let name = row.fields.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        table.row([row.line.to_string(), name, row.plan.word().to_owned(), row.plan.detail()]);
+    }
+    Ok(print(&table.text()))
+}

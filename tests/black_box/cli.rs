@@ -1,0 +1,218 @@
+//! The command line, as transcripts of sessions with a real server.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::thread::JoinHandle;
+
+use serde_json::json;
+
+use crate::server::{Server, sitewarden};
+use crate::transcript::Transcript;
+
+const MISSING: &str = "00000000-0000-4000-8000-000000000000";
+
+fn session(name: &'static str, server: &Server) -> Transcript {
+    Transcript::new(name, server.data_dir().parent().unwrap())
+}
+
+fn id_of(added: &str) -> String {
+    let line = added.lines().find_map(|line| line.strip_prefix("site_id")).unwrap();
+    line.trim().to_owned()
+}
+
+#[test]
+fn sites_are_added_changed_locked_and_removed() {
+    let server = Server::start();
+    let mut t = session("sites", &server);
+    let add = ["site", "add", "--email", "mario@example.com", "--expires", "2099-12-31T00:00:00Z", "--name"];
+    let add = |t: &mut Transcript, name| id_of(&t.run(&[&add[..], &[name]].concat()));
+    let a = add(&mut t, "Trattoria Da Mario");
+    let b = add(&mut t, "Bar Centrale");
+    t.run(&["site", "list"]);
+    t.run(&["site", "list", "--status", "never_seen", "--q", "bar", "--json"]);
+    t.run(&["site", "show", &a]);
+    t.run(&["site", "update", &a, &b, "--extend-days", "30"]);
+    t.run(&["site", "update", &a, "--owner", "Mario Rossi", "--expires", "tomorrow"]);
+    t.run(&["site", "lock", &a, MISSING, &b, "--reason", "Payment overdue"]);
+    t.run(&["site", "list"]);
+    t.run(&["site", "unlock", &a, &b]);
+    t.run(&["site", "rotate-key", &a]);
+    t.run(&["site", "rm", &a]);
+    t.run(&["site", "rm", &a, "--yes"]);
+    t.run(&["site", "rm", &a, "--yes"]);
+    t.run(&["site", "show", &a]);
+    t.run(&["site", "list", "--status", "asleep"]);
+    t.run(&["healthcheck"]);
+    t.check(&[]);
+}
+
+#[test]
+fn admins_are_created_and_deleted_and_the_last_one_stays() {
+    let server = Server::start();
+    let mut t = session("admins", &server);
+    let twice = "correct horse battery\ncorrect horse battery\n";
+    t.run_with(&["admin", "create", "anna"], twice, |_| {});
+    t.run_with(&["admin", "create", "Anna"], twice, |_| {});
+    t.run_with(&["admin", "create", "bert"], "short\nshort\n", |_| {});
+    t.run_with(&["admin", "passwd", "anna"], "another horse battery\n", |_| {});
+    t.run(&["admin", "passwd", "nobody"]);
+    t.run(&["admin", "list"]);
+    t.run(&["admin", "delete", "anna"]);
+    t.run(&["admin", "delete", "anna", "--yes"]);
+    t.run(&["admin", "delete", "sysadmin", "--yes"]);
+    t.run(&["audit", "--json", "--admin", "anna", "--limit", "1"]);
+    let trail = t.run(&["audit", "--json", "--limit", "1"]);
+    let actor = trail.split("\"actor\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    t.check(&[(&format!("\"actor\":\"{actor}\""), "\"actor\":\"USER\"")]);
+}
+
+#[test]
+fn many_sites_are_imported_exported_and_extended() {
+    let server = Server::start();
+    let directory = server.data_dir().parent().unwrap().to_owned();
+    let mut t = session("many", &server);
+    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
+    write(
+        "sites.csv",
+        "name,owner_name,contact_email,license_expires_at\n\
+         Trattoria Da Mario,Mario Rossi,mario@example.com,2099-12-31T00:00:00Z\n\
+         \"Bar \"\"Centrale\"\", Roma\",,bar@example.com,2099-12-31T00:00:00+01:00\n\
+         trattoria da mario,Mario Rossi,MARIO@example.com,2099-12-31T00:00:00Z\n",
+    );
+    t.run(&["site", "import", "sites.csv"]);
+    t.run(&["site", "list"]);
+    t.run(&["site", "import", "sites.csv", "--apply"]);
+    t.show("sites.csv.keys.csv");
+    t.run(&["site", "import", "sites.csv", "--apply"]);
+    t.run(&["site", "import", "sites.csv", "--allow-duplicates", "--apply"]);
+    t.run(&["site", "import", "sites.csv", "--json"]);
+    write(
+        "bad.csv",
+        "name,contact_email,license_expires_at\n\
+         Pizzeria Vesuvio,vesuvio@example.com,2099-12-31T00:00:00Z\n\
+         ,no address,soon\n\
+         Gelateria,gelato@example.com\n",
+    );
+    t.run(&["site", "import", "bad.csv", "--apply"]);
+    write("columns.csv", "name,email\nA,a@example.com\n");
+    t.run(&["site", "import", "columns.csv"]);
+    t.run(&["site", "import", "missing.csv"]);
+    t.run(&["site", "export"]);
+    t.run(&["site", "export", "--q", "roma", "--output", "export.csv"]);
+    t.run(&["site", "export", "--output", "export.csv"]);
+    t.run(&["site", "import", "export.csv"]);
+    t.run(&["site", "extend", "--days", "30", "--status", "never_seen"]);
+    t.run(&["site", "extend", "--days", "30", "--status", "never_seen", "--yes"]);
+    t.run(&["site", "extend", "--days", "30", "--status", "expired", "--yes"]);
+    t.run(&["site", "extend", "--days", "0", "--yes", "--q", "roma"]);
+    t.check(&[]);
+}
+
+#[test]
+fn what_cannot_be_done_is_told_with_what_to_do_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut t = Transcript::new("failures", directory.path());
+    t.run(&["site", "list"]);
+    t.run(&["site", "lock", MISSING]);
+    t.run(&["site", "paint", MISSING]);
+    let home = |command: &mut Command| {
+        command.env("HOME", directory.path());
+    };
+    t.run_with(&["site", "list", "--url", "https://licences.example.com"], "", home);
+    t.run_with(&["site", "list", "--url", "licences.example.com"], "", |command| {
+        home(command);
+        command.env("SITEWARDEN_TOKEN", "t");
+    });
+    t.check(&[]);
+}
+
+#[test]
+fn the_socket_of_another_user_is_said_to_be_closed_to_one() {
+    let server = Server::start();
+    let socket = server.data_dir().join("control.sock");
+    let mut t = session("socket", &server);
+    if rustix::process::geteuid().is_root() {
+        let open = |path: &Path| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        open(&server.data_dir());
+        open(server.data_dir().parent().unwrap());
+        t.run_with(&["site", "list"], "", |command| {
+            command.uid(65_534).gid(65_534);
+        });
+    } else {
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
+        t.run(&["site", "list"]);
+    }
+    t.check(&[]);
+}
+
+/// A server that gives these answers (status and JSON), one after the other,
+/// to whatever it is asked.
+fn answering(answers: Vec<(u16, String)>) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        for (status, body) in answers {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(&stream);
+            let (mut line, mut length) = (String::new(), 0);
+            while line != "\r\n" {
+                line.clear();
+                reader.read_line(&mut line).unwrap();
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            let head = format!("HTTP/1.1 {status} .\r\nContent-Length: {}\r\n\r\n", body.len());
+            (&stream).write_all((head + &body).as_bytes()).unwrap();
+        }
+    });
+    (url, server)
+}
+
+#[test]
+fn a_token_that_ends_in_the_middle_stops_the_command_and_what_was_done_is_told() {
+    let (url, server) = answering(vec![(200, "{}".to_owned()), (401, "{}".to_owned())]);
+    let directory = tempfile::tempdir().unwrap();
+    let mut t = Transcript::new("token", directory.path());
+    let ids = [MISSING, &MISSING.replace('4', "5"), &MISSING.replace('4', "6")];
+    let lock = ["site", "lock", ids[0], ids[1], ids[2], "--reason", "unpaid", "--url", &url];
+    t.run_with(&lock, "", |command| {
+        command.env("SITEWARDEN_TOKEN", "t").env("HOME", directory.path());
+    });
+    server.join().unwrap();
+    t.check(&[(&url, "URL")]);
+}
+
+#[test]
+fn an_import_that_breaks_off_keeps_the_keys_of_what_was_registered_and_says_how_many() {
+    let registered = |place| {
+        let site = json!({ "site_id": format!("{place:08}-0000-4000-8000-000000000000"), "name": "A" });
+        json!({ "index": place, "status": 201, "site": site, "secret_key": format!("swk_{place}") })
+    };
+    let first_part = json!({ "results": (0..100).map(registered).collect::<Vec<_>>() });
+    let (url, server) =
+        answering(vec![(200, "[]".to_owned()), (200, first_part.to_string()), (401, "{}".to_owned())]);
+    let directory = tempfile::tempdir().unwrap();
+    let rows: String =
+        (0..150).map(|row| format!("Site {row},a@example.com,2099-12-31T00:00:00Z\n")).collect();
+    let file = directory.path().join("sites.csv");
+    std::fs::write(&file, format!("name,contact_email,license_expires_at\n{rows}")).unwrap();
+    let mut command = sitewarden(&["site", "import", "sites.csv", "--apply", "--url", &url]);
+    command.current_dir(directory.path()).env("SITEWARDEN_TOKEN", "t").env("HOME", directory.path());
+    let output = command.output().unwrap();
+    server.join().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("100 of 150 registered, their keys are in sites.csv.keys.csv"), "{told}");
+    assert!(told.contains("run sitewarden login again"), "{told}");
+    let keys = std::fs::read_to_string(directory.path().join("sites.csv.keys.csv")).unwrap();
+    assert_eq!(keys.lines().count(), 101);
+    assert!(keys.contains("\n101,00000099-0000-4000-8000-000000000000,A,swk_99\n"), "{keys}");
+}

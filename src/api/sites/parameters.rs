@@ -1,0 +1,100 @@
+//! What stands beside a body in requests about sites: filters, and the
+//! revision that an update expects.
+
+use std::str::FromStr;
+
+use poem_openapi::registry::MetaSchema;
+use serde_json::json;
+
+use crate::api::wire::Parameter;
+use crate::domain::SiteStatus;
+use crate::domain::site::RevisionCheck;
+
+/// The `status` parameter.
+pub(super) struct StatusFilter(pub(super) SiteStatus);
+
+impl FromStr for StatusFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = SiteStatus::ALL.into_iter().find(|status| status.as_str() == text);
+        known
+            .map(Self)
+            .ok_or_else(|| format!("must be one of {}", SiteStatus::ALL.map(SiteStatus::as_str).join(", ")))
+    }
+}
+
+impl Parameter for StatusFilter {
+    fn schema() -> MetaSchema {
+        let enum_items = SiteStatus::ALL.into_iter().map(|status| json!(status.as_str())).collect();
+        MetaSchema { enum_items, ..MetaSchema::new("string") }
+    }
+}
+
+/// The `q` parameter.
+pub(super) struct SearchText(pub(super) String);
+
+impl FromStr for SearchText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            text if text.chars().count() <= 200 => Ok(Self(text.to_owned())),
+            _ => Err("must be at most 200 characters"),
+        }
+    }
+}
+
+impl Parameter for SearchText {
+    fn schema() -> MetaSchema {
+        MetaSchema { max_length: Some(200), ..MetaSchema::new("string") }
+    }
+}
+
+/// The `If-Match` header.
+pub(super) struct Revisions(pub(super) RevisionCheck);
+
+impl FromStr for Revisions {
+    type Err = &'static str;
+
+    /// Parses a list of entity tags or `*` (RFC 9110, section 13.1.1). A tag
+    /// that is none of ours matches nothing; weak ones never match.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if text == "*" {
+            return Ok(Self(RevisionCheck::Any));
+        }
+        let mut revisions = Vec::new();
+        for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+            let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+            let inner = opaque.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+            let inner =
+                inner.filter(|inner| !inner.contains('"')).ok_or("must be an ETag in double quotes, or *")?;
+            revisions.extend(inner.parse::<u64>().ok().filter(|_| opaque.len() == tag.len()));
+        }
+        Ok(Self(RevisionCheck::OneOf(revisions)))
+    }
+}
+
+impl Parameter for Revisions {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_match_takes_lists_and_star_and_compares_strongly() {
+        let allows = |text: &str, revision| text.parse::<Revisions>().map(|r| r.0.allows(revision));
+        assert_eq!(allows("*", 7), Ok(true));
+        assert_eq!(allows("\"7\"", 7), Ok(true));
+        assert_eq!(allows("\"6\", \"7\"", 7), Ok(true));
+        assert_eq!(allows("\"6\"", 7), Ok(false));
+        assert_eq!(allows("W/\"7\"", 7), Ok(false));
+        assert_eq!(allows("\"other\"", 7), Ok(false));
+        assert!(allows("7", 7).is_err());
+    }
+}

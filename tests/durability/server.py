@@ -10,7 +10,7 @@ import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("DURABILITY_BINARY", os.path.join(REPO, "target/release/sitewarden"))
-LOAD = os.environ.get("DURABILITY_LOAD", os.path.join(REPO, "target/release/examples/durability-load"))
+LOAD = os.environ.get("DURABILITY_LOAD", os.path.join(REPO, "target/release/examples/load-generator"))
 
 CONFIG = """
 data_dir = "{data}"

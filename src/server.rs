@@ -147,7 +147,7 @@ pub fn run(config: &Config, reload: &Reload) -> Result<(), StartError> {
         .build()
         .map_err(|source| StartError::System { what: "start the runtime", source })?;
     runtime.block_on(async {
-        let listeners = listener::bind_all(&config.listen)?;
+        let listeners = listener::bind_all(&config.listen, config.limits.write)?;
         let store = Store::open(&config.data_dir.join(store::FILE_NAME))?;
         keep_backups(config, &store)?;
         let served = serve(config, reload, store.clone(), listeners, descriptors).await;
@@ -172,7 +172,7 @@ async fn serve(
     let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
     let keeping = keep_certificate(config, &store, &certificate).await?;
     let plain_listeners = match &config.tls {
-        TlsMode::Acme(acme) => listener::bind_all(&acme.http_listen)?,
+        TlsMode::Acme(acme) => listener::bind_all(&acme.http_listen, config.limits.write)?,
         _ => Vec::new(),
     };
     let control = ControlSocket::bind(&config.control_socket).await?;

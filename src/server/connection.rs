@@ -117,9 +117,6 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr
         tracing::debug!(%remote, "closed: not a listed proxy, and tls.mode is off");
         return;
     }
-    // Both make things better and are nothing to fail for.
-    let _ = socket.set_nodelay(true);
-    let _ = socket2::SockRef::from(&socket).set_tcp_user_timeout(door.limits.write);
     match &door.acceptor {
         None => speak(&door, socket, remote, false).await,
         Some(acceptor) => {

@@ -16,6 +16,10 @@ use crate::domain::Network;
 /// Connections that may wait to be accepted; the system caps it at
 /// `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+/// Bytes of an answer that wait in the system for a client that reads slowly,
+/// beside what is on its way: without it they are as many as the socket's
+/// buffer can grow to, megabytes for each.
+const UNSENT: u32 = 64 << 10;
 /// How long `accept` rests when the system has no descriptor or memory left,
 /// at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -26,20 +30,24 @@ pub(super) struct Listener {
     address: SocketAddr,
 }
 
-/// Binds every address, or none.
-pub(super) fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Listener>, StartError> {
-    addresses.iter().map(|address| Listener::bind(*address)).collect()
+/// Binds every address, or none. A connection whose client takes nothing for
+/// `write` is given up by the system.
+pub(super) fn bind_all(
+    addresses: &[SocketAddr],
+    write: Option<Duration>,
+) -> Result<Vec<Listener>, StartError> {
+    addresses.iter().map(|address| Listener::bind(*address, write)).collect()
 }
 
 impl Listener {
-    fn bind(address: SocketAddr) -> Result<Self, StartError> {
-        let bound = match bind_socket(address) {
+    fn bind(address: SocketAddr, write: Option<Duration>) -> Result<Self, StartError> {
+        let bound = match bind_socket(address, write) {
             // A host without IPv6: "every address" means those that it has.
             Err(error)
                 if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
                     && address.ip().is_unspecified() =>
             {
-                bind_socket(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
+                bind_socket(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()), write)
             }
             bound => bound,
         };
@@ -117,7 +125,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn bind_socket(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+fn bind_socket(address: SocketAddr, write: Option<Duration>) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -125,6 +133,11 @@ fn bind_socket(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     // A restart must not wait for connections of the last run to time out.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // What connections have from the beginning, without a call for each. All
+    // make things better and are nothing to fail for.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_user_timeout(write);
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from_std(socket.into())?;

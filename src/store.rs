@@ -38,6 +38,7 @@ mod migrate;
 mod open;
 pub mod requests;
 pub mod restore;
+mod seal;
 mod sites;
 mod snapshot;
 mod statistics;
@@ -199,7 +200,7 @@ impl Store {
     /// Opens what lies on a disk of a test.
     #[cfg(test)]
     fn on_disk(disk: Arc<dyn disk::Disk>) -> Result<Self, redb::Error> {
-        let database = open::open_disk(&*disk, migrate::STEPS)?;
+        let database = open::open_disk(&*disk, migrate::STEPS, false)?;
         Self::start(open::Opened { disk, lock: None, database }).map_err(redb::Error::Io)
     }
 

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, StorageError};
 
-use super::Unavailable;
 use super::disk::{AnyBackend, Disk, Overlay};
+use super::{Unavailable, seal};
 
 /// Bytes of redb's page cache. Its own default, 1 GiB, is more than the whole
 /// process should take.
@@ -145,8 +145,8 @@ impl Engine {
         matches!(self.shared.state().handle, Handle::Open(_))
     }
 
-    /// Closes the file; what comes later is refused as
-    /// [`Unavailable::Closed`].
+    /// Closes the file, and seals it when that went well; what comes later is
+    /// refused as [`Unavailable::Closed`].
     pub(super) fn close(&self) {
         self.shared.set_keeping(Keeping::Stopped);
         let thread = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -154,8 +154,12 @@ impl Engine {
             tracing::error!("the store's keeper had panicked");
         }
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.handle = Handle::Closed;
-        state.lock = None;
+        let in_order = close_handle(std::mem::replace(&mut state.handle, Handle::Closed));
+        if let Some(lock) = state.lock.take().filter(|_| in_order)
+            && let Err(error) = seal::put_on(&lock)
+        {
+            tracing::debug!(%error, "the database has no seal and will be checked when it is opened");
+        }
     }
 }
 
@@ -281,6 +285,23 @@ impl Shared {
     }
 }
 
+/// Closes a handle for good; `true` when all is on disk in good order.
+fn close_handle(handle: Handle) -> bool {
+    match handle {
+        Handle::Open(database) => match catch_unwind(AssertUnwindSafe(|| database.close())) {
+            Ok(closed) => closed.is_ok(),
+            Err(_) => {
+                tracing::error!("closing the database panicked");
+                false
+            }
+        },
+        other => {
+            retire(other);
+            false
+        }
+    }
+}
+
 /// Drops a handle, or what has one. redb writes in doing so, and may panic
 /// over what a fault has left.
 fn retire<T>(handle: T) {
@@ -306,6 +327,11 @@ pub(super) fn open(disk: &dyn Disk) -> Result<Database, DatabaseError> {
     open_backend(disk.open()?)
 }
 
+/// Opens what lies on `disk` as it was closed in order.
+pub(super) fn open_sealed(disk: &dyn Disk) -> Result<Database, DatabaseError> {
+    open_as(disk.open()?, false)
+}
+
 /// Opens what lies on `disk` without changing it.
 pub(super) fn open_for_reading(disk: &dyn Disk) -> Result<Database, DatabaseError> {
     open_backend(AnyBackend::new(Overlay::over(disk.open()?)?))
@@ -321,8 +347,12 @@ fn open_for_writing(disk: &dyn Disk) -> Result<Database, redb::Error> {
 
 /// redb may panic over a file that something else than a crash has damaged.
 pub(super) fn open_backend(backend: AnyBackend) -> Result<Database, DatabaseError> {
+    open_as(backend, true)
+}
+
+fn open_as(backend: AnyBackend, check: bool) -> Result<Database, DatabaseError> {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
     catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend))).unwrap_or_else(|_| {
         Err(DatabaseError::Storage(StorageError::Corrupted("its structure makes no sense".to_owned())))
     })

@@ -13,7 +13,7 @@ use redb::{Database, DatabaseError, StorageError};
 use super::backups::DIRECTORY;
 use super::disk::{Disk, file_disk};
 use super::migrate::{self, Step};
-use super::{OpenError, engine, inspect, snapshot, tables};
+use super::{OpenError, engine, inspect, seal, snapshot, tables};
 use crate::domain::Timestamp;
 
 /// A new database before it is whole.
@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
         remedy: remedy(path)
             .unwrap_or_else(|| "put a good copy in its place, or choose another data_dir".to_owned()),
     };
-    let database = open_disk(&*disk, steps).map_err(|error| match error {
+    let database = open_disk(&*disk, steps, seal::take_off(&lock)).map_err(|error| match error {
         DatabaseError::Storage(StorageError::Io(error))
             if error.kind() != io::ErrorKind::InvalidData && error.kind() != io::ErrorKind::UnexpectedEof =>
         {
@@ -88,7 +88,7 @@ fn make(path: &Path, steps: &[Step]) -> Result<(), OpenError> {
     let error = |source| OpenError::Io { path: new.clone(), source };
     snapshot::remove_if_there(&new).map_err(error)?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(error)?;
-    open_disk(&*file_disk(&new), steps)
+    open_disk(&*file_disk(&new), steps, false)
         .and_then(Database::close)
         .map_err(|fault| error(io::Error::other(fault.to_string())))?;
     let named = if path.exists() {
@@ -101,9 +101,10 @@ fn make(path: &Path, steps: &[Step]) -> Result<(), OpenError> {
     named.and_then(|()| snapshot::sync_directory(path)).map_err(error)
 }
 
-/// Opens what lies on `disk`; an empty one gets the tables of today.
-pub(super) fn open_disk(disk: &dyn Disk, steps: &[Step]) -> Result<Database, DatabaseError> {
-    let database = engine::open(disk)?;
+/// Opens what lies on `disk`; an empty one gets the tables of today. One that
+/// is not `sealed` is checked whole.
+pub(super) fn open_disk(disk: &dyn Disk, steps: &[Step], sealed: bool) -> Result<Database, DatabaseError> {
+    let database = if sealed { engine::open_sealed(disk)? } else { engine::open(disk)? };
     tables::prepare(&database, migrate::newest(steps))
         .map_err(|error| DatabaseError::Storage(StorageError::Corrupted(error.to_string())))?;
     Ok(database)

@@ -272,3 +272,14 @@ async fn check_changes_nothing_and_reads_a_file_whose_process_was_killed() {
     assert!(!report.closed_cleanly && report.counts.contains(&("sites", 1)));
     assert_eq!(std::fs::read(&killed).unwrap(), before);
 }
+
+#[test]
+fn a_file_is_sealed_when_it_is_closed_in_order_and_only_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let store = Store::open(&path).unwrap();
+    assert!(!seal::take_off(&File::open(&path).unwrap()));
+    store.close();
+    Store::open(&path).unwrap().close();
+    assert!(seal::take_off(&File::open(&path).unwrap()));
+}

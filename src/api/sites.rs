@@ -43,7 +43,7 @@ enum SitesAnswer {
         Json<Vec<SiteDocument>>,
         /// How many sites the filter lets through, on all pages.
         #[oai(header = "X-Total-Count")]
-        u64,
+        Option<u64>,
         /// Where the next page is (`rel="next"`, RFC 8288); only while there
         /// is more.
         #[oai(header = "Link")]
@@ -95,6 +95,9 @@ enum DeleteAnswer {
     Deleted,
 }
 
+/// Sites that a filtered page looks at, at most.
+const MAX_SCAN: u64 = 100_000;
+
 const ADMIN: u16 = failure::UNAUTHORIZED | failure::UNAVAILABLE;
 const ONE_SITE: u16 = ADMIN | failure::MALFORMED | failure::NOT_FOUND;
 const BODY: u16 = failure::MALFORMED | failure::BODY | failure::INVALID;
@@ -108,8 +111,10 @@ impl SitesApi {
     ///
     /// In the order of their ids, a page at a time: follow the `Link` header
     /// with `rel="next"` while there is one. Without a filter a page costs
-    /// the same however many sites there are; with `status` or `q` every site
-    /// is looked at.
+    /// the same however many sites there are. With `status` or `q` every site
+    /// is looked at, but not more than 100,000 for one page: where there are
+    /// more, a page may hold fewer sites than `limit`, or none, and still have
+    /// a next one, and `X-Total-Count` is left out.
     #[oai(path = "/", method = "get", operation_id = "list_sites")]
     async fn list(
         &self,
@@ -135,7 +140,8 @@ impl SitesApi {
         }
         let now = now();
         let filter = SiteFilter { status, text };
-        let page = app.store.list_sites(filter.clone(), after, limit.0, now, app.silent_after).await?;
+        let page =
+            app.store.list_sites(filter.clone(), after, limit.0, MAX_SCAN, now, app.silent_after).await?;
         let mut query = Vec::new();
         query.extend(filter.status.map(|status| ("status", status.as_str().to_owned())));
         query.extend(filter.text.map(|text| ("q", text)));

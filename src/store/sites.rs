@@ -26,8 +26,9 @@ pub struct SiteFilter {
 pub struct SitePage {
     /// The sites.
     pub sites: Vec<Site>,
-    /// How many sites the filter lets through, on all pages.
-    pub total: u64,
+    /// How many sites the filter lets through, on all pages; `None` where
+    /// not all were looked at.
+    pub total: Option<u64>,
     /// The number to continue after, while there is more.
     pub next: Option<u64>,
 }
@@ -73,49 +74,49 @@ impl Store {
     }
 
     /// At most `limit` sites that `filter` lets through, after number
-    /// `after`. Without a filter it reads the page alone; with one it reads
-    /// every site, to tell how many there are.
+    /// `after`. Without a filter it reads the page alone. With one it looks
+    /// at every site, to tell how many there are; or, where there are more
+    /// than `scan`, at no more than `scan` of them from `after` on, so that a
+    /// page may be short of sites while there is a next one.
     pub async fn list_sites(
         &self,
         filter: SiteFilter,
         after: u64,
         limit: usize,
+        scan: u64,
         now: Timestamp,
         silent_after: SilentAfterHours,
     ) -> Result<SitePage, Unavailable> {
         self.read(move |tables| {
             let needle = filter.text.as_deref().map(str::to_lowercase);
-            let unfiltered = filter.status.is_none() && needle.is_none();
-            let mut page = SitePage { sites: Vec::new(), total: 0, next: None };
-            let mut more = false;
-            let start = if unfiltered { after.saturating_add(1) } else { 0 };
+            let filtered = filter.status.is_some() || needle.is_some();
+            let all = tables.sites.len()?;
+            let counting = filtered && all <= scan;
+            let (mut sites, mut passed, mut looked_at, mut last, mut more) = (Vec::new(), 0, 0, after, false);
+            let start = if counting { 0 } else { after.saturating_add(1) };
             for entry in tables.sites.range(start..)? {
                 let (key, value) = entry?;
                 let id = key.value();
-                if unfiltered && page.sites.len() == limit {
+                if !counting && (sites.len() == limit || filtered && looked_at == scan) {
                     more = true;
                     break;
                 }
+                looked_at += 1;
                 let site = site_of(&tables.heartbeats, id, value.value())?;
                 let passes = filter.status.is_none_or(|status| site.status(now, silent_after) == status)
                     && needle.as_deref().is_none_or(|needle| site.mentions(needle));
-                if !passes {
-                    continue;
+                passed += u64::from(passes);
+                let on_page = passes && id > after && sites.len() < limit;
+                more |= passes && id > after && !on_page;
+                if on_page || !counting {
+                    last = id;
                 }
-                page.total += 1;
-                if id > after {
-                    if page.sites.len() < limit {
-                        page.sites.push(site);
-                    } else {
-                        more = true;
-                    }
+                if on_page {
+                    sites.push(site);
                 }
             }
-            if unfiltered {
-                page.total = tables.sites.len()?;
-            }
-            page.next = page.sites.last().map(|site| site.id).filter(|_| more);
-            Ok(page)
+            let total = if filtered { counting.then_some(passed) } else { Some(all) };
+            Ok(SitePage { sites, total, next: more.then_some(last) })
         })
         .await
     }

@@ -7,6 +7,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod files;
+mod lists;
 mod simulated;
 mod writes;
 

@@ -14,7 +14,8 @@ fn files() -> usize {
 
 /// Everything that the store can tell, as text.
 async fn content(store: &Store) -> String {
-    let page = store.list_sites(SiteFilter::default(), 0, 1000, at(NOW), SilentAfterHours(0)).await.unwrap();
+    let page =
+        store.list_sites(SiteFilter::default(), 0, 1000, 1000, at(NOW), SilentAfterHours(0)).await.unwrap();
     let hashes: Vec<_> = page.sites.iter().map(|site| *site.key.as_bytes()).collect();
     let admin = store.admin(1).await.unwrap();
     let admin = admin.map(|Admin { username, password_hash, token_epoch, created_at, .. }| {

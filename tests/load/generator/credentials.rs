@@ -47,14 +47,18 @@ impl Sites {
     pub(crate) fn of_turn(&self, turn: u64) -> (String, String) {
         let turn = turn % self.count();
         match self {
-            Self::Numbered(_) => {
-                (SiteId::from_u128((turn + 1).into()).to_string(), key(turn + 1).expose().to_owned())
-            }
+            Self::Numbered(_) => (id(turn + 1).to_string(), key(turn + 1).expose().to_owned()),
             Self::Listed(sites) => {
                 usize::try_from(turn).ok().and_then(|turn| sites.get(turn)).cloned().unwrap_or_default()
             }
         }
     }
+}
+
+/// The id of site `number`: scattered over the whole range, as random ones
+/// are. An odd factor maps no two numbers to one.
+fn id(number: u64) -> SiteId {
+    SiteId::from_u128(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
 }
 
 /// The key of site `number`.
@@ -96,7 +100,7 @@ pub(crate) async fn seed(data_dir: &str, sites: u64) -> Result<(), Failure> {
                 license_expires_at: expires,
             };
             tasks.push(tokio::spawn(async move {
-                store.register_site(SiteId::from_u128(number.into()), site, key(number).hash(), by, now).await
+                store.register_site(id(number), site, key(number).hash(), by, now).await
             }));
         }
         for task in tasks {

@@ -74,7 +74,8 @@ pub struct AuditEntryDocument {
     ip: Nullable<String>,
     /// What: `site_registered`, `site_updated`, `site_locked`,
     /// `site_unlocked`, `site_key_rotated`, `site_deleted`, `admin_created`,
-    /// `admin_password_changed`, `admin_deleted` or `login_failed`.
+    /// `admin_password_changed`, `admin_deleted`,
+    /// `certificate_renewal_requested` or `login_failed`.
     action: String,
     /// Which site; null when it was none.
     site_id: Nullable<Uuid>,

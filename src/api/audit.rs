@@ -10,6 +10,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use uuid::Uuid;
 
 use super::auth::Sysadmin;
+use super::docs::PRINTABLE;
 use super::fields::Json;
 use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, Problem, failure};
@@ -120,7 +121,12 @@ impl Parameter for SiteFilter {
 
 impl Parameter for Username {
     fn schema() -> MetaSchema {
-        MetaSchema { min_length: Some(1), max_length: Some(Self::MAX), ..MetaSchema::new("string") }
+        MetaSchema {
+            min_length: Some(1),
+            max_length: Some(Self::MAX),
+            pattern: Some(PRINTABLE.to_owned()),
+            ..MetaSchema::new("string")
+        }
     }
 }
 

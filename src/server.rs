@@ -141,6 +141,7 @@ pub enum StartError {
 /// [`StartError`] when it cannot start.
 pub fn run(config: &Config, reload: &Reload) -> Result<(), StartError> {
     let descriptors = listener::raise_descriptor_limit();
+    check_given_files(config)?;
     prepare_data_dir(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -355,6 +356,15 @@ fn announce(line: &str) {
     let _ = io::stdout().flush();
 }
 
+/// Refuses a certificate or a signing key that cannot be used before anything
+/// is made for them: a start that was refused leaves nothing behind.
+fn check_given_files(config: &Config) -> Result<(), StartError> {
+    if let TlsMode::Files { cert, key } = &config.tls {
+        Pair::from_files(cert, key)?;
+    }
+    given_signing_key(config).map(drop)
+}
+
 fn prepare_data_dir(path: &Path) -> Result<(), StartError> {
     let error = |source| StartError::DataDir { path: path.to_owned(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error)?;
@@ -428,17 +438,24 @@ fn random_password() -> Option<NewPassword> {
 }
 
 async fn signing_key(config: &Config, store: &Store) -> Result<Vec<u8>, StartError> {
+    if let Some(key) = given_signing_key(config)? {
+        return Ok(key);
+    }
+    let mut fresh = [0; 32];
+    aws_lc_rs::rand::fill(&mut fresh)
+        .map_err(|_| StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() })?;
+    Ok(store.signing_key_or(SigningKey(fresh)).await?.0.to_vec())
+}
+
+/// The signing key from its file, where one is configured. Reads a small file
+/// at the start, where blocking delays nobody.
+fn given_signing_key(config: &Config) -> Result<Option<Vec<u8>>, StartError> {
     let credential = signing_key_credential();
     let Some(path) = config.signing_key_file.as_ref().or(credential.as_ref()) else {
-        let mut fresh = [0; 32];
-        aws_lc_rs::rand::fill(&mut fresh).map_err(|_| StartError::System {
-            what: "get random bytes",
-            source: io::ErrorKind::Other.into(),
-        })?;
-        return Ok(store.signing_key_or(SigningKey(fresh)).await?.0.to_vec());
+        return Ok(None);
     };
     let error = |reason: String| StartError::SigningKey { path: path.clone(), reason };
-    let key = tokio::fs::read(path).await.map_err(|source| error(source.to_string()))?;
+    let key = std::fs::read(path).map_err(|source| error(source.to_string()))?;
     let key = key.trim_ascii();
     if key.len() < MIN_SIGNING_KEY_BYTES {
         return Err(error(format!(
@@ -446,7 +463,7 @@ async fn signing_key(config: &Config, store: &Store) -> Result<Vec<u8>, StartErr
             key.len()
         )));
     }
-    Ok(key.to_vec())
+    Ok(Some(key.to_vec()))
 }
 
 /// The signing key that systemd hands over (`LoadCredential=signing-key:…`,

@@ -52,7 +52,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::StorageError;
 
-pub use self::acme::{AcmeAccount, AcmeCertificate};
+pub use self::acme::{AcmeAccount, AcmeCertificate, AcmeSetback};
 pub use self::admins::{CreateRefused, DeleteRefused, NoSuchAdmin};
 pub use self::audit::{AuditFilter, AuditPage};
 use self::backups::{BackupState, Backups, Changes, Schedule};

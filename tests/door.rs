@@ -159,6 +159,14 @@ fn what_smugglers_send_is_refused() {
         let answer = server.exchange(request.as_bytes());
         assert!(answer.is_empty() || status(&answer) == 400, "{request:?}: {answer}");
     }
+    // Also behind another request, sent together with it.
+    let before = post("/api/auth/login", "", "{}").replace("Connection: close\r\n", "");
+    let behind = format!(
+        "{before}POST /api/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n\
+         0\r\n\r\n"
+    );
+    let answers = server.exchange(behind.as_bytes());
+    assert!(!answers.contains("X-Site-ID") && answers.matches("HTTP/1.1 ").count() <= 1, "{answers}");
     let encoded = server.exchange(b"GET /health%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(status(&encoded), 404, "{encoded}");
     server.assert_well();
@@ -463,6 +471,25 @@ fn certificate_files_are_read_again_and_a_bad_pair_keeps_the_old_one() {
     // Mended.
     std::fs::write(&key, &third.1).unwrap();
     until("the mended pair is served", || served(&third.0));
+
+    // Other files, told by a signal; then files that are not there.
+    let configured = server.directory.path().join("sitewarden.toml");
+    let text = std::fs::read_to_string(&configured).unwrap();
+    let fourth = pair(4);
+    std::fs::write(cert.with_file_name("new-cert.pem"), &fourth.0).unwrap();
+    std::fs::write(cert.with_file_name("new-key.pem"), &fourth.1).unwrap();
+    std::fs::write(
+        &configured,
+        text.replace("/cert.pem", "/new-cert.pem").replace("/key.pem", "/new-key.pem"),
+    )
+    .unwrap();
+    server.signal(Signal::HUP);
+    until("the pair in the other files is served", || served(&fourth.0));
+    assert!(server.log().contains("tls.cert, tls.key"), "{}", server.log());
+    std::fs::write(&configured, text.replace("/cert.pem", "/gone.pem")).unwrap();
+    server.signal(Signal::HUP);
+    until("the fault is logged", || server.log().contains("/gone.pem"));
+    assert!(served(&fourth.0));
 }
 
 #[test]

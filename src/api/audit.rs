@@ -10,6 +10,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use uuid::Uuid;
 
 use super::auth::Sysadmin;
+use super::docs::PRINTABLE;
 use super::fields::Json;
 use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, Problem, failure};
@@ -74,7 +75,8 @@ pub struct AuditEntryDocument {
     ip: Nullable<String>,
     /// What: `site_registered`, `site_updated`, `site_locked`,
     /// `site_unlocked`, `site_key_rotated`, `site_deleted`, `admin_created`,
-    /// `admin_password_changed`, `admin_deleted` or `login_failed`.
+    /// `admin_password_changed`, `admin_deleted`,
+    /// `certificate_renewal_requested` or `login_failed`.
     action: String,
     /// Which site; null when it was none.
     site_id: Nullable<Uuid>,
@@ -119,7 +121,12 @@ impl Parameter for SiteFilter {
 
 impl Parameter for Username {
     fn schema() -> MetaSchema {
-        MetaSchema { min_length: Some(1), max_length: Some(Self::MAX), ..MetaSchema::new("string") }
+        MetaSchema {
+            min_length: Some(1),
+            max_length: Some(Self::MAX),
+            pattern: Some(PRINTABLE.to_owned()),
+            ..MetaSchema::new("string")
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use poem::{IntoResponse, Request, Response};
 use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
+use super::heartbeat::MAX_UPTIME_SECONDS;
 use super::problem::Problem;
 use super::specification;
 use crate::domain::Timestamp;
@@ -24,7 +25,7 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
 
 /// Text without control characters that is not blank: what is left after
 /// trimming must not be empty.
-const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u00a0\\s][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+pub(super) const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u00a0\\s][^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// Text without control characters.
 const PRINTABLE_OR_EMPTY: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
@@ -144,17 +145,24 @@ fn completed() -> Value {
     ] {
         schemas[schema]["properties"][field]["format"] = json!("email");
     }
-    for (schema, field) in
-        [("NewSite", "name"), ("SiteChange", "name"), ("Lock", "reason"), ("Heartbeat", "version")]
-    {
+    for (schema, field) in [
+        ("NewSite", "name"),
+        ("SiteChange", "name"),
+        ("Lock", "reason"),
+        ("BatchItem", "name"),
+        ("BatchItem", "reason"),
+        ("Heartbeat", "version"),
+    ] {
         schemas[schema]["properties"][field]["pattern"] = json!(PRINTABLE);
     }
-    for schema in ["NewSite", "SiteChange"] {
+    for schema in ["NewSite", "SiteChange", "BatchItem"] {
         schemas[schema]["properties"]["owner_name"]["pattern"] = json!(PRINTABLE_OR_EMPTY);
     }
     for schema in ["Login", "NewAdmin"] {
         schemas[schema]["properties"]["username"]["pattern"] = json!(PRINTABLE);
     }
+    // poem-openapi writes one less.
+    schemas["Heartbeat"]["properties"]["uptime_seconds"]["maximum"] = json!(MAX_UPTIME_SECONDS);
     // From a set expiry, or from the present one by days: not both.
     schemas["SiteChange"]["not"] = json!({ "required": ["license_expires_at", "extend_days"] });
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");

@@ -12,7 +12,7 @@ use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
-use super::problem::{self, Problem};
+use super::problem::{self, FieldError, Problem};
 use super::tls::CertificateDesk;
 use super::{App, Peer, docs, methods, routes};
 use crate::metrics::Metrics;
@@ -63,6 +63,9 @@ impl Api {
         if exchange.pattern.is_some_and(|pattern| !pattern.takes(&exchange.method)) {
             return self
                 .finish(&exchange, Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).into_response());
+        }
+        if let Some(problem) = unreadable_condition(&request) {
+            return self.finish(&exchange, problem.into_response());
         }
         // hyper drops the body of an answer to HEAD.
         if exchange.method == Method::HEAD {
@@ -173,6 +176,19 @@ fn take_problem(response: &mut Response) -> Option<Problem> {
     }
     let status = response.status();
     (status.is_client_error() || status.is_server_error()).then(|| Problem::of_status(status))
+}
+
+/// poem leaves out headers that are no ASCII text. A change must not be made
+/// as if its condition had not been given.
+fn unreadable_condition(request: &Request) -> Option<Problem> {
+    let is_unreadable =
+        |name: &&str| request.headers().get_all(*name).iter().any(|value| value.to_str().is_err());
+    let name = ["If-Match", "Idempotency-Key"].into_iter().find(is_unreadable)?;
+    let error = FieldError { field: name.to_owned(), message: "must be ASCII text".to_owned() };
+    Some(Problem {
+        errors: vec![error],
+        ..Problem::malformed(format!("the {name} header cannot be understood"))
+    })
 }
 
 /// Each route is answered with and without a trailing slash.

@@ -18,7 +18,7 @@ use crate::store::HeartbeatRefused;
 
 /// Greatest `uptime_seconds`: 2^53 - 1, the greatest whole number that every
 /// JSON reader keeps exact (RFC 8259, section 6).
-const MAX_UPTIME_SECONDS: u64 = 9_007_199_254_740_991;
+pub(super) const MAX_UPTIME_SECONDS: u64 = 9_007_199_254_740_991;
 
 /// What a local backend reports of itself. Unknown fields are ignored.
 #[derive(Object)]

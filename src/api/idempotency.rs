@@ -41,11 +41,10 @@ impl FromStr for IdempotencyKey {
 
 impl Parameter for IdempotencyKey {
     fn schema() -> MetaSchema {
-        MetaSchema {
-            min_length: Some(*LENGTH.start()),
-            max_length: Some(*LENGTH.end()),
-            ..MetaSchema::new("string")
-        }
+        let (min, max) = (LENGTH.start(), LENGTH.end());
+        let bare = format!(r"[!#-\[\]-~]{{{min},{max}}}");
+        let pattern = Some(format!("^({bare}|\"{bare}\")$"));
+        MetaSchema { pattern, ..MetaSchema::new("string") }
     }
 }
 

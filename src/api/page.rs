@@ -52,7 +52,11 @@ impl FromStr for Cursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| "must be the id of the last record of the page before")
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // Beyond all records are beyond all records, however far.
+        is_number
+            .then(|| Self(text.parse().unwrap_or(u64::MAX)))
+            .ok_or("must be the id of the last record of the page before")
     }
 }
 
@@ -73,6 +77,16 @@ pub fn next_link(path: &str, mut query: Vec<(&str, String)>, limit: PageLimit, a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cursor_is_any_whole_number() {
+        let read = |text: &str| text.parse().ok().map(|Cursor(after)| after);
+        assert_eq!(read("7"), Some(7));
+        assert_eq!(read("18446744073709551616"), Some(u64::MAX));
+        for bad in ["", "-1", "+1", "1.0", "one"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn the_next_page_keeps_the_filter() {

@@ -15,7 +15,7 @@ use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
 use super::wire::{Nullable, Time};
-use super::{App, Group};
+use super::{App, Group, now};
 use crate::domain::Timestamp;
 
 /// How the certificate stands.
@@ -86,13 +86,15 @@ impl CertificateDesk {
     }
 
     /// Asks for a renewal.
-    fn want_renewal(&self) -> Result<(), Problem> {
+    fn want_renewal(&self) {
+        self.note(|standing| standing.renewing = true);
+        self.renewal_wanted.notify_one();
+    }
+
+    /// Refuses a renewal where there is nothing to renew.
+    fn can_be_renewed(&self) -> Result<(), Problem> {
         let refusal = match self.standing().mode {
-            "acme" => {
-                self.note(|standing| standing.renewing = true);
-                self.renewal_wanted.notify_one();
-                return Ok(());
-            }
+            "acme" => return Ok(()),
             "files" => {
                 "the certificate is in files (tls.mode is files): put new ones in their place, and they are read within seconds"
             }
@@ -197,7 +199,9 @@ impl TlsApi {
         Json<TlsDocument>,
         Failure<{ failure::UNAUTHORIZED | failure::CONFLICT | failure::UNAVAILABLE }>,
     > {
-        app.certificate.want_renewal()?;
+        app.certificate.can_be_renewed()?;
+        app.store.record_renewal_request(admin.actor(), now()).await?;
+        app.certificate.want_renewal();
         tracing::info!(admin = admin.actor().name, "a renewal of the certificate was asked for");
         Ok(Json(app.certificate.standing().into()))
     }

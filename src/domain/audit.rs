@@ -59,13 +59,15 @@ pub enum Action {
     AdminPasswordChanged,
     /// An admin was deleted.
     AdminDeleted,
+    /// A new certificate was asked for.
+    CertificateRenewalRequested,
     /// A login failed.
     LoginFailed,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SiteRegistered,
         Self::SiteUpdated,
         Self::SiteLocked,
@@ -75,6 +77,7 @@ impl Action {
         Self::AdminCreated,
         Self::AdminPasswordChanged,
         Self::AdminDeleted,
+        Self::CertificateRenewalRequested,
         Self::LoginFailed,
     ];
 
@@ -90,6 +93,7 @@ impl Action {
             Self::AdminCreated => "admin_created",
             Self::AdminPasswordChanged => "admin_password_changed",
             Self::AdminDeleted => "admin_deleted",
+            Self::CertificateRenewalRequested => "certificate_renewal_requested",
             Self::LoginFailed => "login_failed",
         }
     }

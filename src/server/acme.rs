@@ -9,8 +9,8 @@
 //! - It is renewed when the server suggests (ARI, RFC 9773), else at about two
 //!   thirds of its lifetime.
 //! - What fails is tried again after a minute, then after twice as long each
-//!   time, up to 6 hours, and not before the server permits (`Retry-After`).
-//!   The log and `GET /api/tls` say what is in the way.
+//!   time, up to 6 hours, and not before the server permits (`Retry-After`),
+//!   over restarts too. The log and `GET /api/tls` say what is in the way.
 
 mod advice;
 mod order;
@@ -27,7 +27,7 @@ use super::tls::{Certificates, Pair};
 use crate::api::tls::{CertificateDesk, Facts};
 use crate::config::Acme;
 use crate::domain::Timestamp;
-use crate::store::{AcmeCertificate, Store, Unavailable};
+use crate::store::{AcmeCertificate, AcmeSetback, Store, Unavailable};
 
 /// For one certificate, from the first call to the last: an ACME server may
 /// take its time over each check.
@@ -43,6 +43,9 @@ const ASK_AGAIN_SECONDS: (i64, i64) = (600, 24 * 3600);
 /// The longest sleep, in seconds: the clock may be set, or stand still with
 /// the machine.
 const LOOK_AT_CLOCK_SECONDS: i64 = 600;
+
+/// What the next run of the server is told of an order that has not ended.
+const CUT_OFF: &str = "the server ended before the order did";
 
 /// The certificate that the database holds, when it can be served.
 pub(super) async fn kept(
@@ -158,7 +161,7 @@ pub(super) struct Keeper {
     retry_at: Option<Timestamp>,
     /// Checks that failed, by which one way of being checked after the other
     /// is tried.
-    failed_checks: usize,
+    failed_checks: u64,
 }
 
 impl Keeper {
@@ -186,6 +189,7 @@ impl Keeper {
 
     /// Goes on for ever.
     pub(super) async fn run(mut self) {
+        self.resume(now()).await;
         loop {
             let now = now();
             self.ask_when_to_renew(now).await;
@@ -197,6 +201,48 @@ impl Keeper {
                 self.renew().await;
                 self.desk.note(|standing| standing.renewing = false);
             }
+        }
+    }
+
+    /// Takes up the waiting where the last run of the server left it, as long
+    /// as what is configured is the same.
+    async fn resume(&mut self, now: Timestamp) {
+        let kept = match self.store.acme_setback().await {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "it is not known when a certificate was ordered last; one is ordered when it is due");
+                return;
+            }
+        };
+        let same = |kept: &AcmeSetback| {
+            kept.directory_url == self.settings.directory_url && kept.domains == self.settings.domains
+        };
+        let Some(kept) = kept.filter(same) else { return };
+        // The clock may have been ahead then.
+        let latest = now.checked_add_seconds(MAX_DEMANDED_SECONDS).unwrap_or(Timestamp::MAX);
+        let retry_at = kept.retry_at.min(latest);
+        (self.failures, self.failed_checks) = (kept.failures, kept.failed_checks);
+        self.retry_at = Some(retry_at);
+        tracing::warn!(
+            reason = kept.reason,
+            next_try = %retry_at,
+            "the last order gave no certificate; sitewarden tls renew tries again before its time"
+        );
+        self.desk.note(|standing| standing.last_error = Some(kept.reason));
+    }
+
+    /// Keeps how long to wait for the next run of the server.
+    async fn keep_setback(&self, failures: u32, retry_at: Timestamp, reason: String) {
+        let setback = AcmeSetback {
+            directory_url: self.settings.directory_url.clone(),
+            domains: self.settings.domains.clone(),
+            failures,
+            failed_checks: self.failed_checks,
+            retry_at,
+            reason,
+        };
+        if let Err(error) = self.store.keep_acme_setback(setback).await {
+            tracing::warn!(%error, "when to order the next certificate could not be kept for the next start");
         }
     }
 
@@ -237,6 +283,11 @@ impl Keeper {
     }
 
     async fn renew(&mut self) {
+        // A server that ends in mid-order, again and again, waits as well.
+        let failures = self.failures.saturating_add(1);
+        let wait = back_off(failures, None, random());
+        let retry_at = now().checked_add_seconds(wait).unwrap_or(Timestamp::MAX);
+        self.keep_setback(failures, retry_at, CUT_OFF.to_owned()).await;
         let replaces = self.held.as_ref().filter(|held| held.window.is_some());
         let replaces = replaces.map(|held| held.chain.as_slice());
         let orders = Orders::new(&self.store, &self.settings, &self.challenges);
@@ -249,7 +300,7 @@ impl Keeper {
         });
         match ordered.and_then(|certificate| usable(certificate, &self.settings.domains)) {
             Ok((certificate, pair)) => self.use_now(certificate, pair).await,
-            Err(failed) => self.note_failure(&failed),
+            Err(failed) => self.note_failure(&failed).await,
         }
     }
 
@@ -269,7 +320,7 @@ impl Keeper {
         self.desk.note(|standing| standing.last_error = None);
     }
 
-    fn note_failure(&mut self, failed: &Failed) {
+    async fn note_failure(&mut self, failed: &Failed) {
         self.failures = self.failures.saturating_add(1);
         if failed.at_check {
             self.failed_checks = self.failed_checks.wrapping_add(1);
@@ -277,6 +328,7 @@ impl Keeper {
         let wait = back_off(self.failures, failed.retry_after, random());
         let retry_at = now().checked_add_seconds(wait).unwrap_or(Timestamp::MAX);
         self.retry_at = Some(retry_at);
+        self.keep_setback(self.failures, retry_at, failed.reason.clone()).await;
         let served = if self.held.is_some() { "the last good one" } else { "the self-signed one" };
         tracing::error!(
             reason = failed.reason,

@@ -186,8 +186,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             return Poll::Ready(Ok(()));
         };
         self.activity.read();
-        let at_rest = self.activity.requests.load(Relaxed) == 0;
-        if !self.activity.multiplexed && !self.head.accepts(read, at_rest) {
+        if !self.activity.multiplexed && !self.head.accepts(read) {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "an ambiguous request head")));
         }
         Poll::Ready(Ok(()))

@@ -1,11 +1,18 @@
 //! What an ACME server has given: the account and the certificate, kept in
-//! the database so that a restart orders nothing anew.
+//! the database so that a restart orders nothing anew; and what it did not
+//! give, so that a server which is started again and again does not order
+//! each time.
 
 use std::fmt;
 
-use super::codec::{self, AcmeAccountRow, AcmeCertificateRow, Row};
+use super::codec::{self, AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, Row};
 use super::tables::{meta, unreadable};
 use super::{Store, Unavailable};
+use crate::domain::Timestamp;
+
+/// Most characters of a reason that are kept: part of it is the ACME
+/// server's.
+const MAX_REASON_CHARS: usize = 1000;
 
 /// An account with an ACME server. Its key is never shown by `Debug`.
 #[derive(Clone)]
@@ -25,6 +32,23 @@ pub struct AcmeCertificate {
     pub chain: Vec<Vec<u8>>,
     /// Private key (PKCS #8, DER).
     pub private_key: Vec<u8>,
+}
+
+/// Orders that gave no certificate since the last that did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcmeSetback {
+    /// The directory of the server that was asked.
+    pub directory_url: String,
+    /// The names that were ordered.
+    pub domains: Vec<String>,
+    /// How many orders, one after the other.
+    pub failures: u32,
+    /// How many checks of the names failed, since the server started to ask.
+    pub failed_checks: u64,
+    /// When the next order may be made.
+    pub retry_at: Timestamp,
+    /// Why the last gave none; its first 1,000 characters are kept.
+    pub reason: String,
 }
 
 impl fmt::Debug for AcmeAccount {
@@ -63,11 +87,38 @@ impl Store {
         }))
     }
 
-    /// Keeps `certificate` in place of the one before.
+    /// Keeps `certificate` in place of the one before, and forgets the orders
+    /// that failed.
     pub async fn keep_acme_certificate(&self, certificate: AcmeCertificate) -> Result<(), Unavailable> {
         let AcmeCertificate { directory_url, chain, private_key } = certificate;
         let row = AcmeCertificateRow { directory_url, chain, private_key };
-        self.keep_meta_row(meta::ACME_CERTIFICATE, row).await
+        self.write_always(move |tables| {
+            tables.meta.insert(meta::ACME_CERTIFICATE, codec::encode(&row)?.as_slice())?;
+            tables.meta.remove(meta::ACME_SETBACK)?;
+            tables.written = true;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The orders that failed since the last that did not, or `None`.
+    pub async fn acme_setback(&self) -> Result<Option<AcmeSetback>, Unavailable> {
+        let Some(row) = self.meta_row::<AcmeSetbackRow>(meta::ACME_SETBACK).await? else {
+            return Ok(None);
+        };
+        let AcmeSetbackRow { directory_url, domains, failures, failed_checks, retry_at, reason } = row;
+        let retry_at = Timestamp::from_unix(retry_at)
+            .ok_or_else(|| unreadable(meta::ACME_SETBACK, "the time is out of bounds"))?;
+        Ok(Some(AcmeSetback { directory_url, domains, failures, failed_checks, retry_at, reason }))
+    }
+
+    /// Keeps `setback` in place of the one before.
+    pub async fn keep_acme_setback(&self, setback: AcmeSetback) -> Result<(), Unavailable> {
+        let AcmeSetback { directory_url, domains, failures, failed_checks, retry_at, reason } = setback;
+        let reason = reason.chars().take(MAX_REASON_CHARS).collect();
+        let retry_at = retry_at.unix();
+        let row = AcmeSetbackRow { directory_url, domains, failures, failed_checks, retry_at, reason };
+        self.keep_meta_row(meta::ACME_SETBACK, row).await
     }
 
     async fn meta_row<R: Row + Send + 'static>(&self, name: &'static str) -> Result<Option<R>, Unavailable> {
@@ -118,5 +169,33 @@ mod tests {
         let store = Store::open(&path).unwrap();
         assert_eq!(store.acme_account().await.unwrap().unwrap().credentials, "{}");
         assert_eq!(store.acme_certificate().await.unwrap(), Some(certificate));
+    }
+
+    #[tokio::test]
+    async fn failed_orders_are_known_after_a_restart_until_one_succeeds() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(super::super::FILE_NAME);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.acme_setback().await.unwrap(), None);
+        let setback = AcmeSetback {
+            directory_url: "https://acme.example/directory".into(),
+            domains: vec!["a.example".into(), "b.example".into()],
+            failures: 3,
+            failed_checks: 2,
+            retry_at: Timestamp::from_unix(1_900_000_000).unwrap(),
+            reason: "é".repeat(100_000),
+        };
+        store.keep_acme_setback(setback.clone()).await.unwrap();
+        tokio::task::spawn_blocking(move || store.close()).await.unwrap();
+        let store = Store::open(&path).unwrap();
+        let kept = store.acme_setback().await.unwrap();
+        assert_eq!(kept, Some(AcmeSetback { reason: "é".repeat(MAX_REASON_CHARS), ..setback }));
+        let certificate = AcmeCertificate {
+            directory_url: "https://acme.example/directory".into(),
+            chain: vec![vec![1]],
+            private_key: vec![2],
+        };
+        store.keep_acme_certificate(certificate).await.unwrap();
+        assert_eq!(store.acme_setback().await.unwrap(), None);
     }
 }

@@ -80,6 +80,24 @@ impl Store {
         .await
     }
 
+    /// Adds to the trail that an admin had the certificate renewed.
+    pub async fn record_renewal_request(&self, actor: Actor, now: Timestamp) -> Result<(), Unavailable> {
+        self.write_always(move |tables| {
+            record(
+                tables,
+                Record {
+                    at: now,
+                    actor: &actor,
+                    action: Action::CertificateRenewalRequested,
+                    site_id: None,
+                    admin: None,
+                    changes: Vec::new(),
+                },
+            )
+        })
+        .await
+    }
+
     /// At most `limit` entries that `filter` lets through, before number
     /// `before` (`None`: from the newest). Without a filter it reads the page
     /// alone; with one it reads every entry, to tell how many there are.

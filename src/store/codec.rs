@@ -7,11 +7,14 @@
 //! Rows are plain numbers and strings, apart from the domain's types: a
 //! change of a domain type cannot silently change what old bytes mean.
 
+mod acme;
+
 use std::net::IpAddr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::acme::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow};
 use super::batch::{Deed, OperationRefused};
 use crate::domain::secret_key::OldKey;
 use crate::domain::{
@@ -340,29 +343,6 @@ impl DeedRow {
     }
 }
 
-/// An account with an ACME server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct AcmeAccountRow {
-    pub(super) directory_url: String,
-    pub(super) credentials: String,
-}
-
-impl Row for AcmeAccountRow {
-    const TABLE: &'static str = "meta";
-}
-
-/// A certificate from an ACME server, DER, with its private key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct AcmeCertificateRow {
-    pub(super) directory_url: String,
-    pub(super) chain: Vec<Vec<u8>>,
-    pub(super) private_key: Vec<u8>,
-}
-
-impl Row for AcmeCertificateRow {
-    const TABLE: &'static str = "meta";
-}
-
 fn text<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, DecodeError> {
     text.parse().map_err(|_| DecodeError::Field(field))
 }
@@ -466,6 +446,7 @@ mod tests {
             let _ = decode::<TlsRow>(&bytes);
             let _ = decode::<AcmeAccountRow>(&bytes);
             let _ = decode::<AcmeCertificateRow>(&bytes);
+            let _ = decode::<AcmeSetbackRow>(&bytes);
             if let Ok(row) = decode::<RequestRow>(&bytes) {
                 let _ = row.deeds.iter().map(DeedRow::read).count();
             }

@@ -108,6 +108,8 @@ pub(super) mod meta {
     pub(crate) const ACME_ACCOUNT: &str = "acme_account";
     /// The certificate from it ([`super::super::codec::AcmeCertificateRow`]).
     pub(crate) const ACME_CERTIFICATE: &str = "acme_certificate";
+    /// Orders that failed since ([`super::super::codec::AcmeSetbackRow`]).
+    pub(crate) const ACME_SETBACK: &str = "acme_setback";
 }
 
 impl WriteTables<'_> {

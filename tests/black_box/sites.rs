@@ -335,6 +335,7 @@ fn a_change_under_if_match_is_made_only_to_the_revision_that_was_read() {
     update(&format!("W/{second}"), "Weak").assert_problem(412);
     update("\"someone else's\"", "Other").assert_problem(412);
     update("not quoted", "Broken").assert_names(400, &["If-Match"]);
+    update("\"é\"", "Not ASCII").assert_names(400, &["If-Match"]);
     assert_eq!(desk.get(&path_of(&site)).json()["name"], "One");
     assert_eq!(update(&format!("{first}, {second}"), "List").status, 200);
     assert_eq!(update("*", "Any").status, 200);

@@ -320,6 +320,7 @@ fn pem_files_that_are_missing_broken_or_mismatched_are_named() {
         setup = with_files(setup, cert, key);
         assert_refused(&setup.run_to_end(), &parts.each_ref().map(String::as_str));
     }
+    assert!(!setup.data_dir().exists(), "nothing is made");
 }
 
 #[test]
@@ -351,6 +352,7 @@ fn a_signing_key_file_that_is_missing_or_short_is_named() {
     assert_refused(&setup.run_to_end(), &[file.to_str().unwrap(), "auth.signing_key_file", "No such file"]);
     std::fs::write(&file, "x".repeat(31)).unwrap();
     assert_refused(&setup.run_to_end(), &[file.to_str().unwrap(), "31 bytes", "at least 32"]);
+    assert!(!setup.data_dir().exists(), "nothing is made");
     std::fs::write(&file, "x".repeat(32)).unwrap();
     setup.start().login();
 }

@@ -51,6 +51,13 @@ impl Parameter for SearchText {
     }
 }
 
+/// What is said of an `If-Match` that is none.
+const NO_TAG: &str = "must be an ETag in double quotes, or *";
+
+/// What stands between the members of a list; empty members count for nothing
+/// (RFC 9110, section 5.6.1.2).
+const BETWEEN: [char; 3] = [',', ' ', '\t'];
+
 /// The `If-Match` header.
 pub(super) struct Revisions(pub(super) RevisionCheck);
 
@@ -65,20 +72,28 @@ impl FromStr for Revisions {
             return Ok(Self(RevisionCheck::Any));
         }
         let mut revisions = Vec::new();
-        for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
-            let opaque = tag.strip_prefix("W/").unwrap_or(tag);
-            let inner = opaque.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
-            let inner =
-                inner.filter(|inner| !inner.contains('"')).ok_or("must be an ETag in double quotes, or *")?;
-            revisions.extend(inner.parse::<u64>().ok().filter(|_| opaque.len() == tag.len()));
+        let mut rest = text.trim_start_matches(BETWEEN);
+        loop {
+            let strong = rest.strip_prefix("W/").unwrap_or(rest);
+            // A comma may stand in a tag (section 8.8.3).
+            let (tag, after) =
+                strong.strip_prefix('"').and_then(|inner| inner.split_once('"')).ok_or(NO_TAG)?;
+            revisions.extend(tag.parse::<u64>().ok().filter(|_| strong.len() == rest.len()));
+            rest = after.trim_start_matches(BETWEEN);
+            if rest.is_empty() {
+                return Ok(Self(RevisionCheck::OneOf(revisions)));
+            }
+            if !after.trim_start().starts_with(',') {
+                return Err(NO_TAG);
+            }
         }
-        Ok(Self(RevisionCheck::OneOf(revisions)))
     }
 }
 
 impl Parameter for Revisions {
     fn schema() -> MetaSchema {
-        MetaSchema::new("string")
+        let pattern = Some(r#"^(\*|[, \t]*(W/)?"[^"]*"([ \t]*,[, \t]*(W/)?"[^"]*")*[, \t]*)$"#.to_owned());
+        MetaSchema { pattern, ..MetaSchema::new("string") }
     }
 }
 
@@ -95,6 +110,10 @@ mod tests {
         assert_eq!(allows("\"6\"", 7), Ok(false));
         assert_eq!(allows("W/\"7\"", 7), Ok(false));
         assert_eq!(allows("\"other\"", 7), Ok(false));
-        assert!(allows("7", 7).is_err());
+        assert_eq!(allows("\",6\" ,W/\"\",\"7\"", 7), Ok(true));
+        assert_eq!(allows(",, \"6\",,\"7\" ,", 7), Ok(true));
+        for bad in ["", ",", "7", "\"7", "\"7\" \"8\"", "\"7\"8"] {
+            assert_eq!(allows(bad, 7), Err(NO_TAG), "{bad}");
+        }
     }
 }

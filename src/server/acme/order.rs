@@ -87,7 +87,7 @@ impl<'a> Orders<'a> {
     /// checked is tried now; `replaces` is the chain that the new one is for.
     pub(super) async fn certificate(
         &self,
-        failed_checks: usize,
+        failed_checks: u64,
         replaces: Option<&[Vec<u8>]>,
     ) -> Result<AcmeCertificate, Failed> {
         match self.attempt(failed_checks, replaces).await {
@@ -102,7 +102,7 @@ impl<'a> Orders<'a> {
 
     async fn attempt(
         &self,
-        failed_checks: usize,
+        failed_checks: u64,
         replaces: Option<&[Vec<u8>]>,
     ) -> Result<AcmeCertificate, Failed> {
         let account = self.account().await?;
@@ -137,7 +137,7 @@ impl<'a> Orders<'a> {
 
     /// TLS-ALPN-01 on the HTTPS port; HTTP-01 first where there is a plain
     /// listener, and each in turn while checks fail.
-    fn way(&self, failed_checks: usize) -> ChallengeType {
+    fn way(&self, failed_checks: u64) -> ChallengeType {
         if !self.settings.http_listen.is_empty() && failed_checks.is_multiple_of(2) {
             ChallengeType::Http01
         } else {

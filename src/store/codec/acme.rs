@@ -1,0 +1,43 @@
+//! The records of what an ACME server gave, and of what it did not.
+
+use serde::{Deserialize, Serialize};
+
+use super::Row;
+
+/// An account with an ACME server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct AcmeAccountRow {
+    pub(in crate::store) directory_url: String,
+    pub(in crate::store) credentials: String,
+}
+
+impl Row for AcmeAccountRow {
+    const TABLE: &'static str = "meta";
+}
+
+/// A certificate from an ACME server, DER, with its private key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct AcmeCertificateRow {
+    pub(in crate::store) directory_url: String,
+    pub(in crate::store) chain: Vec<Vec<u8>>,
+    pub(in crate::store) private_key: Vec<u8>,
+}
+
+impl Row for AcmeCertificateRow {
+    const TABLE: &'static str = "meta";
+}
+
+/// Orders that gave no certificate since the last that did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct AcmeSetbackRow {
+    pub(in crate::store) directory_url: String,
+    pub(in crate::store) domains: Vec<String>,
+    pub(in crate::store) failures: u32,
+    pub(in crate::store) failed_checks: u64,
+    pub(in crate::store) retry_at: i64,
+    pub(in crate::store) reason: String,
+}
+
+impl Row for AcmeSetbackRow {
+    const TABLE: &'static str = "meta";
+}

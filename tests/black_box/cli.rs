@@ -1,5 +1,10 @@
 //! The command line, as transcripts of sessions with a real server.
 
+mod audit;
+mod host;
+mod remote;
+mod screen;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,10 +44,14 @@ fn sites_are_added_changed_locked_and_removed() {
     t.run(&["site", "update", &a, "--owner", "Mario Rossi", "--expires", "tomorrow"]);
     t.run(&["site", "lock", &a, MISSING, &b, "--reason", "Payment overdue"]);
     t.run(&["site", "list"]);
-    t.run(&["site", "unlock", &a, &b]);
+    t.run(&["site", "unlock", &a, MISSING, &b]);
+    t.run(&["site", "update", &a]);
+    t.run(&["site", "update", &a, "--extend-days", "3661"]);
     t.run(&["site", "rotate-key", &a]);
+    t.run(&["site", "rotate-key", &a, "--overlap-hours", "24"]);
+    t.run(&["site", "rotate-key", &a, "--overlap-hours", "169"]);
     t.run(&["site", "rm", &a]);
-    t.run(&["site", "rm", &a, "--yes"]);
+    t.run(&["site", "rm", &a, MISSING, "--yes"]);
     t.run(&["site", "rm", &a, "--yes"]);
     t.run(&["site", "show", &a]);
     t.run(&["site", "list", "--status", "asleep"]);
@@ -109,6 +118,9 @@ fn many_sites_are_imported_exported_and_extended() {
     t.run(&["site", "extend", "--days", "30", "--status", "never_seen", "--yes"]);
     t.run(&["site", "extend", "--days", "30", "--status", "expired", "--yes"]);
     t.run(&["site", "extend", "--days", "0", "--yes", "--q", "roma"]);
+    let far = ["--name", "Far", "--email", "far@example.com", "--expires", "9999-01-01T00:00:00Z"];
+    t.run(&[&["site", "add"], &far[..]].concat());
+    t.run(&["site", "extend", "--days", "3660", "--yes"]);
     t.check(&[]);
 }
 
@@ -117,6 +129,8 @@ fn what_cannot_be_done_is_told_with_what_to_do_next() {
     let directory = tempfile::tempdir().unwrap();
     let mut t = Transcript::new("failures", directory.path());
     t.run(&["site", "list"]);
+    t.run(&["healthcheck"]);
+    t.run(&["admin", "list"]);
     t.run(&["site", "lock", MISSING]);
     t.run(&["site", "paint", MISSING]);
     let home = |command: &mut Command| {

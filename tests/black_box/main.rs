@@ -20,4 +20,5 @@ mod server;
 mod sites;
 mod startup;
 mod story;
+mod terminal;
 mod transcript;

@@ -313,9 +313,14 @@ fn token_in(file: &Path) -> Result<String, CallError> {
 fn explained(server: &Server, error: ClientError) -> CallError {
     match (server, error) {
         (Server::Socket(path), ClientError::Unreachable { reason, .. }) => {
-            let path = path.display();
-            let host = format!("the server behind {path}");
-            let hint = "is it running, and may you open its socket (as root, or in its group)?";
+            let closed =
+                UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
+            let host = format!("the server behind {}", path.display());
+            let hint = if closed {
+                "only root and members of the socket's group may use it"
+            } else {
+                "is it running, and is this its control_socket?"
+            };
             ClientError::Unreachable { host, reason: format!("{reason}; {hint}") }.into()
         }
         (_, error) => error.into(),

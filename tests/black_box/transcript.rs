@@ -6,22 +6,30 @@
 //! read their diffs.
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::server::sitewarden;
+use crate::server::{program_for_anybody, sitewarden};
 use crate::terminal::{Typed, at_terminal};
 
 pub(crate) struct Transcript {
     name: &'static str,
     directory: PathBuf,
     text: String,
+    /// The program, and the user who runs it, where it is another one.
+    other_user: Option<(PathBuf, u32)>,
 }
 
 impl Transcript {
     /// Commands run in `directory`.
     pub(crate) fn new(name: &'static str, directory: &Path) -> Self {
-        Self { name, directory: directory.to_owned(), text: String::new() }
+        Self { name, directory: directory.to_owned(), text: String::new(), other_user: None }
+    }
+
+    /// Runs what follows as the user with this number.
+    pub(crate) fn as_user(&mut self, uid: u32) {
+        self.other_user = Some((program_for_anybody(&self.directory), uid));
     }
 
     /// Runs a command and gives its stdout.
@@ -36,7 +44,15 @@ impl Transcript {
         stdin: &str,
         with: impl FnOnce(&mut Command),
     ) -> String {
-        let mut command = sitewarden(arguments);
+        let usual = sitewarden(arguments);
+        let mut command = match &self.other_user {
+            None => usual,
+            Some((program, uid)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).env_clear().uid(*uid).gid(*uid);
+                command
+            }
+        };
         command.current_dir(&self.directory).stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         with(&mut command);

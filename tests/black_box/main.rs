@@ -18,6 +18,7 @@ mod config;
 mod docs;
 mod errors;
 mod heartbeat;
+mod http2;
 mod keys;
 mod metrics;
 mod server;

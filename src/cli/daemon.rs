@@ -117,12 +117,22 @@ impl CallError {
 }
 
 impl Target {
+    /// The server that is meant, for a question that anybody may ask.
+    pub(super) fn open_daemon(&self) -> Result<Daemon, CallError> {
+        match &self.url {
+            Some(url) => {
+                let kept = KeptLogins::load().ok().and_then(|logins| logins.for_url(url));
+                let cacert = self.cacert.clone().or_else(|| kept.and_then(|kept| kept.cacert));
+                let runtime = runtime()?;
+                Ok(Daemon { way: Way::Server(server_at(url, cacert)?), token: None, runtime })
+            }
+            None => self.daemon(),
+        }
+    }
+
     /// The server that is meant.
     pub(super) fn daemon(&self) -> Result<Daemon, CallError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| CallError::Setup(error.to_string()))?;
+        let runtime = runtime()?;
         let Some(url) = &self.url else {
             if self.token.is_some() {
                 let words = "--token is for --url: on the server's own host no token is needed";
@@ -276,6 +286,11 @@ impl Daemon {
             None => request,
         }
     }
+}
+
+fn runtime() -> Result<Runtime, CallError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| CallError::Setup(error.to_string()))
 }
 
 /// The server at a URL that a password or a token may be sent to.

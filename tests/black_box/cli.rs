@@ -124,6 +124,35 @@ fn many_sites_are_imported_exported_and_extended() {
 }
 
 #[test]
+fn a_table_of_a_spreadsheet_is_read_and_what_is_wrong_with_it_told_by_its_line() {
+    let server = Server::start();
+    let directory = server.data_dir().parent().unwrap().to_owned();
+    let mut t = session("tables", &server);
+    let head = b"name,contact_email,license_expires_at\r\n".as_slice();
+    let row = |name: &[u8]| [name, b",a@example.com,2099-12-31T00:00:00Z\r\n"].concat();
+    for (name, bytes) in [
+        ("marked.csv", [b"\xef\xbb\xbf", head, &row(b"A")].concat()),
+        (
+            "blank.csv",
+            [head, b"\r\n", &row(b"A"), b"\r\n\n", &row(b""), &row(b"\"C\nD\""), &row(b"")].concat(),
+        ),
+        ("open.csv", [head, &row(b"\"A"), &row(b"B")].concat()),
+        ("latin.csv", [head, &row(b"Jos\xe9")].concat()),
+        ("semicolons.csv", b"name;contact_email;license_expires_at\n".to_vec()),
+        ("twice.csv", b"name,name,contact_email,license_expires_at\n".to_vec()),
+        ("short.csv", b"name,contact_email\n".to_vec()),
+        ("empty.csv", Vec::new()),
+        ("head.csv", head.to_vec()),
+    ] {
+        std::fs::write(directory.join(name), bytes).unwrap();
+        t.run(&["site", "import", name]);
+    }
+    t.run(&["site", "import", "marked.csv", "--apply", "--keys", "nowhere/keys.csv"]);
+    t.run(&["site", "list"]);
+    t.check(&[]);
+}
+
+#[test]
 fn what_cannot_be_done_is_told_with_what_to_do_next() {
     let directory = tempfile::tempdir().unwrap();
     let mut t = Transcript::new("failures", directory.path());

@@ -19,6 +19,7 @@ fn a_login_from_elsewhere_is_kept_for_its_user_alone_and_ends_with_the_password(
     let trusted = ["--cacert", "data/tls-certificate.pem"];
     run(&mut t, &["login"], "");
     run(&mut t, &["site", "list", "--url", &url], "");
+    run(&mut t, &[&["healthcheck", "--url", &url], &trusted[..]].concat(), "");
     run(&mut t, &["login", "--url", &url], &password);
     run(&mut t, &[&["login", "--url", &url], &trusted[..]].concat(), "");
     run(&mut t, &[&["login", "--url", &url], &trusted[..]].concat(), "wrong password\n");

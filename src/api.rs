@@ -70,6 +70,30 @@ pub struct App {
     pub certificate: Arc<tls::CertificateDesk>,
 }
 
+impl App {
+    /// For the host's own users while no server runs: they need no token, so
+    /// none is made that counts, and nobody is there to be limited.
+    ///
+    /// # Errors
+    /// When the metrics cannot be set up; a bug.
+    pub fn at_rest(store: Store, data_dir: PathBuf) -> prometheus::Result<Self> {
+        Ok(Self {
+            store,
+            passwords: Passwords::default(),
+            tokens: Tokens::new(&[], 0),
+            logins: LoginThrottle::new(0, MonotonicClock),
+            failed_logins: FailedLoginTrail::new(MonotonicClock),
+            heartbeats: HeartbeatThrottle::new(0, 0, 0, MonotonicClock),
+            silent_after: SilentAfterHours(0),
+            metrics: Metrics::new()?,
+            store_health: Default::default(),
+            data_dir,
+            backup_turn: Default::default(),
+            certificate: Default::default(),
+        })
+    }
+}
+
 /// The address of whoever sent the request, put there by the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);

@@ -5,6 +5,7 @@
 //! adds 10.
 
 mod admin;
+mod at_rest;
 mod audit;
 mod backup;
 mod batch;
@@ -57,10 +58,14 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// Admins: who may log in
+    /// Admins: who may log in; also while the server is down
     Admin {
         #[command(subcommand)]
         command: admin::Admin,
+        /// Where the database lies, for when the server is down [default: as
+        /// configured]
+        #[arg(long, global = true, value_name = "DIR", help_heading = "Server")]
+        data_dir: Option<String>,
         #[command(flatten)]
         target: Target,
     },
@@ -139,7 +144,7 @@ impl Arguments {
         let ended = match self.command {
             Command::Serve(serve) => serve.run(),
             Command::Site { command, target } => command.run(&target),
-            Command::Admin { command, target } => command.run(&target),
+            Command::Admin { command, data_dir, target } => command.run(&target, data_dir),
             Command::Audit { command, target } => command.run(&target),
             Command::Backup { command, target } => command.run(&target),
             Command::Check(check) => check.run(),

@@ -4,12 +4,14 @@
 //! Counted where things happen, measured where they can only be looked up:
 //! the scrape does that. The registry is handed down, none is global.
 
+pub mod kept;
+
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, Result, TextEncoder,
+    Encoder, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, Result, TextEncoder,
 };
 
 use crate::domain::{SiteStatus, Timestamp};
@@ -22,6 +24,8 @@ const REQUEST_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 const COMMIT_SECONDS: [f64; 9] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0];
 /// Buckets of the writes in a commit; the last is the most that there are.
 const COMMIT_WRITES: [f64; 6] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0];
+/// The labels of what has none.
+const NONE: [&str; 0] = [];
 /// Methods that are told apart: a client may send any word.
 const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "PUT", "DELETE"];
 
@@ -91,8 +95,9 @@ pub struct Metrics {
     sites_expiring: IntGauge,
     longest_silence: Gauge,
     certificate_expiry: Gauge,
-    backup_success: Gauge,
-    backup_failed: IntGauge,
+    backup_success: GaugeVec,
+    backup_waiting: GaugeVec,
+    backup_failed: IntGaugeVec,
 }
 
 impl Metrics {
@@ -123,6 +128,16 @@ impl Metrics {
             add(&registry, &gauge)?;
             Ok::<_, Error>(gauge)
         };
+        let optional = |name: &str, help: &str| {
+            let gauge = GaugeVec::new(Opts::new(name, help), &[])?;
+            add(&registry, &gauge)?;
+            Ok::<_, Error>(gauge)
+        };
+        let backup_failed = IntGaugeVec::new(
+            Opts::new("sitewarden_backup_failed", "1 when the last backup failed, else 0."),
+            &[],
+        )?;
+        add(&registry, &backup_failed)?;
         let histogram = |name: &str, help: &str, buckets: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
             let histogram = Histogram::with_opts(options)?;
@@ -180,11 +195,16 @@ impl Metrics {
                 "sitewarden_certificate_expiry_timestamp_seconds",
                 "When the certificate expires, in seconds since 1970; 0 where there is none.",
             )?,
-            backup_success: seconds(
+            // Not there at all where backups are switched off.
+            backup_success: optional(
                 "sitewarden_backup_last_success_timestamp_seconds",
                 "As of when the newest backup is, in seconds since 1970; 0 where there is none.",
             )?,
-            backup_failed: gauge("sitewarden_backup_failed", "1 when the last backup failed, else 0.")?,
+            backup_waiting: optional(
+                "sitewarden_backup_waiting_seconds",
+                "For how long the oldest change that no backup holds has waited; 0 when the newest holds all.",
+            )?,
+            backup_failed,
             registry,
         })
     }
@@ -219,8 +239,9 @@ impl Metrics {
 
     /// Notes how the last backups went.
     pub fn backed_up(&self, state: &BackupState) {
-        self.backup_success.set(seconds_of(state.last_success_at));
-        self.backup_failed.set(state.last_error.is_some().into());
+        self.backup_success.with_label_values(&NONE).set(seconds_of(state.last_success_at));
+        self.backup_waiting.with_label_values(&NONE).set(state.waiting.unwrap_or_default().as_secs_f64());
+        self.backup_failed.with_label_values(&NONE).set(state.last_error.is_some().into());
     }
 
     /// Notes what a scrape has looked up.

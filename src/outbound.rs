@@ -80,6 +80,16 @@ impl Server {
         Ok(Self::Url { base, cacert })
     }
 
+    /// Whether what is sent passes a network for all to read.
+    pub(crate) fn is_in_clear(&self) -> bool {
+        match self {
+            Self::Socket(_) => false,
+            Self::Url { base, .. } => {
+                base.scheme() == Some(&Scheme::HTTP) && !base.authority().is_some_and(is_loopback)
+            }
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Self::Socket(path) => path.display().to_string(),
@@ -138,6 +148,11 @@ impl Server {
 
 fn host_of(authority: &Authority) -> &str {
     authority.host().trim_start_matches('[').trim_end_matches(']')
+}
+
+fn is_loopback(authority: &Authority) -> bool {
+    let host = host_of(authority);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn not_trusted(error: io::Error, unreachable: impl Fn(String) -> ClientError) -> ClientError {
@@ -199,7 +214,12 @@ async fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
     }
     let resolver =
         TokioResolver::builder_tokio().map_err(io::Error::other)?.build().map_err(io::Error::other)?;
-    let found = resolver.lookup_ip(host).await.map_err(io::Error::other)?;
+    let found = resolver.lookup_ip(host).await.map_err(|error| {
+        if error.is_no_records_found() {
+            return io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        }
+        io::Error::other(format!("the name cannot be looked up: {error}"))
+    })?;
     Ok(found.iter().collect())
 }
 

@@ -4,6 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Body as _;
 use poem::endpoint::BoxEndpoint;
 use poem::http::header::{self, HeaderName, HeaderValue};
 use poem::http::uri::{PathAndQuery, Uri};
@@ -67,7 +70,6 @@ impl Api {
         if let Some(problem) = unreadable_condition(&request) {
             return self.finish(&exchange, problem.into_response());
         }
-        // hyper drops the body of an answer to HEAD.
         if exchange.method == Method::HEAD {
             request.set_method(Method::GET);
         }
@@ -97,6 +99,9 @@ impl Api {
             render(problem, exchange, &mut response);
         }
         self.dress(exchange, &mut response);
+        if exchange.method == Method::HEAD {
+            drop_body(&mut response);
+        }
         let (method, status) = (exchange.method.as_str(), response.status().as_u16());
         self.app.metrics.request(method, exchange.route(), status, exchange.started.elapsed());
         exchange.log(&response, problem.and_then(|problem| problem.cause));
@@ -145,6 +150,16 @@ impl Exchange<'_> {
             }
             None => tracing::info!(%method, route, status, milliseconds, request_id, peer, "request"),
         }
+    }
+}
+
+/// Takes the body away and leaves the length that it would have. hyper does so
+/// for HTTP/1.1; over HTTP/2 it would send the body, which clients take for a
+/// broken stream (RFC 9113, section 8.1.1).
+fn drop_body(response: &mut Response) {
+    let body: BoxBody<Bytes, std::io::Error> = response.take_body().into();
+    if let Some(length) = body.size_hint().exact() {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
     }
 }
 

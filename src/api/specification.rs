@@ -35,6 +35,7 @@ pub(super) fn complete(document: &mut Value) {
     leave_form_to_oauth2(document);
     order_tags(document);
     mend(document);
+    fill_in_names(document);
     let schemas = &mut document["components"]["schemas"];
     for (schema, example) in examples() {
         if schemas[schema].is_object() {
@@ -54,6 +55,20 @@ fn leave_form_to_oauth2(document: &mut Value) {
     }
     if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
         schemas.shift_remove("PasswordGrant");
+    }
+}
+
+/// Fills in, where Swagger UI asks for an admin's name, the one that the
+/// example of a new admin has: each example works after the one before it.
+fn fill_in_names(document: &mut Value) {
+    let name = document.pointer("/components/schemas/NewAdmin/example/username").cloned();
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    let operations = paths.filter_map(|(_, path)| path.as_object_mut()).flatten();
+    let parameters = operations.filter_map(|(_, operation)| operation.get_mut("parameters")?.as_array_mut());
+    for parameter in parameters.flatten().filter_map(Value::as_object_mut) {
+        if parameter.get("name") == Some(&json!("username")) {
+            parameter.insert("example".to_owned(), name.clone().unwrap_or_default());
+        }
     }
 }
 

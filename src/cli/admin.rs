@@ -36,12 +36,12 @@ pub(super) enum Admin {
 }
 
 impl Admin {
-    pub(super) fn run(&self, target: &Target) -> Ended {
-        self.run_on(target).unwrap_or_else(|error| error.tell())
+    pub(super) fn run(&self, target: &Target, data_dir: Option<String>) -> Ended {
+        self.run_on(target, data_dir).unwrap_or_else(|error| error.tell())
     }
 
-    fn run_on(&self, target: &Target) -> Result<Ended, CallError> {
-        let daemon = target.daemon()?;
+    fn run_on(&self, target: &Target, data_dir: Option<String>) -> Result<Ended, CallError> {
+        let daemon = target.daemon_or_database(data_dir)?;
         match self {
             Self::Create { name } => {
                 let password = new_password(name)?;

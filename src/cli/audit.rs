@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::daemon::{CallError, Target};
 use super::path::with_query;
 use super::table::Table;
-use super::{Ended, field, print};
+use super::{Ended, complain, field, print};
 
 /// Show who changed what, newest first.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(super) struct Audit {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Most entries, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
 }
 
@@ -46,7 +46,13 @@ impl Audit {
                 ("limit", Some(self.limit.to_string())),
             ],
         );
-        let entries = target.daemon()?.call(Method::GET, &path, None)?.body;
+        let answer = target.daemon()?.call(Method::GET, &path, None)?;
+        let entries = answer.body;
+        let shown = entries.as_array().map_or(0, Vec::len);
+        let total = answer.headers.get("X-Total-Count").and_then(|total| total.to_str().ok()?.parse().ok());
+        if let Some(total) = total.filter(|total: &usize| *total > shown) {
+            complain(format!("{shown} of {total} entries; --limit shows more, --until goes further back"));
+        }
         if target.json {
             return Ok(print(&format!("{entries}\n")));
         }
@@ -67,8 +73,21 @@ impl Audit {
 fn changes(entry: &Value) -> String {
     let changes = entry.get("changes").and_then(Value::as_array).into_iter().flatten();
     let change = |change| {
-        let [name, before, after] = ["field", "before", "after"].map(|name| field(change, name));
-        if before.is_empty() { format!("{name}={after}") } else { format!("{name}: {before} -> {after}") }
+        let name = field(change, "field");
+        let [before, after] = ["before", "after"].map(|side| change.get(side).and_then(Value::as_str));
+        match (before, after) {
+            (None, after) => format!("{name}={}", shown(after)),
+            (before, after) => format!("{name}: {} -> {}", shown(before), shown(after)),
+        }
     };
     changes.map(change).collect::<Vec<_>>().join(", ")
+}
+
+/// A value, where there is one to be seen.
+fn shown(value: Option<&str>) -> &str {
+    match value {
+        None => "-",
+        Some("") => "\"\"",
+        Some(text) => text,
+    }
 }

@@ -11,8 +11,9 @@ use serde_json::json;
 use super::daemon::{CallError, Target};
 use super::{Ended, complain, print};
 use crate::outbound::ClientError;
+use crate::store::FILE_NAME;
 use crate::store::inspect::{self, Report};
-use crate::store::{FILE_NAME, restore};
+use crate::store::restore::{self, RestoreError};
 
 /// Copy the whole database into one file, while the server runs or while it
 /// is down
@@ -74,12 +75,16 @@ impl Backup {
         if !database.exists() {
             return from_server;
         }
-        restore::copy_at_rest(&database, part).map_err(|error| match error {
-            restore::RestoreError::Running(_) => match from_server {
-                Err(error) => error,
-                Ok(()) => CallError::Setup(error.to_string()),
-            },
-            error => CallError::Setup(error.to_string()),
+        restore::copy_at_rest(&database, part).or_else(|error| {
+            let not_ours = match &error {
+                RestoreError::Running(_) => true,
+                RestoreError::Io { path, source } => {
+                    *path == database && source.kind() == io::ErrorKind::PermissionDenied
+                }
+                RestoreError::Check(_) => false,
+            };
+            // Who may not read the file is to be let in by the server.
+            if not_ours { from_server } else { Err(CallError::Setup(error.to_string())) }
         })
     }
 

@@ -11,7 +11,8 @@ use crate::config::Config;
 #[derive(Debug, Subcommand)]
 pub(super) enum Configuration {
     /// Check the file (--config, else the packaged one where there is one) and
-    /// the environment, as `serve` would
+    /// the environment, as `serve` reads them; certificates and keys that they
+    /// name are looked at when it starts
     Check,
 }
 

@@ -2,9 +2,12 @@
 //! command.
 //!
 //! Without `--url` that is the server on this host, over its control socket,
-//! without a password. With `--url` it is any server, with the token that
-//! `sitewarden login` keeps, or that SITEWARDEN_TOKEN holds.
+//! without a password; `admin` works on its database where it is down. With
+//! `--url` it is any server, with the token that
+//! `sitewarden login` keeps, that a file holds, or SITEWARDEN_TOKEN.
 
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,10 +19,12 @@ use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use super::at_rest::AtRest;
 use super::login::KeptLogins;
 use super::{Ended, complain};
 use crate::config::Config;
 use crate::outbound::{ClientError, Server};
+use crate::store::OpenError;
 
 /// Where the packaged server has its control socket.
 const PACKAGED_SOCKET: &str = "/run/sitewarden/control.sock";
@@ -42,6 +47,10 @@ pub(super) struct Target {
     /// Certificates to trust (PEM), in place of the system's authorities
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     pub(super) cacert: Option<PathBuf>,
+    /// A file with the access token for --url, in place of the kept login; -
+    /// reads it from standard input
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
+    token: Option<PathBuf>,
     /// The control socket of the server on this host
     #[arg(long, global = true, value_name = "PATH", help_heading = "Server")]
     socket: Option<PathBuf>,
@@ -55,9 +64,17 @@ pub(super) struct Target {
 
 /// A server to talk to.
 pub(super) struct Daemon {
-    server: Server,
+    way: Way,
     token: Option<String>,
     runtime: Runtime,
+}
+
+/// How it is talked to.
+enum Way {
+    /// It runs.
+    Server(Server),
+    /// It is down: what it would answer.
+    AtRest(Box<AtRest>),
 }
 
 /// An answer of the server to what it did.
@@ -77,9 +94,12 @@ pub(super) enum CallError {
     /// The server said no.
     #[error("{0}")]
     Refused(String, StatusCode),
-    /// The command cannot work as called.
+    /// The command cannot work as things are.
     #[error("{0}")]
     Setup(String),
+    /// The command cannot work as called; wrong usage.
+    #[error("{0}")]
+    Usage(String),
 }
 
 impl CallError {
@@ -87,7 +107,7 @@ impl CallError {
     pub(super) fn tell(&self) -> Ended {
         complain(self);
         match self {
-            Self::Client(ClientError::BadUrl(_)) => Ended::Misused,
+            Self::Client(ClientError::BadUrl(_)) | Self::Usage(_) => Ended::Misused,
             Self::Client(ClientError::Roots { .. }) | Self::Setup(_) => Ended::Failed,
             Self::Client(ClientError::NotTrusted(_) | ClientError::Unreachable { .. }) => Ended::Unreachable,
             Self::Refused(_, status) if *status == StatusCode::SERVICE_UNAVAILABLE => Ended::Unreachable,
@@ -97,22 +117,65 @@ impl CallError {
 }
 
 impl Target {
+    /// The server that is meant, for a question that anybody may ask.
+    pub(super) fn open_daemon(&self) -> Result<Daemon, CallError> {
+        match &self.url {
+            Some(url) => {
+                let kept = KeptLogins::load().ok().and_then(|logins| logins.for_url(url));
+                let cacert = self.cacert.clone().or_else(|| kept.and_then(|kept| kept.cacert));
+                let runtime = runtime()?;
+                Ok(Daemon { way: Way::Server(server_at(url, cacert)?), token: None, runtime })
+            }
+            None => self.daemon(),
+        }
+    }
+
     /// The server that is meant.
     pub(super) fn daemon(&self) -> Result<Daemon, CallError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| CallError::Setup(error.to_string()))?;
+        let runtime = runtime()?;
         let Some(url) = &self.url else {
-            return Ok(Daemon { server: Server::Socket(self.socket()?), token: None, runtime });
+            if self.token.is_some() {
+                let words = "--token is for --url: on the server's own host no token is needed";
+                return Err(CallError::Usage(words.to_owned()));
+            }
+            return Ok(Daemon { way: Way::Server(Server::Socket(self.socket()?)), token: None, runtime });
         };
-        let given = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
+        let given = match &self.token {
+            Some(file) => Some(token_in(file)?),
+            None => std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
+        };
         let kept = KeptLogins::load()?.for_url(url);
         let cacert = self.cacert.clone().or_else(|| kept.as_ref().and_then(|kept| kept.cacert.clone()));
         let token = given.or_else(|| kept.map(|kept| kept.access_token)).ok_or_else(|| {
             CallError::Setup(format!("not logged in at {url}: run sitewarden login --url {url} first"))
         })?;
-        Ok(Daemon { server: Server::at(url, cacert)?, token: Some(token), runtime })
+        Ok(Daemon { way: Way::Server(server_at(url, cacert)?), token: Some(token), runtime })
+    }
+
+    /// The server that is meant, or its database where it is the one on this
+    /// host and is down. A socket that was named says nothing of where the
+    /// database lies.
+    pub(super) fn daemon_or_database(&self, data_dir: Option<String>) -> Result<Daemon, CallError> {
+        let daemon = self.daemon()?;
+        let Way::Server(Server::Socket(socket)) = &daemon.way else {
+            return Ok(daemon);
+        };
+        if UnixStream::connect(socket).is_ok() || (self.socket.is_some() && data_dir.is_none()) {
+            return Ok(daemon);
+        }
+        let data_dir = super::data_dir(self.config.as_deref(), data_dir)?;
+        match AtRest::open(&data_dir) {
+            Ok(Some(database)) => {
+                complain(format!("no server runs: working on the database in {}", data_dir.display()));
+                Ok(Daemon { way: Way::AtRest(Box::new(database)), ..daemon })
+            }
+            // One runs that does not answer us: asking it tells why.
+            Ok(None) | Err(OpenError::InUse(_)) => Ok(daemon),
+            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(daemon)
+            }
+            Err(error) => Err(CallError::Setup(error.to_string())),
+        }
     }
 
     /// The control socket: the one given, or that of the configuration; with
@@ -162,8 +225,13 @@ impl Daemon {
             None => Bytes::new(),
         };
         let request = request.body(Full::new(body)).map_err(|error| CallError::Setup(error.to_string()))?;
-        let response =
-            self.runtime.block_on(self.server.send(request)).map_err(|error| self.explained(error))?;
+        let response = match &self.way {
+            Way::Server(server) => {
+                let sent = self.runtime.block_on(server.send(request));
+                sent.map_err(|error| explained(server, error))?
+            }
+            Way::AtRest(database) => self.runtime.block_on(database.answer(request)),
+        };
         let (parts, body) = response.into_parts();
         let body =
             if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or_default() };
@@ -180,10 +248,13 @@ impl Daemon {
         path: &str,
         mut take: impl FnMut(&[u8], Option<u64>) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
+        let Way::Server(server) = &self.way else {
+            return Err(CallError::Setup("no server runs: there is nothing to download from".to_owned()));
+        };
         let request = self.request(Method::GET, path).body(Full::new(Bytes::new()));
         let request = request.map_err(|error| CallError::Setup(error.to_string()))?;
         self.runtime.block_on(async {
-            let response = self.server.open(request).await.map_err(|error| self.explained(error))?;
+            let response = server.open(request).await.map_err(|error| explained(server, error))?;
             let (parts, mut body) = response.into_parts();
             let broken =
                 |error: &dyn std::fmt::Display| CallError::Setup(format!("the download broke off: {error}"));
@@ -215,18 +286,59 @@ impl Daemon {
             None => request,
         }
     }
+}
 
-    /// Says what to do where the server on this host does not answer.
-    fn explained(&self, error: ClientError) -> CallError {
-        match (&self.server, error) {
-            (Server::Socket(path), ClientError::Unreachable { reason, .. }) => {
-                let path = path.display();
-                let host = format!("the server behind {path}");
-                let hint = "is it running, and may you open its socket (as root, or in its group)?";
-                ClientError::Unreachable { host, reason: format!("{reason}; {hint}") }.into()
-            }
-            (_, error) => error.into(),
+fn runtime() -> Result<Runtime, CallError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| CallError::Setup(error.to_string()))
+}
+
+/// The server at a URL that a password or a token may be sent to.
+pub(super) fn server_at(url: &str, cacert: Option<PathBuf>) -> Result<Server, CallError> {
+    let server = Server::at(url, cacert)?;
+    if server.is_in_clear() { Err(CallError::Usage(in_clear(url))) } else { Ok(server) }
+}
+
+/// Why nothing is sent to a URL.
+pub(super) fn in_clear(url: &str) -> String {
+    format!("{url} would carry passwords and keys for all on the way to read: use https://")
+}
+
+/// The token in a file, or on standard input. What is no file may be the token
+/// itself, given where every user of the host can read it: it is not repeated.
+fn token_in(file: &Path) -> Result<String, CallError> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().lock().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.map_err(|error| {
+        CallError::Setup(format!(
+            "cannot read the file that --token names: {error}; give a file that holds the token, or - for \
+             standard input"
+        ))
+    })?;
+    Some(text.trim().to_owned())
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| CallError::Setup("--token: there is no token in it".to_owned()))
+}
+
+/// Says what to do where the server on this host does not answer.
+fn explained(server: &Server, error: ClientError) -> CallError {
+    match (server, error) {
+        (Server::Socket(path), ClientError::Unreachable { reason, .. }) => {
+            let closed =
+                UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
+            let host = format!("the server behind {}", path.display());
+            let hint = if closed {
+                "only root and members of the socket's group may use it"
+            } else {
+                "is it running, and is this its control_socket?"
+            };
+            ClientError::Unreachable { host, reason: format!("{reason}; {hint}") }.into()
         }
+        (_, error) => error.into(),
     }
 }
 

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use super::daemon::{CallError, Daemon, Target};
 use super::table::Table;
 use super::{Ended, batch, complain, confirm, field, print, site};
+use crate::domain::licence::MAX_EXTEND_DAYS;
 
 /// Extend the licences of all sites that a filter lets through
 #[derive(Debug, Args)]
 pub(super) struct Extend {
     /// Days to add to the later of now and each site's expiry, 1 to 3660
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_EXTEND_DAYS)))]
     days: u16,
     /// Only those in this status: inactive, locked, expired, never_seen,
     /// silent or online

@@ -8,7 +8,7 @@ use super::{Ended, field, print};
 /// Asks the server whether it is well: 0, or 3 when it does not answer or
 /// cannot take writes.
 pub(super) fn run(target: &Target) -> Ended {
-    let asked = target.daemon().and_then(|daemon| daemon.call(Method::GET, "/health", None));
+    let asked = target.open_daemon().and_then(|daemon| daemon.call(Method::GET, "/health", None));
     match asked {
         Ok(answer) if target.json => print(&format!("{}\n", answer.body)),
         Ok(answer) => print(&format!(

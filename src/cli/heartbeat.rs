@@ -8,6 +8,7 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::daemon::in_clear;
 use super::{Ended, complain, print};
 use crate::outbound::{ClientError, Server};
 
@@ -33,6 +34,9 @@ pub(super) struct SendHeartbeat {
     /// The uptime to report, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     uptime_seconds: u64,
+    /// As everywhere; the verdict is JSON without it too
+    #[arg(long, hide = true)]
+    json: bool,
 }
 
 impl SendHeartbeat {
@@ -63,6 +67,10 @@ impl SendHeartbeat {
             return Ended::Failed;
         };
         let answer = match Server::at(&self.url, self.cacert.clone()) {
+            Ok(server) if server.is_in_clear() => {
+                complain(in_clear(&self.url));
+                return Ended::Misused;
+            }
             Ok(server) => server.send(request).await,
             Err(error) => Err(error),
         };

@@ -196,14 +196,21 @@ fn new_keys_file(path: &Path) -> Result<File, CallError> {
 fn read(path: &Path) -> Result<Vec<Row>, CallError> {
     let unreadable =
         |error: csv::Error| CallError::Setup(format!("{}: {}", path.display(), explained(&error)));
-    let mut reader =
-        ReaderBuilder::new().flexible(true).trim(Trim::All).from_path(path).map_err(unreadable)?;
+    let text = std::fs::read(path).map_err(|error| unreadable(error.into()))?;
+    // Spreadsheets put a byte order mark there.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let mut lines = Lines { text, counted: 0, line: 1 };
+    if let Err(error) = std::str::from_utf8(text) {
+        let line = lines.of(error.valid_up_to() as u64);
+        return Err(CallError::Setup(format!("{}: line {line} is not UTF-8", path.display())));
+    }
+    let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(text);
     let head = reader.headers().map_err(unreadable)?.clone();
     check(&head).map_err(|reason| CallError::Setup(format!("{}: line 1: {reason}", path.display())))?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.of(record.position().map_or(0, csv::Position::byte));
         let fields: Map<String, Value> = head
             .iter()
             .zip(&record)
@@ -231,19 +238,44 @@ fn read(path: &Path) -> Result<Vec<Row>, CallError> {
     Ok(rows)
 }
 
+/// Tells lines from places in a text, asked in their order. The csv crate
+/// tells the line on which it began to look for a record, which with blank
+/// lines before it is not the record's.
+struct Lines<'a> {
+    text: &'a [u8],
+    counted: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    fn of(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX).max(self.counted);
+        let rest = self.text.get(byte..).unwrap_or_default();
+        let blank = rest.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        let passed = self.text.get(self.counted..byte + blank).unwrap_or_default();
+        self.line += passed.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+        self.counted = byte + blank;
+        self.line
+    }
+}
+
 fn explained(error: &csv::Error) -> String {
     match error.kind() {
-        csv::ErrorKind::Utf8 { pos, .. } => {
-            format!("line {} is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
-        }
         csv::ErrorKind::Io(error) => error.to_string(),
         _ => error.to_string(),
     }
 }
 
 fn check(head: &StringRecord) -> Result<(), String> {
+    if head.len() == 1 && head.iter().any(|name| name.contains([';', '\t'])) {
+        return Err("columns are separated by commas".to_owned());
+    }
     if let Some(unknown) = head.iter().find(|name| !export::COLUMNS.contains(name)) {
         return Err(format!("no such column: {unknown}; they are {}", COLUMNS.join(", ")));
+    }
+    let twice = COLUMNS.iter().find(|name| head.iter().filter(|given| given == *name).count() > 1);
+    if let Some(twice) = twice {
+        return Err(format!("the column {twice} is named twice"));
     }
     let missing = COLUMNS.iter().find(|name| **name != OPTIONAL && !head.iter().any(|given| given == **name));
     match missing {

@@ -13,10 +13,9 @@ use hyper::{Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::daemon::{CallError, Target};
+use super::daemon::{CallError, Target, server_at};
 use super::password::{self, Asked};
 use super::{Ended, complain, print};
-use crate::outbound::Server;
 
 /// Log in to a server elsewhere, so that other commands can use --url.
 ///
@@ -45,7 +44,7 @@ impl Login {
 
     fn log_in(&self, url: &str, target: &Target) -> Result<String, CallError> {
         let setup = |reason: String| CallError::Setup(reason);
-        let server = Server::at(url, target.cacert.clone())?;
+        let server = server_at(url, target.cacert.clone())?;
         let password =
             password::ask(&format!("Password of {}: ", self.username), Asked::Once).map_err(setup)?;
         let body = json!({ "username": self.username, "password": password }).to_string();

@@ -7,7 +7,11 @@ use crate::api::docs;
 
 /// Print the OpenAPI specification as JSON.
 #[derive(Debug, Args)]
-pub(super) struct Openapi {}
+pub(super) struct Openapi {
+    /// As everywhere; it is JSON without it too
+    #[arg(long, hide = true)]
+    json: bool,
+}
 
 impl Openapi {
     #[expect(clippy::unused_self, reason = "every command runs itself; this one has no options")]

@@ -12,8 +12,8 @@ use super::table::Table;
 use super::{Ended, confirm, print};
 use crate::domain::Timestamp;
 use crate::store::FILE_NAME;
-use crate::store::inspect;
-use crate::store::restore::{Restored, restore};
+use crate::store::inspect::{self, CheckError};
+use crate::store::restore::{RestoreError, Restored, restore};
 
 /// Put a backup in the place of the database, while the server is down
 ///
@@ -49,6 +49,9 @@ impl Restore {
         let found = inspect::check(&self.file).map_err(|error| CallError::Setup(error.to_string()))?;
         if !self.yes {
             let present = if database.exists() { Some(inspect::check(&database)) } else { None };
+            if let Some(Err(CheckError::InUse(_))) = &present {
+                return Err(CallError::Setup(RestoreError::Running(data_dir).to_string()));
+            }
             let there = |name: &str| match &present {
                 None => "no database".to_owned(),
                 Some(Err(error)) => {

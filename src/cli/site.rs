@@ -11,6 +11,8 @@ use super::import::Import;
 use super::path::{segment, with_query};
 use super::table::Table;
 use super::{Ended, complain, confirm, field, print};
+use crate::domain::licence::MAX_EXTEND_DAYS;
+use crate::domain::site::MAX_OVERLAP_HOURS;
 
 /// Sites: register them, extend their licences, lock and unlock them.
 #[derive(Debug, Subcommand)]
@@ -87,7 +89,7 @@ pub(super) struct Update {
     #[arg(long, value_name = "TIME", conflicts_with = "extend_days")]
     expires: Option<String>,
     /// Add days to the later of now and today's expiry
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_EXTEND_DAYS)))]
     extend_days: Option<u16>,
     /// Switch the site on or off
     #[arg(long, value_name = "BOOL")]
@@ -109,7 +111,7 @@ pub(super) struct RotateKey {
     #[arg(value_name = "ID")]
     id: String,
     /// Hours for which the present key goes on working, 0 to 168
-    #[arg(long, value_name = "H", default_value_t = 0)]
+    #[arg(long, value_name = "H", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=i64::from(MAX_OVERLAP_HOURS)))]
     overlap_hours: u16,
 }
 
@@ -148,6 +150,10 @@ impl Site {
             }),
             Self::Update(update) => {
                 let body = update.body();
+                if body.as_object().is_none_or(Map::is_empty) {
+                    let words = "nothing to change: give --name, --owner, --email, --expires, --extend-days or --active";
+                    return Err(CallError::Usage(words.to_owned()));
+                }
                 each(&update.sites.ids, target, |id| {
                     let site = daemon.call(Method::PUT, &path(id, ""), Some(&body))?.body;
                     let words = format!("updated {id}: expires {}\n", field(&site, "license_expires_at"));
@@ -182,7 +188,7 @@ impl Site {
             }
             Self::Rm(remove) => {
                 let ids = &remove.sites.ids;
-                if !remove.yes && !confirm(&format!("Delete {}?", ids.join(", ")))? {
+                if !remove.yes && !confirm(&format!("Delete {}?", names(&daemon, ids)?))? {
                     return Ok(Ended::Failed);
                 }
                 each(ids, target, |id| {
@@ -207,6 +213,22 @@ impl Update {
         let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Value::Object(given.collect::<Map<_, _>>())
     }
+}
+
+/// What the sites are called, for a question; that of one that is not there
+/// is its id.
+fn names(daemon: &Daemon, ids: &[String]) -> Result<String, CallError> {
+    let mut names = Vec::new();
+    for id in ids {
+        match daemon.call(Method::GET, &path(id, ""), None) {
+            Ok(site) => names.push(format!("{} ({id})", field(&site.body, "name"))),
+            Err(CallError::Refused(_, StatusCode::NOT_FOUND)) => {
+                names.push(format!("{id}, which is not there"))
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names.join(", "))
 }
 
 /// Does `work` for each id, tells what was done, and goes on where one fails.

@@ -18,9 +18,11 @@ impl Table {
         Self { head: head.into(), rows: Vec::new() }
     }
 
-    /// Adds a row with a cell for each column.
+    /// Adds a row with a cell for each column. What would move the cursor or
+    /// colour the terminal is shown as a space.
     pub(super) fn row(&mut self, cells: impl Into<Vec<String>>) {
-        self.rows.push(cells.into());
+        let cells: Vec<String> = cells.into();
+        self.rows.push(cells.into_iter().map(|cell| cell.replace(char::is_control, " ")).collect());
     }
 
     /// As text for stdout as it is.
@@ -88,6 +90,13 @@ mod tests {
     fn columns_are_aligned_by_what_a_terminal_shows() {
         assert_eq!(table().within(Some(80)), "NAME       STATUS\nCafé 東京  online\nBar\n");
         assert_eq!(table().within(None), table().within(Some(80)));
+    }
+
+    #[test]
+    fn a_row_stays_a_row_whatever_its_cells_hold() {
+        let mut table = Table::new(["NAME"]);
+        table.row(["a\nb\u{1b}[31m\u{9b}c".to_owned()]);
+        assert_eq!(table.within(Some(80)), "NAME\na b [31m c\n");
     }
 
     #[test]

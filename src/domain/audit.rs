@@ -134,8 +134,9 @@ pub struct AuditEntry {
     pub changes: Vec<FieldChange>,
 }
 
-/// What an entry shows of a site; the key is not among it.
-fn shown(site: &Site) -> [(&'static str, Option<String>); 6] {
+/// What an entry shows of a site; the key is not among it, but how long the
+/// one before goes on working is.
+fn shown(site: &Site) -> [(&'static str, Option<String>); 7] {
     [
         ("name", Some(site.name.as_str().to_owned())),
         ("owner_name", Some(site.owner_name.as_str().to_owned())),
@@ -143,6 +144,7 @@ fn shown(site: &Site) -> [(&'static str, Option<String>); 6] {
         ("license_expires_at", Some(site.license_expires_at.to_string())),
         ("is_active", Some(site.is_active.to_string())),
         ("lock_reason", site.lock_reason.as_ref().map(|reason| reason.as_str().to_owned())),
+        ("old_key_valid_until", site.old_key.as_ref().map(|old| old.valid_until.to_string())),
     ]
 }
 

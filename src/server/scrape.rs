@@ -17,10 +17,11 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::connection::Door;
 use crate::api::{App, now};
+use crate::metrics::kept::Kept;
 use crate::store::SiteStatistics;
 
 /// Connections at the same time; more wait.
@@ -37,7 +38,7 @@ pub(super) struct Scrape {
     listener: TcpListener,
     app: Arc<App>,
     places: Arc<Semaphore>,
-    counted: Mutex<Option<(Instant, SiteStatistics)>>,
+    counted: Kept<SiteStatistics>,
 }
 
 impl Scrape {
@@ -52,7 +53,7 @@ impl Scrape {
             Ok((listener, address)) => {
                 tracing::info!(url = %format_args!("http://{address}/metrics"), "serving metrics");
                 let places = Arc::new(Semaphore::new(CONNECTIONS));
-                Some(Self { listener, app, places, counted: Mutex::default() })
+                Some(Self { listener, app, places, counted: Kept::new(COUNT_STANDS) })
             }
             Err(error) => {
                 tracing::warn!(
@@ -98,17 +99,9 @@ impl Scrape {
             tracing::warn!(error, "the metrics could not be gathered");
             StatusCode::SERVICE_UNAVAILABLE
         };
-        let mut counted = self.counted.lock().await;
-        let sites = match *counted {
-            Some((at, sites)) if at.elapsed() < COUNT_STANDS => sites,
-            _ => {
-                let counting = self.app.store.site_statistics(now(), self.app.silent_after);
-                let sites = counting.await.map_err(|error| failed(error.to_string()))?;
-                *counted = Some((Instant::now(), sites));
-                sites
-            }
-        };
-        drop(counted);
+        let counting = self.app.store.site_statistics(now(), self.app.silent_after);
+        let counted = self.counted.get(Instant::now(), counting).await;
+        let sites = counted.map_err(|error| failed(error.to_string()))?;
         let certificate = self.app.certificate.standing().certificate;
         self.app.metrics.certificate_expires(certificate.map(|facts| facts.not_after));
         if let Some(state) = self.app.store.backup_state() {

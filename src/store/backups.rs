@@ -57,6 +57,9 @@ pub struct BackupState {
     pub milliseconds: u64,
     /// Why the last attempt failed; `None` when it did not.
     pub last_error: Option<String>,
+    /// For how long the oldest change that no snapshot holds has waited;
+    /// `None` when the newest holds all, or one is being made.
+    pub waiting: Option<Duration>,
 }
 
 /// What has changed since the last snapshot.
@@ -117,7 +120,10 @@ impl Backups {
 
     /// How the last snapshots went.
     pub(super) fn state(&self) -> BackupState {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let pending = self.changes.lock();
+        let since = [pending.records, pending.heartbeats].into_iter().flatten().min();
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        BackupState { waiting: since.map(|since| since.elapsed()), ..state }
     }
 }
 
@@ -244,7 +250,7 @@ impl Keeper {
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(bytes, milliseconds, path = %path.display(), "backup made");
         *self.state() =
-            BackupState { last_success_at: Some(begun_at), bytes, milliseconds, last_error: None };
+            BackupState { last_success_at: Some(begun_at), bytes, milliseconds, ..BackupState::default() };
         if self.schedule.keep_daily > 0 {
             self.keep_dated(&path, begun_at)
                 .map_err(|source| SnapshotError::Io { path: self.schedule.directory.clone(), source })?;

@@ -250,6 +250,16 @@ fn every_route_of_an_admin_asks_for_a_token_before_anything_else() {
         ("POST", format!("{site}/lock")),
         ("POST", format!("{site}/unlock")),
         ("GET", "/api/sites/no-uuid".to_owned()),
+        ("POST", format!("{site}/rotate-key")),
+        ("POST", "/api/sites/batch".to_owned()),
+        ("GET", "/api/admins".to_owned()),
+        ("POST", "/api/admins".to_owned()),
+        ("PUT", "/api/admins/sysadmin/password".to_owned()),
+        ("DELETE", "/api/admins/sysadmin".to_owned()),
+        ("GET", "/api/audit".to_owned()),
+        ("GET", "/api/backup".to_owned()),
+        ("GET", "/api/tls".to_owned()),
+        ("POST", "/api/tls/renew".to_owned()),
     ] {
         let answer = server.call(method, &path).send();
         assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text());

@@ -1,9 +1,13 @@
 //! The command line, as transcripts of sessions with a real server.
 
+mod audit;
+mod host;
+mod remote;
+mod screen;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread::JoinHandle;
@@ -39,10 +43,14 @@ fn sites_are_added_changed_locked_and_removed() {
     t.run(&["site", "update", &a, "--owner", "Mario Rossi", "--expires", "tomorrow"]);
     t.run(&["site", "lock", &a, MISSING, &b, "--reason", "Payment overdue"]);
     t.run(&["site", "list"]);
-    t.run(&["site", "unlock", &a, &b]);
+    t.run(&["site", "unlock", &a, MISSING, &b]);
+    t.run(&["site", "update", &a]);
+    t.run(&["site", "update", &a, "--extend-days", "3661"]);
     t.run(&["site", "rotate-key", &a]);
+    t.run(&["site", "rotate-key", &a, "--overlap-hours", "24"]);
+    t.run(&["site", "rotate-key", &a, "--overlap-hours", "169"]);
     t.run(&["site", "rm", &a]);
-    t.run(&["site", "rm", &a, "--yes"]);
+    t.run(&["site", "rm", &a, MISSING, "--yes"]);
     t.run(&["site", "rm", &a, "--yes"]);
     t.run(&["site", "show", &a]);
     t.run(&["site", "list", "--status", "asleep"]);
@@ -109,6 +117,38 @@ fn many_sites_are_imported_exported_and_extended() {
     t.run(&["site", "extend", "--days", "30", "--status", "never_seen", "--yes"]);
     t.run(&["site", "extend", "--days", "30", "--status", "expired", "--yes"]);
     t.run(&["site", "extend", "--days", "0", "--yes", "--q", "roma"]);
+    let far = ["--name", "Far", "--email", "far@example.com", "--expires", "9999-01-01T00:00:00Z"];
+    t.run(&[&["site", "add"], &far[..]].concat());
+    t.run(&["site", "extend", "--days", "3660", "--yes"]);
+    t.check(&[]);
+}
+
+#[test]
+fn a_table_of_a_spreadsheet_is_read_and_what_is_wrong_with_it_told_by_its_line() {
+    let server = Server::start();
+    let directory = server.data_dir().parent().unwrap().to_owned();
+    let mut t = session("tables", &server);
+    let head = b"name,contact_email,license_expires_at\r\n".as_slice();
+    let row = |name: &[u8]| [name, b",a@example.com,2099-12-31T00:00:00Z\r\n"].concat();
+    for (name, bytes) in [
+        ("marked.csv", [b"\xef\xbb\xbf", head, &row(b"A")].concat()),
+        (
+            "blank.csv",
+            [head, b"\r\n", &row(b"A"), b"\r\n\n", &row(b""), &row(b"\"C\nD\""), &row(b"")].concat(),
+        ),
+        ("open.csv", [head, &row(b"\"A"), &row(b"B")].concat()),
+        ("latin.csv", [head, &row(b"Jos\xe9")].concat()),
+        ("semicolons.csv", b"name;contact_email;license_expires_at\n".to_vec()),
+        ("twice.csv", b"name,name,contact_email,license_expires_at\n".to_vec()),
+        ("short.csv", b"name,contact_email\n".to_vec()),
+        ("empty.csv", Vec::new()),
+        ("head.csv", head.to_vec()),
+    ] {
+        std::fs::write(directory.join(name), bytes).unwrap();
+        t.run(&["site", "import", name]);
+    }
+    t.run(&["site", "import", "marked.csv", "--apply", "--keys", "nowhere/keys.csv"]);
+    t.run(&["site", "list"]);
     t.check(&[]);
 }
 
@@ -117,6 +157,8 @@ fn what_cannot_be_done_is_told_with_what_to_do_next() {
     let directory = tempfile::tempdir().unwrap();
     let mut t = Transcript::new("failures", directory.path());
     t.run(&["site", "list"]);
+    t.run(&["healthcheck"]);
+    t.run(&["admin", "list"]);
     t.run(&["site", "lock", MISSING]);
     t.run(&["site", "paint", MISSING]);
     let home = |command: &mut Command| {
@@ -141,13 +183,14 @@ fn the_socket_of_another_user_is_said_to_be_closed_to_one() {
         };
         open(&server.data_dir());
         open(server.data_dir().parent().unwrap());
-        t.run_with(&["site", "list"], "", |command| {
-            command.uid(65_534).gid(65_534);
-        });
+        t.as_user(65_534);
     } else {
+        // Only root can become another user: the socket is closed to this one.
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
-        t.run(&["site", "list"]);
     }
+    t.run(&["site", "list"]);
+    t.run(&["admin", "list"]);
+    t.run(&["backup", "one.redb"]);
     t.check(&[]);
 }
 

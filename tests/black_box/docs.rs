@@ -1,6 +1,6 @@
 //! The specification and Swagger UI, as they are served.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::server::{Server, run_to_end, sitewarden};
 
@@ -83,6 +83,17 @@ fn the_examples_in_the_specification_work_when_tried() {
     assert_eq!(server.put(&path).bearer(&token).json(&example("SiteChange")).send().status, 200);
     assert_eq!(server.post(&format!("{path}/lock")).bearer(&token).json(&example("Lock")).send().status, 200);
     assert_eq!(server.heartbeat(&site).json(&example("Heartbeat")).send().status, 200);
+    let rotate = server.post(&format!("{path}/rotate-key")).bearer(&token).json(&example("Rotation")).send();
+    assert_eq!(rotate.status, 200, "{}", rotate.text());
+    let batch = server.post("/api/sites/batch").bearer(&token).json(&example("Batch")).send();
+    assert_eq!((batch.status, &batch.json()["refused"]), (200, &json!(0)), "{}", batch.text());
+    let created = server.post("/api/admins").bearer(&token).json(&example("NewAdmin")).send();
+    assert_eq!(created.status, 201, "{}", created.text());
+    let admin =
+        spec["paths"]["/api/admins/{username}"]["delete"]["parameters"][0]["example"].as_str().unwrap();
+    let password = server.put(&format!("/api/admins/{admin}/password")).bearer(&token);
+    assert_eq!(password.json(&example("NewPassword")).send().status, 204);
+    assert_eq!(server.delete(&format!("/api/admins/{admin}")).bearer(&token).send().status, 204);
     let login = server.post("/api/auth/login").json(&example("Login")).send();
     assert_eq!(login.status, 401, "understood; the password is another one");
 }

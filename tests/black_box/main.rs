@@ -7,7 +7,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+mod admins;
+mod audit;
 mod auth;
+mod backup;
 mod batch;
 mod cli;
 mod client;
@@ -15,10 +18,13 @@ mod config;
 mod docs;
 mod errors;
 mod heartbeat;
+mod http2;
+mod keys;
 mod metrics;
 mod server;
 mod sites;
 mod startup;
 mod story;
+mod terminal;
 mod tls;
 mod transcript;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::{Answer, Call, Trust};
-use crate::server::{Server, Setup};
+use crate::server::{PATIENCE, Server, Setup};
 
 struct Watched {
     server: Server,
@@ -64,6 +64,21 @@ fn requests_heartbeats_sites_and_commits_are_counted() {
     assert!(watched.sample("sitewarden_store_commit_writes_count").unwrap() >= 3.0);
     assert!(watched.sample("sitewarden_connections").unwrap() >= 1.0);
     assert!(watched.sample("sitewarden_certificate_expiry_timestamp_seconds").unwrap() > 0.0);
+}
+
+#[test]
+fn backups_are_told_of_only_where_they_are_kept() {
+    let watched = Watched::start("");
+    let made = || watched.sample("sitewarden_backup_last_success_timestamp_seconds").unwrap() > 0.0;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let holds_all = || watched.sample("sitewarden_backup_waiting_seconds") == Some(0.0);
+    while !(made() && holds_all()) {
+        assert!(std::time::Instant::now() < deadline, "no backup was made");
+    }
+    assert_eq!(watched.sample("sitewarden_backup_failed"), Some(0.0));
+    let off = Watched::start("[backup]\nevery_minutes = 0\n");
+    let text = off.get(&off.url).text().to_owned();
+    assert!(text.contains("sitewarden_build_info") && !text.contains("sitewarden_backup"), "{text}");
 }
 
 #[test]

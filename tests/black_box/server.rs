@@ -24,6 +24,18 @@ pub(crate) fn sitewarden(arguments: &[&str]) -> Command {
     command
 }
 
+/// A copy of the program in `directory`: where the build directory is, only
+/// root may be allowed to look.
+pub(crate) fn program_for_anybody(directory: &Path) -> PathBuf {
+    let program = directory.join("sitewarden");
+    // By another process: were the copy open for writing in this one, a
+    // process that another test starts meanwhile would hold it open and
+    // nobody could run it.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_sitewarden")).arg(&program).status().unwrap();
+    assert!(copied.success());
+    program
+}
+
 /// How a server is to be started. Its directory outlives it, so that it can
 /// be started again.
 #[derive(Debug)]

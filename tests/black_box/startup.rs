@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
 
-use crate::server::{Server, Setup, run_to_end, sitewarden};
+use crate::server::{Server, Setup, program_for_anybody, run_to_end, sitewarden};
 
 const DATABASE: &str = "sitewarden.redb";
 
@@ -50,13 +50,7 @@ fn without_privileges(setup: &Setup) -> Command {
     if !rustix::process::geteuid().is_root() {
         return setup.command();
     }
-    // Where the build directory is, only root may be allowed to look.
-    let program = setup.directory().join("sitewarden");
-    // By another process: were the copy open for writing in this one, a
-    // process that another test starts meanwhile would hold it open and
-    // nobody could run it.
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_sitewarden")).arg(&program).status().unwrap();
-    assert!(copied.success());
+    let program = program_for_anybody(setup.directory());
     chmod(setup.directory(), 0o755);
     let usual = setup.command();
     let mut command = Command::new(program);

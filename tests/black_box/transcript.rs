@@ -6,21 +6,30 @@
 //! read their diffs.
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::server::sitewarden;
+use crate::server::{program_for_anybody, sitewarden};
+use crate::terminal::{Typed, at_terminal};
 
 pub(crate) struct Transcript {
     name: &'static str,
     directory: PathBuf,
     text: String,
+    /// The program, and the user who runs it, where it is another one.
+    other_user: Option<(PathBuf, u32)>,
 }
 
 impl Transcript {
     /// Commands run in `directory`.
     pub(crate) fn new(name: &'static str, directory: &Path) -> Self {
-        Self { name, directory: directory.to_owned(), text: String::new() }
+        Self { name, directory: directory.to_owned(), text: String::new(), other_user: None }
+    }
+
+    /// Runs what follows as the user with this number.
+    pub(crate) fn as_user(&mut self, uid: u32) {
+        self.other_user = Some((program_for_anybody(&self.directory), uid));
     }
 
     /// Runs a command and gives its stdout.
@@ -35,7 +44,15 @@ impl Transcript {
         stdin: &str,
         with: impl FnOnce(&mut Command),
     ) -> String {
-        let mut command = sitewarden(arguments);
+        let usual = sitewarden(arguments);
+        let mut command = match &self.other_user {
+            None => usual,
+            Some((program, uid)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).env_clear().uid(*uid).gid(*uid);
+                command
+            }
+        };
         command.current_dir(&self.directory).stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         with(&mut command);
@@ -53,12 +70,48 @@ impl Transcript {
         stdout
     }
 
+    /// Runs a command of which only the first lines are shown.
+    pub(crate) fn run_head(&mut self, arguments: &[&str], lines: usize) {
+        let start = self.text.len();
+        let stdout = self.run(arguments);
+        let shown: String = stdout.split_inclusive('\n').take(lines).collect();
+        let run = self.text.split_off(start);
+        self.text += &run.replace(&stdout, &format!("{shown}(and so on)\n"));
+    }
+
+    /// Runs a command at a terminal of so many columns.
+    pub(crate) fn run_at_terminal(&mut self, columns: u16, arguments: &[&str], person: &[(&str, Typed)]) {
+        let (seen, code) = at_terminal(&self.directory, columns, arguments, person);
+        let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
+        // A line that is written over is shown as the lines that were seen.
+        let seen = seen.replace("\r\x1b[K", "<line anew>");
+        let end = if seen.ends_with('\n') { "" } else { "\n" };
+        let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        self.text += &format!(
+            "(at a terminal of {columns} columns)\n$ sitewarden {}\n{seen}{end}[exit {code}]\n\n",
+            shown.join(" ")
+        );
+    }
+
     /// Shows a file, with its mode.
     pub(crate) fn show(&mut self, path: &str) {
         use std::os::unix::fs::PermissionsExt as _;
         let full = self.directory.join(path);
         let mode = full.metadata().unwrap().permissions().mode() & 0o777;
         self.text += &format!("({path}, {mode:o})\n{}\n", std::fs::read_to_string(full).unwrap());
+    }
+
+    /// Shows the mode of a file or directory.
+    pub(crate) fn show_mode(&mut self, path: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = self.directory.join(path).metadata().unwrap().permissions().mode() & 0o777;
+        self.text += &format!("({path}, {mode:o})\n\n");
+    }
+
+    /// What stands between two texts, where they stand last.
+    pub(crate) fn between(&self, start: &str, end: &str) -> String {
+        let (_, rest) = self.text.rsplit_once(start).unwrap();
+        rest.split_once(end).unwrap().0.to_owned()
     }
 
     /// Holds it against the committed one. `names` are replaced in it.

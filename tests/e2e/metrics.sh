@@ -35,6 +35,8 @@ echo "== promtool check metrics"
 promtool check metrics <"$work/scraped"
 echo "== promtool check rules"
 promtool check rules packaging/monitoring/alerts.yml
+echo "== promtool test rules"
+promtool test rules tests/e2e/alerts.yml
 echo "== every metric that the rules and the dashboard name is served"
 python3 - "$work/scraped" packaging/monitoring/alerts.yml packaging/monitoring/grafana-dashboard.json <<'PYTHON'
 import json, re, sys

@@ -66,6 +66,7 @@ async fn heartbeats_wait_for_the_interval_and_nothing_is_made_when_nothing_chang
     beat(&store, 1, 1, NOW).await.unwrap();
     store.probe().await.unwrap();
     // Not made for the heartbeat; at the end it is.
+    assert!(store.backup_state().unwrap().waiting.is_some());
     assert_eq!(count(&path, "heartbeats"), Some(0));
     assert_eq!(modified(&path), before);
     store.close();
@@ -83,6 +84,7 @@ async fn heartbeats_wait_for_the_interval_and_nothing_is_made_when_nothing_chang
     });
     let before = modified(&path);
     store.probe().await.unwrap();
+    assert_eq!(store.backup_state().unwrap().waiting, None);
     store.close();
     assert_eq!(modified(&path), before);
 }
@@ -100,10 +102,12 @@ async fn a_failed_backup_leaves_the_one_before_and_is_tried_again() {
     std::fs::write(part.join("x"), "").unwrap();
     register(&store, 1).await.unwrap();
     wait_until("the failure is told", || store.backup_state().unwrap().last_error.is_some());
+    wait_until("its change waits", || store.backup_state().unwrap().waiting.is_some());
     assert_eq!(count(&path, "sites"), Some(0));
     std::fs::remove_dir_all(&part).unwrap();
     wait_until("it is made after all", || count(&path, "sites") == Some(1));
-    assert_eq!(store.backup_state().unwrap().last_error, None);
+    // The file has its place before its maker has told so.
+    wait_until("the failure is over", || store.backup_state().unwrap().last_error.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

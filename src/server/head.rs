@@ -48,6 +48,7 @@ enum Place {
 struct Line {
     name: Vec<u8>,
     named: bool,
+    matters: bool,
     value: Vec<u8>,
 }
 
@@ -64,6 +65,15 @@ impl HeadScan {
                 self.place = Place::Body { left, chunked };
                 self.end_body();
                 continue;
+            }
+            // The rest of a line that does not matter.
+            if self.line.named && !self.line.matters && matches!(self.place, Place::Head | Place::Trailers) {
+                let (passed, behind) = bytes.split_at(memchr::memchr(b'\n', bytes).unwrap_or(bytes.len()));
+                if let Some(&last) = passed.last() {
+                    self.last = last;
+                    bytes = behind;
+                    continue;
+                }
             }
             bytes = rest;
             match self.place {
@@ -87,7 +97,7 @@ impl HeadScan {
             b'\n' if self.last != b'\r' => return false,
             b'\n' => return self.end_line(),
             b'\r' => {}
-            b':' if !self.line.named => self.line.named = true,
+            b':' if !self.line.named => self.line.end_name(),
             _ if self.line.named => self.line.keep(byte),
             // One more than matters, so that longer names differ.
             _ if self.line.name.len() <= NAME => self.line.name.push(byte.to_ascii_lowercase()),
@@ -97,7 +107,14 @@ impl HeadScan {
     }
 
     fn end_line(&mut self) -> bool {
-        let line = std::mem::take(&mut self.line);
+        let mut line = std::mem::take(&mut self.line);
+        let accepted = self.take_line(&line);
+        line.clear();
+        self.line = line;
+        accepted
+    }
+
+    fn take_line(&mut self, line: &Line) -> bool {
         let is_empty = line.name.is_empty() && !line.named;
         if matches!(self.place, Place::Trailers) {
             if is_empty {
@@ -147,10 +164,21 @@ impl HeadScan {
 }
 
 impl Line {
+    fn end_name(&mut self) {
+        self.named = true;
+        self.matters = self.name == CONTENT_LENGTH || self.name == TRANSFER_ENCODING;
+    }
+
+    /// Makes it an empty line, which keeps its room for the next.
+    fn clear(&mut self) {
+        self.name.clear();
+        self.value.clear();
+        (self.named, self.matters) = (false, false);
+    }
+
     /// A byte of the value.
     fn keep(&mut self, byte: u8) {
-        let matters = self.name == CONTENT_LENGTH || self.name == TRANSFER_ENCODING;
-        if matters && self.value.len() < VALUE {
+        if self.matters && self.value.len() < VALUE {
             self.value.push(byte.to_ascii_lowercase());
         }
     }

@@ -2,7 +2,8 @@
 //! errors, and one line in the log.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -28,6 +29,27 @@ pub struct Api {
     routes: BoxEndpoint<'static, Response>,
     patterns: Vec<Pattern>,
     certificate: Arc<CertificateDesk>,
+    ids: RequestIds,
+}
+
+/// Ids of requests: UUIDs of version 7 (RFC 9562), whose random part is a
+/// counter from a random start (section 6.2, method 2). They need to be
+/// unique and not to be unguessable, and the system's randomness is a call of
+/// the system for each.
+struct RequestIds(AtomicU64);
+
+impl RequestIds {
+    fn new() -> Self {
+        Self(AtomicU64::new(Uuid::new_v4().as_u64_pair().1))
+    }
+
+    fn next(&self) -> String {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = u64::try_from(since.as_millis()).unwrap_or_default();
+        let [a, b, c, d, e, f, g, h] = self.0.fetch_add(1, Relaxed).to_be_bytes();
+        let id = uuid::Builder::from_unix_timestamp_millis(milliseconds, &[a, b, c, d, e, f, g, h, 0, 0]);
+        id.into_uuid().simple().to_string()
+    }
 }
 
 /// A path as the specification writes it, and what it takes. Kept beside
@@ -36,6 +58,8 @@ pub struct Api {
 struct Pattern {
     path: String,
     segments: Vec<Option<String>>,
+    /// How many of the segments are parameters.
+    parameters: usize,
     methods: Vec<String>,
     allow: HeaderValue,
 }
@@ -50,8 +74,8 @@ impl Api {
         let mut patterns: Vec<Pattern> =
             methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
         // A path that is written out counts before one with a parameter.
-        patterns.sort_by_key(Pattern::parameters);
-        Self { app, routes, patterns, certificate }
+        patterns.sort_by_key(|pattern| pattern.parameters);
+        Self { app, routes, patterns, certificate, ids: RequestIds::new() }
     }
 
     /// What its requests are counted in.
@@ -86,7 +110,7 @@ impl Api {
         let path = request.uri().path();
         Exchange {
             started: Instant::now(),
-            id: Uuid::now_v7().simple().to_string(),
+            id: self.ids.next(),
             method: request.method().clone(),
             pattern: self.patterns.iter().find(|pattern| pattern.matches(path)),
             peer: request.data::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
@@ -233,16 +257,13 @@ impl Pattern {
             methods.push("HEAD".to_owned());
         }
         methods.sort();
-        let segments =
+        let segments: Vec<_> =
             path.split('/').map(|segment| (!segment.starts_with('{')).then(|| segment.to_owned())).collect();
+        let parameters = segments.iter().filter(|segment| segment.is_none()).count();
         // Method names are tokens, which any header value may hold.
         let allow =
             HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("GET"));
-        Self { path, segments, methods, allow }
-    }
-
-    fn parameters(&self) -> usize {
-        self.segments.iter().filter(|segment| segment.is_none()).count()
+        Self { path, segments, parameters, methods, allow }
     }
 
     fn takes(&self, method: &Method) -> bool {
@@ -250,6 +271,9 @@ impl Pattern {
     }
 
     fn matches(&self, path: &str) -> bool {
+        if self.parameters == 0 {
+            return self.path == path;
+        }
         let mut given = path.split('/');
         let all = self.segments.iter().all(|segment| match (segment, given.next()) {
             (Some(expected), Some(given)) => expected == given,

@@ -154,17 +154,26 @@ fn serve(
     let mut batch = Vec::new();
     while let Some(first) = queue.blocking_recv() {
         batch.push(first);
-        while batch.len() < MAX_BATCH {
-            match queue.try_recv() {
-                Ok(job) => batch.push(job),
-                Err(_) => break,
-            }
+        gather(&mut queue, &mut batch);
+        // Others write too: those that are about to may come along.
+        if batch.len() > 1 {
+            std::thread::yield_now();
+            gather(&mut queue, &mut batch);
         }
         let (started, writes) = (Instant::now(), batch.len());
         serve_batch(engine, changes, &mut batch);
         if let Some(observer) = told.get() {
             observer(Commit { writes, took: started.elapsed() });
         }
+    }
+}
+
+/// Adds what is in the queue now.
+fn gather(queue: &mut mpsc::Receiver<Box<dyn Job>>, batch: &mut Vec<Box<dyn Job>>) {
+    while batch.len() < MAX_BATCH
+        && let Ok(job) = queue.try_recv()
+    {
+        batch.push(job);
     }
 }
 

@@ -194,15 +194,20 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 /// Where the server on this host keeps its database: `given`, or as `file`,
 /// or else the packaged configuration, tells.
 fn data_dir(file: Option<&Path>, given: Option<String>) -> Result<PathBuf, CallError> {
+    Ok(host_config(file, given)?.data_dir)
+}
+
+/// How the server on this host is configured, with this data directory in
+/// place of that of `file`, where one is given.
+fn host_config(file: Option<&Path>, data_dir: Option<String>) -> Result<Config, CallError> {
     let packaged = Path::new(PACKAGED_CONFIG);
     let file = file.or_else(|| packaged.exists().then_some(packaged));
-    let given = given.map(|text| Override {
+    let given = data_dir.map(|text| Override {
         key: "data_dir".to_owned(),
         text,
         place: "the flag --data-dir".to_owned(),
     });
-    let config = Config::load(file, environment(), given);
-    Ok(config.map_err(|error| CallError::Setup(error.to_string()))?.data_dir)
+    Config::load(file, environment(), given).map_err(|error| CallError::Setup(error.to_string()))
 }
 
 /// Asks a person; only `y` or `yes` is a yes.

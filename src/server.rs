@@ -279,7 +279,8 @@ async fn serve(
     Ok(())
 }
 
-fn keep_backups(config: &Config, store: &Store) -> Result<(), StartError> {
+/// Keeps backups from now on, as configured.
+pub(crate) fn keep_backups(config: &Config, store: &Store) -> Result<(), StartError> {
     let Some(kept) = &config.backup else {
         return Ok(());
     };

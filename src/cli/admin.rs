@@ -4,6 +4,7 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::at_rest::Work;
 use super::daemon::{CallError, Daemon, Target};
 use super::password::{self, Asked};
 use super::path::segment;
@@ -41,7 +42,12 @@ impl Admin {
     }
 
     fn run_on(&self, target: &Target, data_dir: Option<String>) -> Result<Ended, CallError> {
-        let daemon = target.daemon_or_database(data_dir)?;
+        let work = match self {
+            Self::List => Work::Look,
+            Self::Create { .. } => Work::Found,
+            Self::Passwd { .. } | Self::Delete { .. } => Work::Change,
+        };
+        let daemon = target.daemon_or_database(data_dir, work)?;
         match self {
             Self::Create { name } => {
                 let password = new_password(name)?;

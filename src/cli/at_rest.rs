@@ -3,19 +3,37 @@
 //! The same routes, rules and audit trail as behind the control socket, in
 //! this process: whoever has lost every password gets back in without a
 //! server. Opening the database takes its lock, so that no server can start
-//! in between, and fails where one runs.
+//! in between, and fails where one runs. Files stay those of the server's
+//! user, and a change is in the backup when the command ends.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
+use rustix::process::{Gid, Uid, geteuid};
 
+use super::complain;
 use crate::api::envelope::Api;
 use crate::api::{App, Caller, Peer, SystemUser};
-use crate::store::{FILE_NAME, OpenError, Store};
+use crate::config::Config;
+use crate::server::{StartError, keep_backups};
+use crate::store::{FILE_NAME, Store};
+
+/// What a command does with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It looks at it.
+    Look,
+    /// It changes it.
+    Change,
+    /// It changes it, and makes it in its directory where there is none yet:
+    /// whoever sets a server up may do so before the first start.
+    Found,
+}
 
 /// An open database. Closed when dropped.
 pub(super) struct AtRest {
@@ -25,20 +43,34 @@ pub(super) struct AtRest {
 }
 
 impl AtRest {
-    /// Opens the database in `data_dir`; `None` where there is none.
+    /// Opens the database that `config` tells of; `None` where there is none.
+    /// Root takes on the owner of its directory first, for the rest of the
+    /// process: what is made there must be the server's to read and write.
     ///
     /// # Errors
-    /// [`OpenError`]; the file is then as it was.
-    pub(super) fn open(data_dir: &Path) -> Result<Option<Self>, OpenError> {
+    /// [`StartError`]; the file is then as it was.
+    pub(super) fn open(config: &Config, work: Work) -> Result<Option<Self>, StartError> {
+        let data_dir = &config.data_dir;
         let database = data_dir.join(FILE_NAME);
-        if !database.exists() {
+        let there = database.exists();
+        let may_be_made = work == Work::Found && data_dir.is_dir();
+        if !there && !may_be_made {
             return Ok(None);
         }
+        let user = SystemUser::of(geteuid().as_raw());
+        take_on_owner(data_dir)?;
         let store = Store::open(&database)?;
-        let io = |source| OpenError::Io { path: database, source };
-        let app = App::at_rest(store.clone(), data_dir.to_owned())
-            .map_err(|error| io(std::io::Error::other(error)))?;
-        let user = SystemUser::of(rustix::process::geteuid().as_raw());
+        if !there {
+            complain(format!("no server has run here yet: made {}", database.display()));
+        }
+        if work != Work::Look {
+            // The last one is made when the database is closed.
+            keep_backups(config, &store)?;
+        }
+        let app = App::at_rest(store.clone(), data_dir.clone()).map_err(|error| StartError::System {
+            what: "set up the metrics",
+            source: std::io::Error::other(error),
+        })?;
         Ok(Some(Self { api: Api::new(Arc::new(app)), store, user }))
     }
 
@@ -62,4 +94,22 @@ impl Drop for AtRest {
     fn drop(&mut self) {
         self.store.clone().close();
     }
+}
+
+/// Makes root the owner of `directory`; others stay who they are.
+fn take_on_owner(directory: &Path) -> Result<(), StartError> {
+    let owner =
+        directory.metadata().map_err(|source| StartError::DataDir { path: directory.to_owned(), source })?;
+    if !geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    // Linux does this for one thread, and those that it starts: all that work
+    // on the database are started later.
+    rustix::thread::set_thread_groups(&[])
+        .and_then(|()| rustix::thread::set_thread_gid(Gid::from_raw(owner.gid())))
+        .and_then(|()| rustix::thread::set_thread_uid(Uid::from_raw(owner.uid())))
+        .map_err(|error| StartError::System {
+            what: "act as the owner of the data directory",
+            source: error.into(),
+        })
 }

@@ -19,11 +19,12 @@ use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::at_rest::AtRest;
+use super::at_rest::{AtRest, Work};
 use super::login::KeptLogins;
 use super::{Ended, complain};
 use crate::config::Config;
 use crate::outbound::{ClientError, Server};
+use crate::server::StartError;
 use crate::store::OpenError;
 
 /// Where the packaged server has its control socket.
@@ -155,7 +156,11 @@ impl Target {
     /// The server that is meant, or its database where it is the one on this
     /// host and is down. A socket that was named says nothing of where the
     /// database lies.
-    pub(super) fn daemon_or_database(&self, data_dir: Option<String>) -> Result<Daemon, CallError> {
+    pub(super) fn daemon_or_database(
+        &self,
+        data_dir: Option<String>,
+        work: Work,
+    ) -> Result<Daemon, CallError> {
         let daemon = self.daemon()?;
         let Way::Server(Server::Socket(socket)) = &daemon.way else {
             return Ok(daemon);
@@ -163,15 +168,26 @@ impl Target {
         if UnixStream::connect(socket).is_ok() || (self.socket.is_some() && data_dir.is_none()) {
             return Ok(daemon);
         }
-        let data_dir = super::data_dir(self.config.as_deref(), data_dir)?;
-        match AtRest::open(&data_dir) {
+        let config = super::host_config(self.config.as_deref(), data_dir)?;
+        match AtRest::open(&config, work) {
             Ok(Some(database)) => {
-                complain(format!("no server runs: working on the database in {}", data_dir.display()));
+                complain(format!("no server runs: working on the database in {}", config.data_dir.display()));
                 Ok(Daemon { way: Way::AtRest(Box::new(database)), ..daemon })
             }
-            // One runs that does not answer us: asking it tells why.
-            Ok(None) | Err(OpenError::InUse(_)) => Ok(daemon),
-            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Err(StartError::Open(OpenError::InUse(database))) => Err(ClientError::Unreachable {
+                host: format!("the server that has {} open", database.display()),
+                reason: format!(
+                    "nobody listens on {}; try again if it is starting or stopping, else name its control \
+                     socket with --socket",
+                    socket.display()
+                ),
+            }
+            .into()),
+            // Asking it tells why it does not answer.
+            Ok(None) => Ok(daemon),
+            Err(StartError::Open(OpenError::Io { source, .. }))
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 Ok(daemon)
             }
             Err(error) => Err(CallError::Setup(error.to_string())),

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod admins;
+mod at_rest;
 mod audit;
 mod auth;
 mod backup;

@@ -32,6 +32,11 @@ impl Transcript {
         self.other_user = Some((program_for_anybody(&self.directory), uid));
     }
 
+    /// What was seen so far.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Runs a command and gives its stdout.
     pub(crate) fn run(&mut self, arguments: &[&str]) -> String {
         self.run_with(arguments, "", |_| {})

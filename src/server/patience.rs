@@ -69,6 +69,11 @@ impl Activity {
         })
     }
 
+    /// Whether no request is under way.
+    pub(super) fn rests(&self) -> bool {
+        self.requests.load(Relaxed) == 0
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }

@@ -193,6 +193,8 @@ impl Certificates {
         if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
             config.ticketer = ticketer;
         }
+        // A client that resumes gets the next one then.
+        config.send_tls13_tickets = 1;
         TlsAcceptor::from(Arc::new(config))
     }
 }

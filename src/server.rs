@@ -13,6 +13,7 @@ mod connection;
 mod control;
 mod files;
 mod head;
+mod held;
 mod listener;
 mod notify;
 mod patience;

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::{Admission, Place, Share};
+use super::held::Held;
 use super::patience::{self, Activity, Reason, Watched};
 use super::peer::Proxies;
 use super::redirect::Redirect;
@@ -118,7 +119,7 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr
         return;
     }
     match &door.acceptor {
-        None => speak(&door, socket, remote, false).await,
+        None => speak(&door, socket, remote, Activity::new(false), false).await,
         Some(acceptor) => {
             let handshake = async {
                 // Seen before rustls, whose alert would spoil the answer.
@@ -128,7 +129,7 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr
                     return Ok(Err(socket));
                 }
                 let bounded = |tls: &mut rustls::ServerConnection| tls.set_buffer_limit(Some(TLS_BUFFER));
-                acceptor.accept_with(socket, bounded).await.map(Ok)
+                acceptor.accept_with(Held::new(socket), bounded).await.map(Ok)
             };
             let Some(shaken) = limited(door.limits.handshake, handshake).await else {
                 tracing::debug!(%remote, "closed: the TLS handshake took too long");
@@ -140,9 +141,11 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr
                 Ok(Ok(mut stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {
                     let _ = limited(Some(FAREWELL), stream.shutdown()).await;
                 }
-                Ok(Ok(stream)) => {
+                Ok(Ok(mut stream)) => {
                     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    speak(&door, stream, remote, h2).await;
+                    let activity = Activity::new(h2);
+                    stream.get_mut().0.shaken(Arc::clone(&activity));
+                    speak(&door, stream, remote, activity, h2).await;
                 }
                 Ok(Err(socket)) => {
                     tracing::debug!(%remote, "closed: plain HTTP on the TLS port");
@@ -172,11 +175,10 @@ async fn limited<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> O
 
 /// Speaks HTTP/2 or HTTP/1.1 until the client, the limits or the end of the
 /// process part us.
-async fn speak<S>(door: &Arc<Door>, stream: S, remote: SocketAddr, h2: bool)
+async fn speak<S>(door: &Arc<Door>, stream: S, remote: SocketAddr, activity: Arc<Activity>, h2: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Activity::new(h2);
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     let service = service(door, Caller::Stranger, remote.ip(), &activity);
     if h2 {

@@ -374,15 +374,39 @@ async fn read_body(
         drain(body, head).await;
         return Err(too_large());
     }
-    match limited(door.limits.body, Limited::new(&mut body, most).collect()).await {
-        Some(Ok(body)) => Ok(body.to_bytes()),
-        Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+    match limited(door.limits.body, gather(&mut body, most)).await {
+        Some(Ok(body)) => Ok(body),
+        Some(Err(Ungathered::TooLarge)) => {
             drain(body, head).await;
             Err(too_large())
         }
-        Some(Err(_)) => Err(Problem::malformed("the body broke off")),
+        Some(Err(Ungathered::Broken)) => Err(Problem::malformed("the body broke off")),
         None => Err(Problem::of_status(StatusCode::REQUEST_TIMEOUT)),
     }
+}
+
+/// Why a body was not read whole.
+#[derive(Debug, PartialEq, Eq)]
+enum Ungathered {
+    TooLarge,
+    Broken,
+}
+
+/// Copies a body of at most `most` bytes together. Its parts are not kept:
+/// each holds the buffer of 8 KiB that it was read into, and a client may send
+/// byte by byte.
+async fn gather<B: Body<Data = Bytes> + Unpin>(body: &mut B, most: usize) -> Result<Bytes, Ungathered> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Ungathered::Broken)?;
+        // Trailers mean nothing here.
+        let Ok(part) = frame.into_data() else { continue };
+        if part.len() > most.saturating_sub(whole.len()) {
+            return Err(Ungathered::TooLarge);
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.into())
 }
 
 /// Reads on for a while what is not wanted: a client that is still sending
@@ -423,5 +447,37 @@ impl Body for Tracked {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// A body that comes in these parts.
+    struct Parts(VecDeque<Bytes>);
+
+    impl Body for Parts {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|part| Ok(Frame::data(part))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_gathered_without_keeping_the_buffers_it_came_in() {
+        let buffer = Bytes::from(vec![b'x'; 8192]);
+        let parts = || Parts((0..10).map(|at| buffer.slice(at..=at)).collect());
+        let whole = gather(&mut parts(), 10).await.unwrap();
+        assert_eq!(whole, "xxxxxxxxxx");
+        assert!(buffer.is_unique(), "no part is kept");
+        assert_eq!(gather(&mut parts(), 9).await, Err(Ungathered::TooLarge));
     }
 }

@@ -19,9 +19,9 @@
 //! snapshot that is always safe to copy ([`backups`], [`snapshot`]).
 //!
 //! # Rejected
-//! A cache in front (a read costs about a microsecond); a trait for other
-//! engines (there is none yet); redb's multi-process mode (one process, one
-//! way in).
+//! A cache in front (a read takes some 20 µs, see docs/performance.md); a
+//! trait for other engines (there is none yet); redb's multi-process mode (one
+//! process, one way in).
 
 mod acme;
 mod admins;

@@ -64,36 +64,33 @@ pub(super) fn record(tables: &mut WriteTables<'_>, record: Record<'_>) -> Result
 impl Store {
     /// Adds a failed login to the trail.
     pub async fn record_failed_login(&self, actor: Actor, now: Timestamp) -> Result<(), Unavailable> {
-        self.write_always(move |tables| {
-            record(
-                tables,
-                Record {
-                    at: now,
-                    actor: &actor,
-                    action: Action::LoginFailed,
-                    site_id: None,
-                    admin: Some(actor.name.clone()),
-                    changes: Vec::new(),
-                },
-            )
-        })
-        .await
+        let admin = Some(actor.name.clone());
+        self.record_alone(Action::LoginFailed, actor, admin, now).await
     }
 
     /// Adds to the trail that an admin had the certificate renewed.
     pub async fn record_renewal_request(&self, actor: Actor, now: Timestamp) -> Result<(), Unavailable> {
+        self.record_alone(Action::CertificateRenewalRequested, actor, None, now).await
+    }
+
+    /// Adds what changes no record.
+    async fn record_alone(
+        &self,
+        action: Action,
+        actor: Actor,
+        admin: Option<String>,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
         self.write_always(move |tables| {
-            record(
-                tables,
-                Record {
-                    at: now,
-                    actor: &actor,
-                    action: Action::CertificateRenewalRequested,
-                    site_id: None,
-                    admin: None,
-                    changes: Vec::new(),
-                },
-            )
+            let record_of = Record {
+                at: now,
+                actor: &actor,
+                action,
+                site_id: None,
+                admin: admin.clone(),
+                changes: Vec::new(),
+            };
+            record(tables, record_of)
         })
         .await
     }

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, version};
+use rustls::{CipherSuite, ServerConfig, version};
 use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -172,8 +172,7 @@ impl Certificates {
 
     /// What takes handshakes; with `acme`, challenges too.
     pub(super) fn acceptor(&self, acme: bool) -> TlsAcceptor {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider()));
         // The provider has suites for both versions: this cannot fail.
         let builder = match builder.with_protocol_versions(&[&version::TLS13, &version::TLS12]) {
             Ok(builder) => builder,
@@ -182,7 +181,6 @@ impl Certificates {
         let mut config = builder
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&self.resolver) as Arc<dyn ResolvesServerCert>);
-        // Ours has the strongest first; a client's may not.
         config.ignore_client_order = true;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if acme {
@@ -197,6 +195,22 @@ impl Certificates {
         config.send_tls13_tickets = 1;
         TlsAcceptor::from(Arc::new(config))
     }
+}
+
+/// The provider with our order of cipher suites, in which those with AES-128 and
+/// SHA-256 come first: the first is the one that every TLS 1.3 client has (RFC
+/// 8446, section 9.1), and its strength is beyond all reach. With SHA-384, for
+/// which processors have no instructions, the key schedule of a handshake takes
+/// as long as its key exchange (docs/performance.md).
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| match suite.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+        _ => 1,
+    });
+    provider
 }
 
 fn read_pair(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
@@ -232,5 +246,21 @@ fn read_pair(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
             "tls.key",
             "its private key cannot be used: give an ECDSA, Ed25519 or RSA key".into(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suites_with_sha_256_come_first_and_none_is_left_out() {
+        let suites = |provider: CryptoProvider| -> Vec<_> {
+            provider.cipher_suites.iter().map(|suite| suite.suite()).collect()
+        };
+        let (ours, theirs) = (suites(provider()), suites(aws_lc_rs::default_provider()));
+        assert_eq!(ours[0], CipherSuite::TLS13_AES_128_GCM_SHA256);
+        assert_eq!(ours.len(), theirs.len());
+        assert!(theirs.iter().all(|suite| ours.contains(suite)));
     }
 }

@@ -1,0 +1,43 @@
+# What one can do here. `just` lists it; each line can be run by hand as well.
+
+# This list.
+default:
+    @just --list
+
+# Run a server from ./data, https on port 8443.
+serve *ARGS:
+    cargo run --release -- serve {{ARGS}}
+
+# Everything that must pass before a change lands (installs what it needs).
+test:
+    tests/run
+
+# The quick part of it: form, lints, walls, unit and black-box tests.
+quick:
+    cargo fmt --check
+    tests/walls
+    cargo clippy --all-targets --locked -- -D warnings
+    cargo test --locked
+
+# The specification, after a change to the API. Read the diff.
+openapi:
+    cargo run -- openapi > openapi/openapi.json
+    git diff --stat openapi
+
+# Transcripts of the command line, after a change to what it prints. Read the diff.
+transcripts:
+    SITEWARDEN_WRITE_TRANSCRIPTS=1 cargo test --locked --test black_box
+    git diff --stat tests
+
+# The Debian package; its path is the last line.
+package:
+    packaging/build
+
+# What a heartbeat costs, beside nginx (needs nginx and openssl).
+compare *ARGS:
+    cargo build --release --locked --example load-generator
+    tests/load/compare {{ARGS}}
+
+# The pieces of a heartbeat, one by one.
+bench:
+    cargo bench --locked --bench pieces

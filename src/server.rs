@@ -59,6 +59,7 @@ use crate::domain::{NewPassword, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::backups::{self, Schedule};
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
+use crate::telemetry::Announcer;
 
 /// Where the first admin's password is put when nobody watches.
 pub const INITIAL_PASSWORD_FILE: &str = "initial-admin-password";
@@ -167,12 +168,13 @@ async fn serve(
     listeners: Vec<listener::Listener>,
     descriptors: usize,
 ) -> Result<(), StartError> {
+    let announcer = reload.log.announcer();
     let mut signals = Signals::new()?;
     let passwords = Passwords::default();
     make_first_admin(&store, &passwords, &config.data_dir).await?;
     let signing_key = signing_key(config, &store).await?;
     let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
-    let keeping = keep_certificate(config, &store, &certificate).await?;
+    let keeping = keep_certificate(config, &store, &certificate, announcer).await?;
     let plain_listeners = match &config.tls {
         TlsMode::Acme(acme) => listener::bind_all(&acme.http_listen, config.limits.write)?,
         _ => Vec::new(),
@@ -217,7 +219,7 @@ async fn serve(
         }
     });
     let scrape = match config.metrics_listen {
-        Some(address) => Scrape::bind(address, Arc::clone(&app)).await,
+        Some(address) => Scrape::bind(address, Arc::clone(&app), reload.log.lines().clone()).await,
         None => None,
     };
     let mut background = vec![
@@ -226,7 +228,8 @@ async fn serve(
     ];
     let scheme = if door.acceptor.is_some() { "https" } else { "http" };
     for listener in &listeners {
-        announce(&format!("listening on {}", listener.url(scheme)));
+        let url = listener.url(scheme);
+        announcer.say(&format!("listening on {url}"), "listening on", &[("url", &url)]);
     }
     let mut accepting = vec![tokio::spawn(control.accept_into(Arc::clone(&door)))];
     accepting.extend(scrape.map(|scrape| tokio::spawn(scrape.accept_into(Arc::clone(&door)))));
@@ -234,7 +237,8 @@ async fn serve(
         let redirect = Redirect::new(keeping.challenges, acme.domains.clone(), https_port);
         let plain_door = Arc::new(door.beside(Answers::Redirect(redirect)));
         for listener in plain_listeners {
-            announce(&format!("redirecting from {}", listener.url("http")));
+            let url = listener.url("http");
+            announcer.say(&format!("redirecting from {url}"), "redirecting from", &[("url", &url)]);
             accepting.push(tokio::spawn(listener.accept_into(Arc::clone(&plain_door))));
         }
     }
@@ -349,13 +353,6 @@ impl Signals {
             _ = self.hang_up.recv() => Signal::Reload,
         }
     }
-}
-
-/// A result of `serve` for the person or script that started it, on stdout.
-#[expect(clippy::print_stdout, reason = "the one result of a command that goes on running")]
-fn announce(line: &str) {
-    println!("{line}");
-    let _ = io::stdout().flush();
 }
 
 /// Refuses a certificate or a signing key that cannot be used before anything
@@ -498,6 +495,7 @@ async fn keep_certificate(
     config: &Config,
     store: &Store,
     desk: &Arc<CertificateDesk>,
+    announcer: Announcer,
 ) -> Result<Keeping, StartError> {
     let challenges: Arc<Challenges> = Arc::default();
     let certificates = |pair| Arc::new(Certificates::new(pair, Arc::clone(&challenges), Arc::clone(desk)));
@@ -515,14 +513,14 @@ async fn keep_certificate(
             Ok(Keeping { acceptor, files: Some(files), ..Keeping::default() })
         }
         TlsMode::SelfSigned => {
-            let acceptor = certificates(self_signed(config, store).await?).acceptor(false);
+            let acceptor = certificates(self_signed(config, store, announcer).await?).acceptor(false);
             Ok(Keeping { acceptor: Some(acceptor), ..Keeping::default() })
         }
         TlsMode::Acme(settings) => {
             let kept = acme::kept(store, settings, Timestamp::from_clock(Utc::now())).await?;
             let (pair, held) = match kept {
                 Some((pair, held)) => (pair, Some(held)),
-                None => (self_signed(config, store).await?, None),
+                None => (self_signed(config, store, announcer).await?, None),
             };
             let certificates = certificates(pair);
             let acceptor = Some(certificates.acceptor(true));
@@ -540,12 +538,14 @@ async fn keep_certificate(
 }
 
 /// The certificate that this server made, also put into a file and announced.
-async fn self_signed(config: &Config, store: &Store) -> Result<Pair, StartError> {
+async fn self_signed(config: &Config, store: &Store, announcer: Announcer) -> Result<Pair, StartError> {
     let identity = self_signed::identity(store, &config.listen, Utc::now()).await?;
     let path = config.data_dir.join(CERTIFICATE_FILE);
     tokio::fs::write(&path, self_signed::pem(&identity))
         .await
         .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
-    announce(&format!("certificate {} SHA-256 {}", path.display(), self_signed::fingerprint(&identity)));
+    let (file, sha256) = (path.display().to_string(), self_signed::fingerprint(&identity));
+    let text = format!("certificate {file} SHA-256 {sha256}");
+    announcer.say(&text, "certificate", &[("file", &file), ("sha256", &sha256)]);
     Ok(Pair::self_signed(identity)?)
 }

@@ -21,6 +21,7 @@ mod errors;
 mod heartbeat;
 mod http2;
 mod keys;
+mod log;
 mod metrics;
 mod server;
 mod sites;

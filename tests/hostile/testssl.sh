@@ -14,7 +14,7 @@ printf 'data_dir = "%s/data"\nlisten = ["127.0.0.1:0"]\n%s\n[log]\nlevel = "warn
 "$binary" serve --config "$work/sitewarden.toml" > "$work/out" 2> "$work/log" &
 server=$!
 trap 'kill $server; wait $server 2>/dev/null || true' EXIT
-until url=$(sed -n 's/^listening on //p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
+until url=$(sed -n 's/.*"listening on","url":"\([^"]*\)".*/\1/p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
 timeout 600 testssl --quiet --color 0 --warnings off --jsonfile "$work/found.json" "$url" > "$work/text" 2>&1 || true
 python3 - "$work/found.json" <<'END'
 import json, sys

@@ -23,6 +23,7 @@ mod http2;
 mod keys;
 mod log;
 mod metrics;
+mod planted;
 mod server;
 mod sites;
 mod startup;

@@ -277,6 +277,22 @@ fn a_database_of_a_newer_version_is_refused_and_keeps_its_content() {
     assert_eq!(reading.open_table(sites).unwrap().len().unwrap(), 1);
 }
 
+#[test]
+fn a_control_socket_that_names_something_else_leaves_it_as_it_is() {
+    let setup = Setup::new();
+    let (file, link) = (setup.directory().join("notes.txt"), setup.directory().join("link"));
+    std::fs::write(&file, "of somebody").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let mut setup = setup;
+    for path in [file.clone(), link.clone(), setup.directory().to_owned()] {
+        let path = path.to_str().unwrap();
+        setup = setup.env("SITEWARDEN_CONTROL_SOCKET", path);
+        assert_refused(&setup.run_to_end(), &["cannot use the control socket", path, "is no socket"]);
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "of somebody");
+    assert!(link.is_symlink());
+}
+
 /// A certificate and its key, as PEM files in `setup`.
 fn pair(setup: &Setup, name: &str) -> (PathBuf, PathBuf) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();

@@ -76,8 +76,17 @@ pub enum CheckError {
 /// # Errors
 /// [`CheckError`] names the first thing that is wrong.
 pub fn check(path: &Path) -> Result<Report, CheckError> {
+    let file = File::open(path).map_err(|source| CheckError::Io { path: path.to_owned(), source })?;
+    check_open(&file, path)
+}
+
+/// As [`check`], of a file that is open and was opened by the name `path`,
+/// whatever has that name now.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_open(file: &File, path: &Path) -> Result<Report, CheckError> {
     let io_error = |source| CheckError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io_error)?;
     // Held while we look. Where locks cannot be had, nobody else has one.
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Err(CheckError::InUse(path.to_owned()));
@@ -88,7 +97,7 @@ pub fn check(path: &Path) -> Result<Report, CheckError> {
         return Err(damaged("it is empty".to_owned()));
     }
     // redb may panic over what something else than a crash has damaged.
-    match catch_unwind(AssertUnwindSafe(|| look(&file, bytes))) {
+    match catch_unwind(AssertUnwindSafe(|| look(file, bytes))) {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(Fault::Newer(found))) => Err(CheckError::Newer { path: path.to_owned(), found }),
         Ok(Err(Fault::Io(source))) => Err(io_error(source)),

@@ -12,6 +12,7 @@ mod challenges;
 mod connection;
 mod control;
 mod files;
+mod forget;
 mod head;
 mod held;
 mod listener;
@@ -43,10 +44,12 @@ use self::challenges::Challenges;
 use self::connection::{Answers, Door};
 use self::control::ControlSocket;
 use self::files::CertificateFiles;
+use self::forget::forget_old;
 use self::peer::Proxies;
 use self::redirect::Redirect;
 pub use self::reload::Reload;
 use self::scrape::Scrape;
+use self::self_signed::SelfSigned;
 use self::tls::{Certificates, Pair};
 use crate::api::App;
 use crate::api::envelope::Api;
@@ -170,6 +173,8 @@ async fn serve(
 ) -> Result<(), StartError> {
     let announcer = reload.log.announcer();
     let mut signals = Signals::new()?;
+    // Before anything is recorded by it.
+    store.look_at_clock(Timestamp::from_clock(Utc::now())).await?;
     let passwords = Passwords::default();
     make_first_admin(&store, &passwords, &config.data_dir).await?;
     let signing_key = signing_key(config, &store).await?;
@@ -247,6 +252,9 @@ async fn serve(
     }
     // Only now can an ACME server check this one.
     let files = keeping.files;
+    if let Some((own, certificates)) = keeping.own {
+        background.push(tokio::spawn(own.keep(certificates)));
+    }
     match keeping.keeper {
         Some(keeper) => background.push(tokio::spawn(keeper.run())),
         None => {
@@ -307,17 +315,7 @@ async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
         ticks.tick().await;
         app.logins.sweep();
         app.heartbeats.sweep();
-        if let Err(error) = app.store.forget_requests(Timestamp::from_clock(Utc::now())).await {
-            tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
-        }
-        if let Some(days) = audit_keep_days {
-            let age = i64::from(days) * 86_400;
-            let before =
-                Timestamp::from_clock(Utc::now()).checked_add_seconds(-age).unwrap_or(Timestamp::MIN);
-            if let Err(error) = app.store.prune_audit(before).await {
-                tracing::warn!(%error, "old entries of the audit trail could not be removed; trying again in a minute");
-            }
-        }
+        forget_old(&app.store, Timestamp::from_clock(Utc::now()), audit_keep_days).await;
     }
 }
 
@@ -488,6 +486,7 @@ struct Keeping {
     acceptor: Option<TlsAcceptor>,
     challenges: Arc<Challenges>,
     files: Option<Arc<CertificateFiles>>,
+    own: Option<(SelfSigned, Arc<Certificates>)>,
     keeper: Option<acme::Keeper>,
 }
 
@@ -497,15 +496,26 @@ async fn keep_certificate(
     desk: &Arc<CertificateDesk>,
     announcer: Announcer,
 ) -> Result<Keeping, StartError> {
+    let now = Timestamp::from_clock(Utc::now());
+    let own = SelfSigned {
+        store: store.clone(),
+        listen: config.listen.clone(),
+        file: config.data_dir.join(CERTIFICATE_FILE),
+        announcer,
+    };
     let challenges: Arc<Challenges> = Arc::default();
     let certificates = |pair| Arc::new(Certificates::new(pair, Arc::clone(&challenges), Arc::clone(desk)));
     match &config.tls {
         TlsMode::Off => Ok(Keeping::default()),
         TlsMode::Files { cert, key } => {
             let pair = Pair::from_files(cert, key)?;
-            if pair.facts.not_after <= Timestamp::from_clock(Utc::now()) {
+            if pair.facts.not_after <= now {
                 let not_after = pair.facts.not_after;
                 tracing::error!(cert = %cert.display(), %not_after, "the certificate has ended: put a new one in its place");
+            }
+            if pair.facts.not_before > now {
+                let not_before = pair.facts.not_before;
+                tracing::error!(cert = %cert.display(), %not_before, clock = %now, "the certificate is not valid yet: is the clock right?");
             }
             let certificates = certificates(pair);
             let acceptor = Some(certificates.acceptor(false));
@@ -513,14 +523,15 @@ async fn keep_certificate(
             Ok(Keeping { acceptor, files: Some(files), ..Keeping::default() })
         }
         TlsMode::SelfSigned => {
-            let acceptor = certificates(self_signed(config, store, announcer).await?).acceptor(false);
-            Ok(Keeping { acceptor: Some(acceptor), ..Keeping::default() })
+            let certificates = certificates(own.certificate(now).await?);
+            let acceptor = Some(certificates.acceptor(false));
+            Ok(Keeping { acceptor, own: Some((own, certificates)), ..Keeping::default() })
         }
         TlsMode::Acme(settings) => {
-            let kept = acme::kept(store, settings, Timestamp::from_clock(Utc::now())).await?;
+            let kept = acme::kept(store, settings, now).await?;
             let (pair, held) = match kept {
                 Some((pair, held)) => (pair, Some(held)),
-                None => (self_signed(config, store, announcer).await?, None),
+                None => (own.certificate(now).await?, None),
             };
             let certificates = certificates(pair);
             let acceptor = Some(certificates.acceptor(true));
@@ -532,20 +543,7 @@ async fn keep_certificate(
                 Arc::clone(&challenges),
                 held,
             );
-            Ok(Keeping { acceptor, challenges, files: None, keeper: Some(keeper) })
+            Ok(Keeping { acceptor, challenges, keeper: Some(keeper), ..Keeping::default() })
         }
     }
-}
-
-/// The certificate that this server made, also put into a file and announced.
-async fn self_signed(config: &Config, store: &Store, announcer: Announcer) -> Result<Pair, StartError> {
-    let identity = self_signed::identity(store, &config.listen, Utc::now()).await?;
-    let path = config.data_dir.join(CERTIFICATE_FILE);
-    tokio::fs::write(&path, self_signed::pem(&identity))
-        .await
-        .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
-    let (file, sha256) = (path.display().to_string(), self_signed::fingerprint(&identity));
-    let text = format!("certificate {file} SHA-256 {sha256}");
-    announcer.say(&text, "certificate", &[("file", &file), ("sha256", &sha256)]);
-    Ok(Pair::self_signed(identity)?)
 }

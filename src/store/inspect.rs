@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
+use super::clock;
 use super::codec::{self, AdminRow, AuditRow, DecodeError, Row, SeenRow, SiteRow, TlsRow};
 use super::disk::{FileBytes, Overlay};
 use super::migrate::{self, STEPS};
@@ -222,6 +223,7 @@ fn read_meta(tables: &ReadTables, numbers: [(&'static str, u64); 3]) -> Result<(
             return Err(unreadable(name, format!("the number {last} is in use already")));
         }
     }
+    clock::Known::read(tables)?;
     if let Some(bytes) = tables.meta.get(meta::SIGNING_KEY)? {
         fixed::<32>(meta::SIGNING_KEY, bytes.value())?;
     }

@@ -15,6 +15,7 @@ mod backup;
 mod batch;
 mod cli;
 mod client;
+mod clock;
 mod config;
 mod docs;
 mod errors;

@@ -8,9 +8,7 @@
 set -eu
 binary=${1:-target/release/sitewarden}
 work=$(mktemp -d)
-metrics=
-if grep -q 'metrics_listen' packaging/sitewarden.toml; then metrics='metrics_listen = ""'; fi
-printf 'data_dir = "%s/data"\nlisten = ["127.0.0.1:0"]\n%s\n[log]\nlevel = "warn"\n' "$work" "$metrics" > "$work/sitewarden.toml"
+printf 'data_dir = "%s/data"\nlisten = ["127.0.0.1:0"]\nmetrics_listen = ""\n[log]\nlevel = "warn"\n' "$work" > "$work/sitewarden.toml"
 "$binary" serve --config "$work/sitewarden.toml" > "$work/out" 2> "$work/log" &
 server=$!
 trap 'kill $server; wait $server 2>/dev/null || true' EXIT

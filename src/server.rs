@@ -174,7 +174,9 @@ async fn serve(
     let announcer = reload.log.announcer();
     let mut signals = Signals::new()?;
     // Before anything is recorded by it.
-    store.look_at_clock(Timestamp::from_clock(Utc::now())).await?;
+    if let Err(error) = store.look_at_clock(Timestamp::from_clock(Utc::now())).await {
+        tracing::warn!(%error, "the clock could not be judged; trying again in a minute");
+    }
     let passwords = Passwords::default();
     make_first_admin(&store, &passwords, &config.data_dir).await?;
     let signing_key = signing_key(config, &store).await?;

@@ -109,11 +109,16 @@ impl Buffer {
             waiting.untold += 1;
             return;
         }
+        // The thread rests only while the buffer is empty: a call of the system
+        // for a burst, not for each of its lines.
+        let rests = waiting.bytes.is_empty();
         waiting.bytes.extend_from_slice(priority.as_bytes());
         waiting.bytes.extend_from_slice(line);
         waiting.lines += 1;
         drop(waiting);
-        self.changed.notify_all();
+        if rests {
+            self.changed.notify_all();
+        }
     }
 
     /// Writes for as long as the process lives.

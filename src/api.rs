@@ -220,7 +220,7 @@ fn methods() -> HashMap<String, Vec<String>> {
     methods
 }
 
-/// The present time: the only place, beside timers, where the clock is read.
+/// The present time, as handlers read it; domain and store are told it.
 pub fn now() -> Timestamp {
     Timestamp::from_clock(Utc::now())
 }

@@ -1,4 +1,5 @@
-//! The command line: one file per verb.
+//! The command line: one file for each command of the first level; `site` and
+//! `tls` hold their own verbs, but for those that are long.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1
 //! refused or failed, 2 wrong usage, 3 server not reachable; `heartbeat`

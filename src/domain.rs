@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod clock;
 pub mod heartbeat;
 pub mod licence;
 pub mod network;

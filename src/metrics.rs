@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, Result, TextEncoder,
+    Encoder, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, Result, TextEncoder,
 };
 
 use crate::domain::{SiteStatus, Timestamp};
@@ -91,6 +91,7 @@ pub struct Metrics {
     commit_writes: Histogram,
     writes_waiting: IntGauge,
     connections: IntGauge,
+    log_lines_dropped: IntCounter,
     sites: IntGaugeVec,
     sites_expiring: IntGauge,
     longest_silence: Gauge,
@@ -118,6 +119,11 @@ impl Metrics {
             add(&registry, &counters)?;
             Ok::<_, Error>(counters)
         };
+        let log_lines_dropped = IntCounter::new(
+            "sitewarden_log_lines_dropped_total",
+            "Lines of the log that were dropped because nobody read it fast enough.",
+        )?;
+        add(&registry, &log_lines_dropped)?;
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help)?;
             add(&registry, &gauge)?;
@@ -181,6 +187,7 @@ impl Metrics {
             )?,
             writes_waiting: gauge("sitewarden_store_writes_waiting", "Writes that wait for the store.")?,
             connections: gauge("sitewarden_connections", "Connections that are open.")?,
+            log_lines_dropped,
             sites,
             sites_expiring: gauge(
                 "sitewarden_sites_expiring_14d",
@@ -242,6 +249,11 @@ impl Metrics {
         self.backup_success.with_label_values(&NONE).set(seconds_of(state.last_success_at));
         self.backup_waiting.with_label_values(&NONE).set(state.waiting.unwrap_or_default().as_secs_f64());
         self.backup_failed.with_label_values(&NONE).set(state.last_error.is_some().into());
+    }
+
+    /// Notes how many lines of the log were dropped since the start.
+    pub fn log_lines_dropped(&self, dropped: u64) {
+        self.log_lines_dropped.inc_by(dropped.saturating_sub(self.log_lines_dropped.get()));
     }
 
     /// Notes what a scrape has looked up.

@@ -12,6 +12,7 @@ mod challenges;
 mod connection;
 mod control;
 mod files;
+mod forget;
 mod head;
 mod held;
 mod listener;
@@ -43,10 +44,12 @@ use self::challenges::Challenges;
 use self::connection::{Answers, Door};
 use self::control::ControlSocket;
 use self::files::CertificateFiles;
+use self::forget::forget_old;
 use self::peer::Proxies;
 use self::redirect::Redirect;
 pub use self::reload::Reload;
 use self::scrape::Scrape;
+use self::self_signed::SelfSigned;
 use self::tls::{Certificates, Pair};
 use crate::api::App;
 use crate::api::envelope::Api;
@@ -59,6 +62,7 @@ use crate::domain::{NewPassword, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::backups::{self, Schedule};
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
+use crate::telemetry::Announcer;
 
 /// Where the first admin's password is put when nobody watches.
 pub const INITIAL_PASSWORD_FILE: &str = "initial-admin-password";
@@ -167,12 +171,17 @@ async fn serve(
     listeners: Vec<listener::Listener>,
     descriptors: usize,
 ) -> Result<(), StartError> {
+    let announcer = reload.log.announcer();
     let mut signals = Signals::new()?;
+    // Before anything is recorded by it.
+    if let Err(error) = store.look_at_clock(Timestamp::from_clock(Utc::now())).await {
+        tracing::warn!(%error, "the clock could not be judged; trying again in a minute");
+    }
     let passwords = Passwords::default();
     make_first_admin(&store, &passwords, &config.data_dir).await?;
     let signing_key = signing_key(config, &store).await?;
     let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
-    let keeping = keep_certificate(config, &store, &certificate).await?;
+    let keeping = keep_certificate(config, &store, &certificate, announcer).await?;
     let plain_listeners = match &config.tls {
         TlsMode::Acme(acme) => listener::bind_all(&acme.http_listen, config.limits.write)?,
         _ => Vec::new(),
@@ -217,7 +226,7 @@ async fn serve(
         }
     });
     let scrape = match config.metrics_listen {
-        Some(address) => Scrape::bind(address, Arc::clone(&app)).await,
+        Some(address) => Scrape::bind(address, Arc::clone(&app), reload.log.lines().clone()).await,
         None => None,
     };
     let mut background = vec![
@@ -226,7 +235,8 @@ async fn serve(
     ];
     let scheme = if door.acceptor.is_some() { "https" } else { "http" };
     for listener in &listeners {
-        announce(&format!("listening on {}", listener.url(scheme)));
+        let url = listener.url(scheme);
+        announcer.say(&format!("listening on {url}"), "listening on", &[("url", &url)]);
     }
     let mut accepting = vec![tokio::spawn(control.accept_into(Arc::clone(&door)))];
     accepting.extend(scrape.map(|scrape| tokio::spawn(scrape.accept_into(Arc::clone(&door)))));
@@ -234,7 +244,8 @@ async fn serve(
         let redirect = Redirect::new(keeping.challenges, acme.domains.clone(), https_port);
         let plain_door = Arc::new(door.beside(Answers::Redirect(redirect)));
         for listener in plain_listeners {
-            announce(&format!("redirecting from {}", listener.url("http")));
+            let url = listener.url("http");
+            announcer.say(&format!("redirecting from {url}"), "redirecting from", &[("url", &url)]);
             accepting.push(tokio::spawn(listener.accept_into(Arc::clone(&plain_door))));
         }
     }
@@ -243,6 +254,9 @@ async fn serve(
     }
     // Only now can an ACME server check this one.
     let files = keeping.files;
+    if let Some((own, certificates)) = keeping.own {
+        background.push(tokio::spawn(own.keep(certificates)));
+    }
     match keeping.keeper {
         Some(keeper) => background.push(tokio::spawn(keeper.run())),
         None => {
@@ -303,17 +317,7 @@ async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
         ticks.tick().await;
         app.logins.sweep();
         app.heartbeats.sweep();
-        if let Err(error) = app.store.forget_requests(Timestamp::from_clock(Utc::now())).await {
-            tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
-        }
-        if let Some(days) = audit_keep_days {
-            let age = i64::from(days) * 86_400;
-            let before =
-                Timestamp::from_clock(Utc::now()).checked_add_seconds(-age).unwrap_or(Timestamp::MIN);
-            if let Err(error) = app.store.prune_audit(before).await {
-                tracing::warn!(%error, "old entries of the audit trail could not be removed; trying again in a minute");
-            }
-        }
+        forget_old(&app.store, Timestamp::from_clock(Utc::now()), audit_keep_days).await;
     }
 }
 
@@ -349,13 +353,6 @@ impl Signals {
             _ = self.hang_up.recv() => Signal::Reload,
         }
     }
-}
-
-/// A result of `serve` for the person or script that started it, on stdout.
-#[expect(clippy::print_stdout, reason = "the one result of a command that goes on running")]
-fn announce(line: &str) {
-    println!("{line}");
-    let _ = io::stdout().flush();
 }
 
 /// Refuses a certificate or a signing key that cannot be used before anything
@@ -491,6 +488,7 @@ struct Keeping {
     acceptor: Option<TlsAcceptor>,
     challenges: Arc<Challenges>,
     files: Option<Arc<CertificateFiles>>,
+    own: Option<(SelfSigned, Arc<Certificates>)>,
     keeper: Option<acme::Keeper>,
 }
 
@@ -498,16 +496,28 @@ async fn keep_certificate(
     config: &Config,
     store: &Store,
     desk: &Arc<CertificateDesk>,
+    announcer: Announcer,
 ) -> Result<Keeping, StartError> {
+    let now = Timestamp::from_clock(Utc::now());
+    let own = SelfSigned {
+        store: store.clone(),
+        listen: config.listen.clone(),
+        file: config.data_dir.join(CERTIFICATE_FILE),
+        announcer,
+    };
     let challenges: Arc<Challenges> = Arc::default();
     let certificates = |pair| Arc::new(Certificates::new(pair, Arc::clone(&challenges), Arc::clone(desk)));
     match &config.tls {
         TlsMode::Off => Ok(Keeping::default()),
         TlsMode::Files { cert, key } => {
             let pair = Pair::from_files(cert, key)?;
-            if pair.facts.not_after <= Timestamp::from_clock(Utc::now()) {
+            if pair.facts.not_after <= now {
                 let not_after = pair.facts.not_after;
                 tracing::error!(cert = %cert.display(), %not_after, "the certificate has ended: put a new one in its place");
+            }
+            if pair.facts.not_before > now {
+                let not_before = pair.facts.not_before;
+                tracing::error!(cert = %cert.display(), %not_before, clock = %now, "the certificate is not valid yet: is the clock right?");
             }
             let certificates = certificates(pair);
             let acceptor = Some(certificates.acceptor(false));
@@ -515,14 +525,15 @@ async fn keep_certificate(
             Ok(Keeping { acceptor, files: Some(files), ..Keeping::default() })
         }
         TlsMode::SelfSigned => {
-            let acceptor = certificates(self_signed(config, store).await?).acceptor(false);
-            Ok(Keeping { acceptor: Some(acceptor), ..Keeping::default() })
+            let certificates = certificates(own.certificate(now).await?);
+            let acceptor = Some(certificates.acceptor(false));
+            Ok(Keeping { acceptor, own: Some((own, certificates)), ..Keeping::default() })
         }
         TlsMode::Acme(settings) => {
-            let kept = acme::kept(store, settings, Timestamp::from_clock(Utc::now())).await?;
+            let kept = acme::kept(store, settings, now).await?;
             let (pair, held) = match kept {
                 Some((pair, held)) => (pair, Some(held)),
-                None => (self_signed(config, store).await?, None),
+                None => (own.certificate(now).await?, None),
             };
             let certificates = certificates(pair);
             let acceptor = Some(certificates.acceptor(true));
@@ -534,18 +545,7 @@ async fn keep_certificate(
                 Arc::clone(&challenges),
                 held,
             );
-            Ok(Keeping { acceptor, challenges, files: None, keeper: Some(keeper) })
+            Ok(Keeping { acceptor, challenges, keeper: Some(keeper), ..Keeping::default() })
         }
     }
-}
-
-/// The certificate that this server made, also put into a file and announced.
-async fn self_signed(config: &Config, store: &Store) -> Result<Pair, StartError> {
-    let identity = self_signed::identity(store, &config.listen, Utc::now()).await?;
-    let path = config.data_dir.join(CERTIFICATE_FILE);
-    tokio::fs::write(&path, self_signed::pem(&identity))
-        .await
-        .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
-    announce(&format!("certificate {} SHA-256 {}", path.display(), self_signed::fingerprint(&identity)));
-    Ok(Pair::self_signed(identity)?)
 }

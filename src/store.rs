@@ -28,6 +28,7 @@ mod admins;
 mod audit;
 pub mod backups;
 pub mod batch;
+mod clock;
 mod codec;
 mod disk;
 mod engine;
@@ -56,6 +57,8 @@ pub use self::acme::{AcmeAccount, AcmeCertificate, AcmeSetback};
 pub use self::admins::{CreateRefused, DeleteRefused, NoSuchAdmin};
 pub use self::audit::{AuditFilter, AuditPage};
 use self::backups::{BackupState, Backups, Changes, Schedule};
+pub use self::clock::ClockReport;
+use self::clock::{ClockWatch, Known};
 use self::engine::Engine;
 pub use self::heartbeats::HeartbeatRefused;
 pub use self::keyring::{SigningKey, TlsIdentity};
@@ -80,6 +83,7 @@ pub struct Store {
     engine: Arc<Engine>,
     writer: Arc<Writer>,
     changes: Arc<Changes>,
+    clock: Arc<ClockWatch>,
     backups: Arc<Mutex<Option<Backups>>>,
 }
 
@@ -208,7 +212,8 @@ impl Store {
         let changes = Arc::new(Changes::default());
         let engine = Arc::new(Engine::start(disk, lock, database)?);
         let writer = Writer::start(Arc::clone(&engine), Arc::clone(&changes))?;
-        Ok(Self { engine, writer: Arc::new(writer), changes, backups: Arc::default() })
+        let clock = Arc::new(ClockWatch::new());
+        Ok(Self { engine, writer: Arc::new(writer), changes, clock, backups: Arc::default() })
     }
 
     /// Keeps backups from now on.
@@ -216,7 +221,13 @@ impl Store {
     /// # Errors
     /// When their directory cannot be made or used.
     pub fn keep_backups(&self, schedule: Schedule) -> io::Result<()> {
-        let backups = Backups::start(Arc::clone(&self.engine), Arc::clone(&self.changes), schedule)?;
+        // Before anything is recorded by a clock that may be wrong.
+        match self.engine.read(|transaction| Known::read(&ReadTables::open(transaction)?)) {
+            Ok(known) => self.clock.begin(known),
+            Err(error) => tracing::warn!(%error, "the database does not tell what time was known last"),
+        }
+        let clock = Arc::clone(&self.clock);
+        let backups = Backups::start(Arc::clone(&self.engine), Arc::clone(&self.changes), clock, schedule)?;
         *self.backups.lock().unwrap_or_else(PoisonError::into_inner) = Some(backups);
         Ok(())
     }

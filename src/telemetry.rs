@@ -1,45 +1,154 @@
 //! The log: one line per event, on stderr.
+//!
+//! As JSON it is JSON throughout: what else the server has to say, on stdout
+//! or of a panic, then has the same form ([`Announcer`], [`start`]).
 
-use std::io::{self, IsTerminal};
+mod lines;
 
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal, Write as _};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use chrono::{SecondsFormat, Utc};
+use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+pub use self::lines::Lines;
 use crate::config::{Log, LogFormat};
 
-/// The log's level while it runs.
-pub struct Level(reload::Handle<Targets, Registry>);
+/// How long an end waits for the last lines to be read.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
-impl Level {
+/// The log while it runs. When this is dropped, what was logged is written.
+pub struct RunningLog {
+    level: reload::Handle<Targets, Registry>,
+    lines: Lines,
+    announcer: Announcer,
+}
+
+impl RunningLog {
     /// Logs from `level` on.
-    pub fn set(&self, level: LevelFilter) {
+    pub fn set_level(&self, level: LevelFilter) {
         // Fails only when the log is gone, as it is never here.
-        let _ = self.0.reload(targets(level));
+        let _ = self.level.reload(targets(level));
+    }
+
+    /// Its lines on their way out.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Waits until what was logged is written, but not for ever.
+    pub fn flush(&self) {
+        self.lines.flush(LAST_LINES);
+    }
+
+    /// What says results on stdout, in the form of the log.
+    pub fn announcer(&self) -> Announcer {
+        self.announcer
     }
 }
 
-/// Starts the log. Libraries are heard from `warn` on only: what they say
-/// below that is of no use to an operator.
-pub fn start(log: &Log) -> Level {
+impl Drop for RunningLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Says results of a command that goes on running, on stdout, for the person
+/// or script that started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announcer {
+    /// As words.
+    Text,
+    /// As JSON, one object in a line, such as the log's.
+    Json,
+}
+
+impl Announcer {
+    /// Says `text`, which is a `message` with these fields.
+    pub fn say(self, text: &str, message: &str, fields: &[(&str, &str)]) {
+        let line = match self {
+            Self::Text => format!("{text}\n"),
+            Self::Json => {
+                let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+                let first = [("timestamp", now.as_str()), ("level", "INFO"), ("message", message)];
+                let all = first.iter().chain(fields).map(|(name, value)| ((*name).to_owned(), json!(value)));
+                format!("{}\n", Value::Object(all.collect()))
+            }
+        };
+        // Whoever started the server may not listen.
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// Starts the log, and has panics told in it. Libraries are heard from `warn`
+/// on only: what they say below that is of no use to an operator.
+///
+/// # Errors
+/// When the thread that writes it cannot be started.
+pub fn start(log: &Log) -> io::Result<RunningLog> {
     let terminal = io::stderr().is_terminal();
     let json = match log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    let (levels, handle) = reload::Layer::new(targets(log.level));
+    // Of any level: that the log has holes must not be what is missing.
+    let say = |missing| tracing::error!(missing, "{}", lines::DROPPED);
+    let lines = Lines::start(io::stderr(), is_the_journal(io::stderr()), say)?;
+    let (levels, level) = reload::Layer::new(targets(log.level));
     // Fails only when a log runs already, as in tests.
-    let _ = tracing_subscriber::registry().with(output(json, terminal).with_filter(levels)).try_init();
-    Level(handle)
+    let _ = tracing_subscriber::registry()
+        .with(output(lines.clone(), json, terminal).with_filter(levels))
+        .try_init();
+    let last = lines.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tell_of_panic(panic.payload(), &place, &Backtrace::capture());
+        // It may be the end of the process.
+        last.flush(LAST_LINES);
+    }));
+    Ok(RunningLog { level, lines, announcer: if json { Announcer::Json } else { Announcer::Text } })
 }
 
 fn targets(level: LevelFilter) -> Targets {
     Targets::new().with_target("sitewarden", level).with_default(level.min(LevelFilter::WARN))
 }
 
-fn output(json: bool, colour: bool) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let layer = fmt::layer().with_writer(io::stderr).with_target(false);
+fn output(lines: Lines, json: bool, colour: bool) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let layer = fmt::layer().with_writer(lines).with_target(false);
     if json { layer.json().flatten_event(true).boxed() } else { layer.with_ansi(colour).boxed() }
+}
+
+fn tell_of_panic(payload: &(dyn Any + Send), place: &str, backtrace: &Backtrace) {
+    let reason = payload.downcast_ref::<&str>().copied();
+    let reason = reason.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown");
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or_default();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(
+        reason,
+        place,
+        thread,
+        backtrace,
+        "a panic, which is a bug in sitewarden: please report it"
+    );
+}
+
+/// Whether the journal reads this: it then takes a priority at the beginning
+/// of each line, and no part of it as text (systemd.exec(5), `JOURNAL_STREAM`
+/// and `SyslogLevelPrefix`).
+fn is_the_journal(stream: impl AsFd) -> bool {
+    let found = rustix::fs::fstat(stream).ok();
+    found.is_some_and(|found| {
+        std::env::var("JOURNAL_STREAM")
+            .is_ok_and(|named| named == format!("{}:{}", found.st_dev, found.st_ino))
+    })
 }

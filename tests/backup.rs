@@ -26,7 +26,7 @@ impl Server {
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        assert!(lines.map(Result::unwrap).any(|line| line.starts_with("listening on ")));
+        assert!(lines.map(Result::unwrap).any(|line| line.contains("\"listening on\"")));
         Self { process, data: data.to_owned() }
     }
 

@@ -28,7 +28,7 @@ start() {
     server=$!
     url=
     while IFS= read -r -u "$out" line; do
-        case $line in "listening on "*) url=${line#listening on } && break ;; esac
+        [[ $line =~ \"listening\ on\",\"url\":\"([^\"]*)\" ]] && url=${BASH_REMATCH[1]} && break
     done
     [[ -n $url ]] || fail "it did not start"
 }

@@ -14,8 +14,9 @@ use super::problem::{Failure, Problem, failure};
 use super::tls::CertificateHealth;
 use super::wire::{Nullable, Time};
 use super::{App, Group, now};
+use crate::domain::clock::ClockState;
 use crate::store::backups::BackupState;
-use crate::store::{Store, Unavailable};
+use crate::store::{ClockReport, Store, Unavailable};
 
 /// How long the word of one probe stands: anyone may ask, and each probe is a
 /// write.
@@ -56,6 +57,31 @@ pub struct HealthDocument {
     /// How the backups go; told to sysadmins only, while backups are kept.
     #[oai(skip_serializing_if_is_none)]
     backup: Option<BackupDocument>,
+    /// How the clock stands; told to sysadmins only.
+    #[oai(skip_serializing_if_is_none)]
+    clock: Option<ClockDocument>,
+}
+
+/// How the clock stands.
+#[derive(Object)]
+#[oai(rename = "ClockState")]
+pub struct ClockDocument {
+    /// `believed`; `ahead` or `behind` while it is more than a day from the
+    /// newest time that is known. While it is `ahead`, nothing old is removed.
+    state: String,
+    /// The newest time that is known; null before the first.
+    known_at: Nullable<Time>,
+}
+
+impl From<ClockReport> for ClockDocument {
+    fn from(report: ClockReport) -> Self {
+        let state = match report.state {
+            ClockState::Believed => "believed",
+            ClockState::Ahead => "ahead",
+            ClockState::Behind => "behind",
+        };
+        Self { state: state.to_owned(), known_at: Nullable(report.known.map(Time)) }
+    }
 }
 
 /// How the backups go.
@@ -89,8 +115,9 @@ impl HealthApi {
     /// Is the server well
     ///
     /// 200 while the store takes writes, 503 when it does not. Whoever sends
-    /// the access token of a sysadmin is also told how the certificate stands
-    /// and how the backups go; a token that does not hold counts as none.
+    /// the access token of a sysadmin is also told how the certificate and the
+    /// clock stand and how the backups go; a token that does not hold counts
+    /// as none.
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(
         &self,
@@ -104,6 +131,7 @@ impl HealthApi {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             certificate: sysadmin.then(|| app.certificate.standing().into()),
             backup: app.store.backup_state().filter(|_| sysadmin).map(BackupDocument::from),
+            clock: app.store.clock().filter(|_| sysadmin).map(ClockDocument::from),
         }))
     }
 }

@@ -1,5 +1,6 @@
-//! Errors as clients see them: problem details (RFC 9457), and the only place
-//! where what went wrong becomes a status code.
+//! Errors as clients see them: problem details (RFC 9457), and what they have
+//! in common with status codes. What a handler alone can refuse gets its status
+//! there, through [`Problem`].
 //!
 //! A [`Problem`] travels inside the response, unrendered; the envelope writes
 //! it out with the request's id. That way the framework's own errors, which

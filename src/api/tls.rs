@@ -49,6 +49,19 @@ pub struct Facts {
     pub self_signed: bool,
 }
 
+impl Facts {
+    /// Why clients refuse it at `now`; `None` when they need not.
+    pub fn warning(&self, now: Timestamp) -> Option<&'static str> {
+        if now < self.not_before {
+            Some("it is not valid yet: the clock is wrong, or was when it was made")
+        } else if now >= self.not_after {
+            Some("it has ended")
+        } else {
+            None
+        }
+    }
+}
+
 /// Where the server writes down how the certificate stands.
 #[derive(Debug, Default)]
 pub struct CertificateDesk {
@@ -118,8 +131,13 @@ pub struct TlsDocument {
     names: Vec<String>,
     /// Who vouches for the certificate in use; null with plain HTTP.
     issuer: Nullable<String>,
+    /// When the certificate in use begins to be valid; null with plain HTTP.
+    not_before: Nullable<Time>,
     /// When the certificate in use ends; null with plain HTTP.
     not_after: Nullable<Time>,
+    /// Why clients may refuse the certificate in use now, by this server's
+    /// clock; null when they need not.
+    warning: Nullable<String>,
     /// When the server will renew it by itself; null where it does not.
     next_renewal: Nullable<Time>,
     /// Why the last try to read or to get a certificate failed; null when it
@@ -132,13 +150,17 @@ pub struct TlsDocument {
 impl From<Standing> for TlsDocument {
     fn from(standing: Standing) -> Self {
         let Standing { mode, certificate, next_renewal, last_error, renewing } = standing;
+        let not_before = certificate.as_ref().map(|facts| Time(facts.not_before));
         let not_after = certificate.as_ref().map(|facts| Time(facts.not_after));
+        let warning = certificate.as_ref().and_then(|facts| facts.warning(now())).map(str::to_owned);
         let (names, issuer) = certificate.map(|facts| (facts.names, facts.issuer)).unzip();
         Self {
             mode: mode.to_owned(),
             names: names.unwrap_or_default(),
             issuer: Nullable(issuer),
+            not_before: Nullable(not_before),
             not_after: Nullable(not_after),
+            warning: Nullable(warning),
             next_renewal: Nullable(next_renewal.map(Time)),
             last_error: Nullable(last_error),
             renewing,
@@ -156,8 +178,13 @@ pub struct CertificateHealth {
     names: Vec<String>,
     /// Who vouches for it; null with plain HTTP.
     issuer: Nullable<String>,
+    /// When it begins to be valid; null with plain HTTP.
+    not_before: Nullable<Time>,
     /// When it ends; null with plain HTTP.
     not_after: Nullable<Time>,
+    /// Why clients may refuse it now, by this server's clock; null when they
+    /// need not.
+    warning: Nullable<String>,
     /// Why the last try to read or to get a new one failed; null when it
     /// succeeded.
     last_error: Nullable<String>,
@@ -165,8 +192,9 @@ pub struct CertificateHealth {
 
 impl From<Standing> for CertificateHealth {
     fn from(standing: Standing) -> Self {
-        let TlsDocument { mode, names, issuer, not_after, last_error, .. } = standing.into();
-        Self { mode, names, issuer, not_after, last_error }
+        let TlsDocument { mode, names, issuer, not_before, not_after, warning, last_error, .. } =
+            standing.into();
+        Self { mode, names, issuer, not_before, not_after, warning, last_error }
     }
 }
 
@@ -204,5 +232,26 @@ impl TlsApi {
         app.certificate.want_renewal();
         tracing::info!(admin = admin.actor().name, "a renewal of the certificate was asked for");
         Ok(Json(app.certificate.standing().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_valid_now_is_warned_of() {
+        let at = |seconds| Timestamp::from_unix(seconds).unwrap();
+        let facts = Facts {
+            names: Vec::new(),
+            issuer: String::new(),
+            not_before: at(100),
+            not_after: at(200),
+            self_signed: true,
+        };
+        assert!(facts.warning(at(99)).is_some_and(|warning| warning.contains("not valid yet")));
+        assert_eq!(facts.warning(at(100)), None);
+        assert_eq!(facts.warning(at(199)), None);
+        assert_eq!(facts.warning(at(200)), Some("it has ended"));
     }
 }

@@ -58,7 +58,7 @@ impl AtRest {
             return Ok(None);
         }
         let user = SystemUser::of(geteuid().as_raw());
-        take_on_owner(data_dir)?;
+        act_as_owner(data_dir)?;
         let store = Store::open(&database)?;
         if !there {
             complain(format!("no server has run here yet: made {}", database.display()));
@@ -96,8 +96,13 @@ impl Drop for AtRest {
     }
 }
 
-/// Makes root the owner of `directory`; others stay who they are.
-fn take_on_owner(directory: &Path) -> Result<(), StartError> {
+/// Has root act as the user who owns `directory`, for the rest of the process;
+/// nobody else changes. What is made there is then that user's, and links that
+/// were put there lead nowhere that this user could not go.
+///
+/// # Errors
+/// [`StartError`] when the directory cannot be looked at or the system refuses.
+pub(super) fn act_as_owner(directory: &Path) -> Result<(), StartError> {
     let owner =
         directory.metadata().map_err(|source| StartError::DataDir { path: directory.to_owned(), source })?;
     if !geteuid().is_root() || owner.uid() == 0 {

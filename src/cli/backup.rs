@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -44,8 +43,9 @@ impl Backup {
         let mut part = self.file.clone().into_os_string();
         part.push(".part");
         let part = PathBuf::from(part);
-        let report = self.write(target, &part).and_then(|()| {
-            let report = inspect::check(&part).map_err(|error| CallError::Setup(error.to_string()))?;
+        let report = self.write(target, &part).and_then(|copy| {
+            let report =
+                inspect::check_open(&copy, &part).map_err(|error| CallError::Setup(error.to_string()))?;
             let directory = self.file.parent().filter(|parent| !parent.as_os_str().is_empty());
             std::fs::rename(&part, &self.file)
                 .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
@@ -61,7 +61,7 @@ impl Backup {
         }
     }
 
-    fn write(&self, target: &Target, part: &Path) -> Result<(), CallError> {
+    fn write(&self, target: &Target, part: &Path) -> Result<File, CallError> {
         let from_server = download(target, part);
         let Err(CallError::Client(ClientError::Unreachable { .. })) = &from_server else {
             return from_server;
@@ -103,17 +103,14 @@ fn cannot_write(path: &Path, error: &io::Error) -> CallError {
 }
 
 /// Takes the backup that the running server makes.
-fn download(target: &Target, part: &Path) -> Result<(), CallError> {
+fn download(target: &Target, part: &Path) -> Result<File, CallError> {
     let daemon = target.daemon()?;
     let mut file: Option<File> = None;
     let mut progress = Progress::default();
     daemon.download("/api/backup", |bytes, whole| {
         let file = match &mut file {
             Some(file) => file,
-            None => {
-                let created = File::options().write(true).create(true).truncate(true).mode(0o600).open(part);
-                file.insert(created.map_err(|error| cannot_write(part, &error))?)
-            }
+            None => file.insert(restore::create(part).map_err(|error| cannot_write(part, &error))?),
         };
         file.write_all(bytes).map_err(|error| cannot_write(part, &error))?;
         progress.add(bytes.len() as u64, whole);
@@ -121,7 +118,10 @@ fn download(target: &Target, part: &Path) -> Result<(), CallError> {
     })?;
     progress.end();
     match file {
-        Some(file) => file.sync_all().map_err(|error| cannot_write(part, &error)),
+        Some(file) => {
+            file.sync_all().map_err(|error| cannot_write(part, &error))?;
+            Ok(file)
+        }
         None => Err(CallError::Setup("the server sent an empty backup".to_owned())),
     }
 }

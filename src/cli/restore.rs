@@ -1,5 +1,6 @@
 //! `sitewarden restore`
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use chrono::Utc;
@@ -9,7 +10,7 @@ use serde_json::json;
 use super::check::{document, lines};
 use super::daemon::CallError;
 use super::table::Table;
-use super::{Ended, confirm, print};
+use super::{Ended, at_rest, confirm, print};
 use crate::domain::Timestamp;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, CheckError};
@@ -46,7 +47,14 @@ impl Restore {
     fn put_back(&self) -> Result<Ended, CallError> {
         let data_dir = super::data_dir(self.config.as_deref(), self.data_dir.clone())?;
         let database = data_dir.join(FILE_NAME);
-        let found = inspect::check(&self.file).map_err(|error| CallError::Setup(error.to_string()))?;
+        let setup = |error: &dyn std::fmt::Display| CallError::Setup(error.to_string());
+        let cannot_read = |error| setup(&format!("cannot read {}: {error}", self.file.display()));
+        let backup = File::open(&self.file).map_err(cannot_read)?;
+        let found = inspect::check_open(&backup, &self.file).map_err(|error| setup(&error))?;
+        // The backup may be for root's eyes; all else is its owner's.
+        if data_dir.exists() {
+            at_rest::act_as_owner(&data_dir).map_err(|error| setup(&error))?;
+        }
         if !self.yes {
             let present = if database.exists() { Some(inspect::check(&database)) } else { None };
             if let Some(Err(CheckError::InUse(_))) = &present {
@@ -78,8 +86,8 @@ impl Restore {
                 return Ok(Ended::Failed);
             }
         }
-        let Restored { kept, report } = restore(&self.file, &data_dir, Timestamp::from_clock(Utc::now()))
-            .map_err(|error| CallError::Setup(error.to_string()))?;
+        let Restored { kept, report } =
+            restore(&backup, &data_dir, Timestamp::from_clock(Utc::now())).map_err(|error| setup(&error))?;
         if self.json {
             let document = json!({ "restored": document(&database, &report), "kept": kept });
             return Ok(print(&format!("{document}\n")));

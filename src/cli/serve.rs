@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Ended, complain, environment};
 use crate::config::{Config, Override};
 use crate::server::{self, Reload};
-use crate::telemetry;
+use crate::telemetry::{self, Announcer};
 
 /// Run the server, until SIGTERM or SIGINT.
 ///
@@ -69,11 +69,23 @@ impl Serve {
                 return Ended::Failed;
             }
         };
-        let level = telemetry::start(&config.log);
-        match server::run(&config, &Reload { load: Box::new(load), level }) {
+        let log = match telemetry::start(&config.log) {
+            Ok(log) => log,
+            Err(error) => {
+                complain(format!("cannot start the thread that writes the log: {error}"));
+                return Ended::Failed;
+            }
+        };
+        let reload = Reload { load: Box::new(load), log };
+        match server::run(&config, &reload) {
             Ok(()) => Ended::Done,
             Err(error) => {
-                complain(error);
+                if reload.log.announcer() == Announcer::Json {
+                    tracing::error!(%error, "the server did not start");
+                } else {
+                    reload.log.flush();
+                    complain(error);
+                }
                 Ended::Failed
             }
         }

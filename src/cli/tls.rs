@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(360);
 /// The certificate.
 #[derive(Debug, Subcommand)]
 pub(super) enum Tls {
-    /// Show names, issuer, end, next renewal and the last error
+    /// Show names, issuer, validity, next renewal and the last error
     Status,
     /// Renew the certificate now (tls.mode "acme"), and wait for the outcome
     Renew,
@@ -69,8 +69,10 @@ fn show(target: &Target, standing: &Value) -> Ended {
         ("Mode", field(standing, "mode")),
         ("Names", names.join(", ")),
         ("Issuer", field(standing, "issuer")),
+        ("Begins", field(standing, "not_before")),
         ("Ends", field(standing, "not_after")),
         ("Next renewal", field(standing, "next_renewal")),
+        ("Warning", field(standing, "warning")),
         ("Last error", field(standing, "last_error")),
     ] {
         let value = if value.is_empty() { "-" } else { &value };

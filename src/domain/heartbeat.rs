@@ -7,6 +7,10 @@ use super::site::Site;
 use super::text::{AppVersion, LockReason};
 use super::time::Timestamp;
 
+/// How far ahead of the clock a heartbeat's time may be, in seconds, and still
+/// be taken for one: clocks are set back by as much.
+const FUTURE_SECONDS: i64 = 300;
+
 /// What a local backend reports of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -19,7 +23,8 @@ pub struct Heartbeat {
 /// What is kept of a site's last heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// When it came. Never moves backwards.
+    /// When it came. Never moves backwards, but from a time of a clock that
+    /// was wrong ([`Seen::after`]).
     pub at: Timestamp,
     /// Where it came from.
     pub ip: IpAddr,
@@ -53,12 +58,21 @@ impl Verdict {
 
 impl Seen {
     /// The record after this heartbeat, given the one before: a clock that
-    /// was set back must not make a site look unseen.
+    /// was set back a little must not make a site look unseen, and one that
+    /// was far ahead must not have it look seen for ever.
     pub fn after(self, before: Option<&Self>) -> Self {
         match before {
-            Some(before) if before.at > self.at => Self { at: before.at, ..self },
+            Some(before) if before.at > self.at && !before.is_from_the_future(self.at) => {
+                Self { at: before.at, ..self }
+            }
             _ => self,
         }
+    }
+
+    /// Whether it came at a time so far ahead of `now` that the clock was
+    /// wrong then, or is now.
+    pub fn is_from_the_future(&self, now: Timestamp) -> bool {
+        self.at.seconds_since(now) > FUTURE_SECONDS
     }
 }
 
@@ -73,6 +87,12 @@ mod tests {
             heartbeat: Heartbeat { version: version.parse().unwrap(), uptime_seconds: 1 },
             key_generation: 1,
         }
+    }
+
+    #[test]
+    fn a_time_more_than_five_minutes_ahead_is_put_right_by_the_next_heartbeat() {
+        assert_eq!(seen(100, "2").after(Some(&seen(400, "1"))), seen(400, "2"));
+        assert_eq!(seen(100, "2").after(Some(&seen(401, "1"))), seen(100, "2"));
     }
 
     #[test]

@@ -171,6 +171,8 @@ impl Site {
             _ if self.lock_reason.is_some() => SiteStatus::Locked,
             _ if !self.licensed(now) => SiteStatus::Expired,
             None => SiteStatus::NeverSeen,
+            // When it was heard last is not known.
+            Some(seen) if seen.is_from_the_future(now) => SiteStatus::Silent,
             Some(seen) if limit > 0 && now.seconds_since(seen.at) > limit => SiteStatus::Silent,
             Some(_) => SiteStatus::Online,
         }
@@ -324,6 +326,11 @@ mod tests {
         site.seen = seen(13 * 3600 + 1);
         assert_eq!(status(&site), "silent");
         assert_eq!(site.status(at(NOW), SilentAfterHours(0)).as_str(), "online");
+        site.seen = seen(-300);
+        assert_eq!(status(&site), "online", "clocks are set back by as much");
+        site.seen = seen(-301);
+        assert_eq!(status(&site), "silent", "its time is that of a wrong clock");
+        assert_eq!(site.status(at(NOW), SilentAfterHours(0)).as_str(), "silent");
         site.license_expires_at = at(NOW);
         assert_eq!(status(&site), "expired");
         site.lock_reason = Some("unpaid".parse().unwrap());

@@ -8,7 +8,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,14 +35,25 @@ pub(super) struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Binds `path`. A file that a killed server left there is replaced; one
-    /// behind which a server answers is not.
+    /// Binds `path`. A socket that a killed server left there is replaced; one
+    /// behind which a server answers is not, nor is anything but a socket.
     pub(super) async fn bind(path: &Path) -> Result<Self, StartError> {
         let error = |reason: String| StartError::ControlSocket { path: path.to_owned(), reason };
         if path.as_os_str().len() > MAX_PATH_BYTES {
             return Err(error(format!(
                 "the path is longer than {MAX_PATH_BYTES} bytes: set control_socket to a shorter one"
             )));
+        }
+        // A refused connection does not tell: a file that is no socket refuses
+        // it as well.
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(error(
+                    "something is there that is no socket, and was left as it is: move it away, or set control_socket to another path"
+                        .to_owned(),
+                ));
+            }
+            _ => {}
         }
         match UnixStream::connect(path).await {
             Ok(_) => {

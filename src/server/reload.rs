@@ -2,14 +2,14 @@
 
 use super::files::CertificateFiles;
 use crate::config::{Config, ConfigError, TlsMode};
-use crate::telemetry::Level;
+use crate::telemetry::RunningLog;
 
 /// How the configuration is read anew, and what can be set while all runs.
 pub struct Reload {
     /// Reads the configuration from where it was read at the start.
     pub load: Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
-    /// The log's level.
-    pub level: Level,
+    /// The log.
+    pub log: RunningLog,
 }
 
 impl Reload {
@@ -35,7 +35,7 @@ impl Reload {
         let (reloaded, need_restart): (Vec<_>, Vec<_>) =
             running.changed_keys(&fresh).into_iter().partition(can_reload);
         // The more talkative of both levels, so that the change is told.
-        self.level.set(running.log.level.max(fresh.log.level));
+        self.log.set_level(running.log.level.max(fresh.log.level));
         if need_restart.is_empty() {
             tracing::info!(changed = reloaded.join(", "), "the configuration was reloaded");
         } else {
@@ -45,7 +45,7 @@ impl Reload {
                 "the configuration was reloaded in part: what changed besides needs a restart"
             );
         }
-        self.level.set(fresh.log.level);
+        self.log.set_level(fresh.log.level);
         if let (Some(files), TlsMode::Files { cert, key }) = (files, &fresh.tls) {
             files.reload(cert, key).await;
             running.tls = fresh.tls.clone();

@@ -23,6 +23,7 @@ use super::connection::Door;
 use crate::api::{App, now};
 use crate::metrics::kept::Kept;
 use crate::store::SiteStatistics;
+use crate::telemetry::Lines;
 
 /// Connections at the same time; more wait.
 const CONNECTIONS: usize = 8;
@@ -37,13 +38,14 @@ const LIFE: Duration = Duration::from_secs(60);
 pub(super) struct Scrape {
     listener: TcpListener,
     app: Arc<App>,
+    log: Lines,
     places: Arc<Semaphore>,
     counted: Kept<SiteStatistics>,
 }
 
 impl Scrape {
     /// Binds `address`; `None`, with a warning, when that cannot be.
-    pub(super) async fn bind(address: SocketAddr, app: Arc<App>) -> Option<Self> {
+    pub(super) async fn bind(address: SocketAddr, app: Arc<App>, log: Lines) -> Option<Self> {
         let bound = async {
             let listener = TcpListener::bind(address).await?;
             let address = listener.local_addr()?;
@@ -53,7 +55,7 @@ impl Scrape {
             Ok((listener, address)) => {
                 tracing::info!(url = %format_args!("http://{address}/metrics"), "serving metrics");
                 let places = Arc::new(Semaphore::new(CONNECTIONS));
-                Some(Self { listener, app, places, counted: Kept::new(COUNT_STANDS) })
+                Some(Self { listener, app, log, places, counted: Kept::new(COUNT_STANDS) })
             }
             Err(error) => {
                 tracing::warn!(
@@ -107,6 +109,7 @@ impl Scrape {
         if let Some(state) = self.app.store.backup_state() {
             self.app.metrics.backed_up(&state);
         }
+        self.app.metrics.log_lines_dropped(self.log.dropped());
         self.app.metrics.measured(&sites, self.app.store.writes_waiting(), door.connections.len());
         self.app.metrics.text().map_err(|error| failed(error.to_string()))
     }

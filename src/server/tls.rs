@@ -164,6 +164,11 @@ impl Certificates {
         Self { resolver, desk }
     }
 
+    /// What the certificate in use says.
+    pub(super) fn facts(&self) -> Option<Facts> {
+        self.desk.standing().certificate
+    }
+
     /// Uses `pair` from the next handshake on; connections go on.
     pub(super) fn install(&self, pair: Pair) {
         self.desk.note(|standing| standing.certificate = Some(pair.facts.clone()));

@@ -5,7 +5,8 @@
 //! changed it does nothing. The new one takes the place of the old with a
 //! rename, so that whoever copies the file gets the whole of one or of the
 //! other. The first of each day (UTC) also gets a dated name; old ones go
-//! only after a newer one has proved good.
+//! only after a newer one has proved good, and not by a clock that may be
+//! wrong.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::clock::ClockWatch;
 use super::engine::Engine;
 use super::snapshot::{self, SnapshotError};
 use super::writer::Written;
@@ -107,13 +109,19 @@ pub(super) struct Backups {
 impl Backups {
     /// Starts the thread. The first snapshot comes soon: what was written
     /// last before a crash may not be in the one that there is.
-    pub(super) fn start(engine: Arc<Engine>, changes: Arc<Changes>, schedule: Schedule) -> io::Result<Self> {
+    pub(super) fn start(
+        engine: Arc<Engine>,
+        changes: Arc<Changes>,
+        clock: Arc<ClockWatch>,
+        schedule: Schedule,
+    ) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&schedule.directory)?;
         let path = schedule.directory.join(super::FILE_NAME);
         snapshot::remove_if_there(&schedule.directory.join(PART_NAME))?;
         let state = Arc::new(Mutex::new(state_of(&path)));
         changes.note(Written::Records);
-        let keeper = Keeper { engine, changes: Arc::clone(&changes), schedule, state: Arc::clone(&state) };
+        let keeper =
+            Keeper { engine, changes: Arc::clone(&changes), clock, schedule, state: Arc::clone(&state) };
         let thread = std::thread::Builder::new().name("store-backup".into()).spawn(move || keeper.keep())?;
         Ok(Self { changes, state, thread: Some(thread) })
     }
@@ -158,6 +166,7 @@ fn state_of(path: &Path) -> BackupState {
 struct Keeper {
     engine: Arc<Engine>,
     changes: Arc<Changes>,
+    clock: Arc<ClockWatch>,
     schedule: Schedule,
     state: Arc<Mutex<BackupState>>,
 }
@@ -251,7 +260,8 @@ impl Keeper {
         tracing::info!(bytes, milliseconds, path = %path.display(), "backup made");
         *self.state() =
             BackupState { last_success_at: Some(begun_at), bytes, milliseconds, ..BackupState::default() };
-        if self.schedule.keep_daily > 0 {
+        // A date of which nobody is sure would outlive those that are right.
+        if self.schedule.keep_daily > 0 && self.clock.look(begun_at).may_forget() {
             self.keep_dated(&path, begun_at)
                 .map_err(|source| SnapshotError::Io { path: self.schedule.directory.clone(), source })?;
         }
@@ -259,7 +269,8 @@ impl Keeper {
     }
 
     /// Gives the first snapshot of a day its dated name, and removes the
-    /// oldest dated ones.
+    /// oldest dated ones. Those of days to come, which some wrong clock made,
+    /// take the place of none.
     fn keep_dated(&self, path: &Path, now: Timestamp) -> io::Result<()> {
         let day: String = now.to_string().chars().take(10).collect();
         let dated = self.schedule.directory.join(format!("{}{day}{}", DATED.0, DATED.1));
@@ -276,6 +287,7 @@ impl Keeper {
         }
         snapshot::sync_directory(&dated)?;
         let mut days = dated_copies(&self.schedule.directory)?;
+        days.retain(|day| *day <= dated);
         days.sort();
         let surplus = days.len().saturating_sub(self.schedule.keep_daily);
         for old in days.into_iter().take(surplus) {

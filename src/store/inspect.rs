@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
+use super::clock;
 use super::codec::{self, AdminRow, AuditRow, DecodeError, Row, SeenRow, SiteRow, TlsRow};
 use super::disk::{FileBytes, Overlay};
 use super::migrate::{self, STEPS};
@@ -76,8 +77,17 @@ pub enum CheckError {
 /// # Errors
 /// [`CheckError`] names the first thing that is wrong.
 pub fn check(path: &Path) -> Result<Report, CheckError> {
+    let file = File::open(path).map_err(|source| CheckError::Io { path: path.to_owned(), source })?;
+    check_open(&file, path)
+}
+
+/// As [`check`], of a file that is open and was opened by the name `path`,
+/// whatever has that name now.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_open(file: &File, path: &Path) -> Result<Report, CheckError> {
     let io_error = |source| CheckError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io_error)?;
     // Held while we look. Where locks cannot be had, nobody else has one.
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Err(CheckError::InUse(path.to_owned()));
@@ -88,7 +98,7 @@ pub fn check(path: &Path) -> Result<Report, CheckError> {
         return Err(damaged("it is empty".to_owned()));
     }
     // redb may panic over what something else than a crash has damaged.
-    match catch_unwind(AssertUnwindSafe(|| look(&file, bytes))) {
+    match catch_unwind(AssertUnwindSafe(|| look(file, bytes))) {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(Fault::Newer(found))) => Err(CheckError::Newer { path: path.to_owned(), found }),
         Ok(Err(Fault::Io(source))) => Err(io_error(source)),
@@ -213,6 +223,7 @@ fn read_meta(tables: &ReadTables, numbers: [(&'static str, u64); 3]) -> Result<(
             return Err(unreadable(name, format!("the number {last} is in use already")));
         }
     }
+    clock::Known::read(tables)?;
     if let Some(bytes) = tables.meta.get(meta::SIGNING_KEY)? {
         fixed::<32>(meta::SIGNING_KEY, bytes.value())?;
     }

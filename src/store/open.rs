@@ -2,7 +2,7 @@
 //! says what to do.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use redb::{Database, DatabaseError, StorageError};
 use super::backups::DIRECTORY;
 use super::disk::{Disk, file_disk};
 use super::migrate::{self, Step};
-use super::{OpenError, engine, inspect, seal, snapshot, tables};
+use super::{OpenError, engine, inspect, restore, seal, snapshot, tables};
 use crate::domain::Timestamp;
 
 /// A new database before it is whole.
@@ -46,6 +46,9 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
     if locked.ino() != there.ino() {
         return Err(OpenError::InUse(path.to_owned()));
     }
+    // Of a restore that was killed. One that runs holds the lock, or finds at
+    // its end that a server was faster.
+    snapshot::remove_if_there(&path.with_file_name(restore::PART_NAME)).map_err(io_error)?;
     let disk = file_disk(path);
     let not_ours = |reason: &dyn std::fmt::Display| OpenError::NotADatabase {
         path: path.to_owned(),
@@ -124,14 +127,24 @@ fn put_aside(path: &Path, schema: u32) -> io::Result<PathBuf> {
 /// Copies a file that nobody writes to, for its owner alone to read, and
 /// returns when the copy is on disk under its name.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    snapshot::remove_if_there(to)?;
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
-    let copied = io::copy(&mut File::open(from)?, &mut target).and_then(|_| target.sync_all());
-    if copied.is_err() {
-        let _ = snapshot::remove_if_there(to);
+    copy_open(&File::open(from)?, to).map(drop)
+}
+
+/// As [`copy`], of a file that is open; gives the copy, open too.
+pub(super) fn copy_open(mut from: &File, to: &Path) -> io::Result<File> {
+    let mut target = snapshot::create_private(to)?;
+    let copied = from
+        .rewind()
+        .and_then(|()| io::copy(&mut from, &mut target))
+        .and_then(|_| target.sync_all())
+        .and_then(|()| snapshot::sync_directory(to));
+    match copied {
+        Ok(()) => Ok(target),
+        Err(error) => {
+            let _ = snapshot::remove_if_there(to);
+            Err(error)
+        }
     }
-    copied?;
-    snapshot::sync_directory(to)
 }
 
 /// A time as part of a file's name.

@@ -1,17 +1,21 @@
 //! A backup takes the place of the database, or the other way round, while
 //! the server is down.
+//!
+//! Root may be the one who does it, in a directory that is the service's: a
+//! file is made there with a name that nothing has, and worked on through its
+//! handle, never by a name that may meanwhile be another's link.
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::inspect::{self, CheckError, Report};
 use super::{FILE_NAME, engine, open, snapshot};
 use crate::domain::Timestamp;
 
-/// The backup while it is copied.
-const PART_NAME: &str = ".sitewarden.redb.restore";
+/// The backup while it is copied. A start removes what a killed restore left.
+pub(super) const PART_NAME: &str = ".sitewarden.redb.restore";
 
 /// What has become of the database that was there.
 #[derive(Debug)]
@@ -44,11 +48,11 @@ pub enum RestoreError {
 
 /// Puts a copy of `backup` in the place of the database in `data_dir`, which
 /// is kept under a name with `now` in it. At every moment there is one or the
-/// other.
+/// other. What it makes is the caller's, who should be the directory's owner.
 ///
 /// # Errors
 /// [`RestoreError`]; the database is then as it was.
-pub fn restore(backup: &Path, data_dir: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
+pub fn restore(backup: &File, data_dir: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
     let error = |path: &Path| {
         let path = path.to_owned();
         move |source| RestoreError::Io { path, source }
@@ -63,14 +67,9 @@ pub fn restore(backup: &Path, data_dir: &Path, now: Timestamp) -> Result<Restore
         None
     };
     let part = data_dir.join(PART_NAME);
-    let prepared = open::copy(backup, &part)
-        .and_then(|()| {
-            // Whoever restores may be root; the server is not.
-            let owner = data_dir.metadata()?;
-            std::os::unix::fs::chown(&part, Some(owner.uid()), Some(owner.gid()))
-        })
+    let prepared = open::copy_open(backup, &part)
         .map_err(error(&part))
-        .and_then(|()| Ok(inspect::check(&part)?));
+        .and_then(|copy| Ok(inspect::check_open(&copy, &part)?));
     let report = prepared.inspect_err(|_| {
         let _ = snapshot::remove_if_there(&part);
     })?;
@@ -80,17 +79,22 @@ pub fn restore(backup: &Path, data_dir: &Path, now: Timestamp) -> Result<Restore
     if let Some(kept) = &kept {
         std::fs::hard_link(&database, kept).or_else(|_| open::copy(&database, kept)).map_err(error(kept))?;
     }
-    std::fs::rename(&part, &database)
-        .and_then(|()| snapshot::sync_directory(&database))
-        .map_err(error(&database))?;
+    let placed = if kept.is_some() {
+        std::fs::rename(&part, &database)
+    } else {
+        // Nothing was there to lock: fails where a server has started since.
+        std::fs::hard_link(&part, &database).and_then(|()| std::fs::remove_file(&part))
+    };
+    placed.and_then(|()| snapshot::sync_directory(&database)).map_err(error(&database))?;
     Ok(Restored { kept, report })
 }
 
-/// Copies the database of a server that is down to `to`, which is replaced.
+/// Copies the database of a server that is down to `to`, which is replaced;
+/// gives the copy, open.
 ///
 /// # Errors
 /// [`RestoreError`]; [`RestoreError::Running`] when the server is not down.
-pub fn copy_at_rest(database: &Path, to: &Path) -> Result<(), RestoreError> {
+pub fn copy_at_rest(database: &Path, to: &Path) -> Result<File, RestoreError> {
     let error = |path: &Path| {
         let path = path.to_owned();
         move |source| RestoreError::Io { path, source }
@@ -100,5 +104,14 @@ pub fn copy_at_rest(database: &Path, to: &Path) -> Result<(), RestoreError> {
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Err(RestoreError::Running(database.to_owned()));
     }
-    open::copy(database, to).map_err(error(to))
+    open::copy_open(&file, to).map_err(error(to))
+}
+
+/// Makes the file of a backup, for its owner alone to read; what is at `path`
+/// goes first, and is never opened.
+///
+/// # Errors
+/// When it cannot be made, or another process made one meanwhile.
+pub fn create(path: &Path) -> io::Result<File> {
+    snapshot::create_private(path)
 }

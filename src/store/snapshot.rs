@@ -103,9 +103,14 @@ fn verify(file: &File, expected: &[(&'static str, u64)]) -> Result<(), Unavailab
 /// Makes a file that only its owner may read; an older one of that name,
 /// which some crash left, goes first.
 pub(super) fn create(path: &Path) -> Result<File, SnapshotError> {
-    let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
-    remove_if_there(path).map_err(io_error)?;
-    File::options().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(io_error)
+    create_private(path).map_err(|source| SnapshotError::Io { path: path.to_owned(), source })
+}
+
+/// As [`create`]. Never opens what is there: it may be a link that somebody
+/// put in the way of root.
+pub(super) fn create_private(path: &Path) -> io::Result<File> {
+    remove_if_there(path)?;
+    File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Makes sure that a file of `bytes` fits beside the database, with a quarter

@@ -100,6 +100,9 @@ pub(super) mod meta {
     pub(crate) const NEXT_ADMIN: &str = "next_admin";
     /// The number that the next audit entry gets, u64 little-endian.
     pub(crate) const NEXT_AUDIT: &str = "next_audit";
+    /// The newest time that was believed, seconds since 1970 as i64
+    /// little-endian.
+    pub(crate) const KNOWN_TIME: &str = "known_time";
     /// The key that signs tokens, 32 bytes.
     pub(crate) const SIGNING_KEY: &str = "signing_key";
     /// The self-signed certificate and its key ([`super::super::codec::TlsRow`]).

@@ -32,8 +32,8 @@ fn every_address_of_a_list_is_served_and_announced() {
     let mut command = sitewarden(&["serve"]);
     command.env("SITEWARDEN_LISTEN", "127.0.0.1:0, 127.0.0.2:0").current_dir(setup.directory());
     let server = setup.start_with(command);
-    let second = server.next_line();
-    let second = second.strip_prefix("listening on ").unwrap();
+    let second = server.next_announced();
+    let second = second["url"].as_str().unwrap();
     assert!(server.url().starts_with("https://127.0.0.1:") && second.starts_with("https://127.0.0.2:"));
     let trust = Trust::certificate(&server.certificate());
     for url in [server.url(), second] {

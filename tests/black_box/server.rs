@@ -88,12 +88,19 @@ impl Setup {
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> Server {
         let command = self.command();
-        Server::run(self, command)
+        Server::run(self, command, Stdio::piped())
+    }
+
+    /// As [`Setup::start`], with a log that the test reads by itself, or does
+    /// not read.
+    pub(crate) fn start_with_stderr(self, stderr: Stdio) -> Server {
+        let command = self.command();
+        Server::run(self, command, stderr)
     }
 
     /// Starts it by another command line, whose data are here.
     pub(crate) fn start_with(self, command: Command) -> Server {
-        Server::run(self, command)
+        Server::run(self, command, Stdio::piped())
     }
 
     /// Starts it and waits for its end, which must come by itself.
@@ -140,7 +147,7 @@ pub(crate) struct Server {
     setup: Setup,
     child: Child,
     stdout: Mutex<Receiver<String>>,
-    announced: Vec<String>,
+    announced: Vec<Value>,
     log: Arc<Log>,
     log_reader: Option<JoinHandle<()>>,
     url: String,
@@ -153,18 +160,20 @@ impl Server {
         Setup::new().start()
     }
 
-    fn run(setup: Setup, mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    fn run(setup: Setup, mut command: Command, stderr: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        // It keeps a pipe that it was given open.
+        drop(command);
         let log = Arc::new(Log::default());
-        let log_reader = {
-            let (log, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
+        let log_reader = child.stderr.take().map(|stderr| {
+            let log = Arc::clone(&log);
             std::thread::spawn(move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                     *log.text.lock().unwrap() += &(line + "\n");
                     log.grown.notify_all();
                 }
             })
-        };
+        });
         let (line, stdout) = channel();
         let out = child.stdout.take().unwrap();
         std::thread::spawn(move || {
@@ -178,22 +187,14 @@ impl Server {
                 let _ = child.kill();
                 panic!("it did not start: {:?}\n{}", child.wait(), log.text.lock().unwrap());
             };
-            announced.push(line.clone());
-            if let Some(url) = line.strip_prefix("listening on ") {
-                break url.to_owned();
+            let said = serde_json::from_str(&line).unwrap_or_else(|_| in_words(&line));
+            announced.push(said.clone());
+            if said["message"] == "listening on" {
+                break said["url"].as_str().unwrap().to_owned();
             }
         };
         let trust = Trust::certificate(&setup.data_dir().join("tls-certificate.pem"));
-        Self {
-            setup,
-            child,
-            stdout: Mutex::new(stdout),
-            announced,
-            log,
-            log_reader: Some(log_reader),
-            url,
-            trust,
-        }
+        Self { setup, child, stdout: Mutex::new(stdout), announced, log, log_reader, url, trust }
     }
 
     /// Where it serves: `https://127.0.0.1:…`.
@@ -207,13 +208,13 @@ impl Server {
     }
 
     /// What it printed on stdout until it listened.
-    pub(crate) fn announced(&self) -> &[String] {
+    pub(crate) fn announced(&self) -> &[Value] {
         &self.announced
     }
 
-    /// The next line that it prints on stdout.
-    pub(crate) fn next_line(&self) -> String {
-        self.stdout.lock().unwrap().recv_timeout(PATIENCE).unwrap()
+    /// What it says next on stdout.
+    pub(crate) fn next_announced(&self) -> Value {
+        serde_json::from_str(&self.stdout.lock().unwrap().recv_timeout(PATIENCE).unwrap()).unwrap()
     }
 
     /// Where it keeps its data.
@@ -366,6 +367,14 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a server whose log is text says on stdout.
+fn in_words(line: &str) -> Value {
+    match line.strip_prefix("listening on ") {
+        Some(url) => json!({ "message": "listening on", "url": url }),
+        None => json!({ "message": line }),
     }
 }
 

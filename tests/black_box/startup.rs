@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
+use serde_json::{Value, json};
 
 use crate::server::{Server, Setup, program_for_anybody, run_to_end, sitewarden};
 
@@ -18,11 +19,19 @@ fn refusal(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(!stdout.contains("listening"), "{stdout}");
-    // Before it may stand lines of the log, which are JSON.
-    let mut lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with('{')).collect();
-    assert_eq!(lines.len(), 1, "{stderr}");
-    let line = lines.remove(0).strip_prefix("sitewarden: ").unwrap_or_else(|| panic!("{stderr}"));
-    line.to_owned()
+    let last = stderr.lines().last().unwrap_or_default();
+    match serde_json::from_str::<Value>(last) {
+        Ok(said) => {
+            assert_eq!(said["message"], "the server did not start", "{stderr}");
+            assert_eq!(said["level"], "ERROR", "{stderr}");
+            said["error"].as_str().unwrap().to_owned()
+        }
+        // No log ran yet: the configuration was no good.
+        Err(_) => {
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            last.strip_prefix("sitewarden: ").unwrap_or_else(|| panic!("{stderr}")).to_owned()
+        }
+    }
 }
 
 /// Asserts that the start was refused in words that hold each of `parts`.
@@ -71,15 +80,15 @@ fn everything_the_first_start_makes_is_for_the_owner_alone() {
     assert_eq!(mode(data.join("initial-admin-password")), 0o600);
     assert!(server.password().len() >= 20);
     assert!(!server.log().contains(&server.password()));
-    assert!(!server.announced().join("\n").contains(&server.password()));
+    assert!(!json!(server.announced()).to_string().contains(&server.password()));
 }
 
 #[test]
 fn a_restart_keeps_the_certificate_the_tokens_and_the_password() {
     let server = Server::start();
     let fingerprint = |server: &Server| {
-        let line = server.announced().iter().find(|line| line.starts_with("certificate ")).unwrap();
-        let (_, digest) = line.split_once(" SHA-256 ").unwrap();
+        let said = server.announced().iter().find(|said| said["message"] == "certificate").unwrap();
+        let digest = said["sha256"].as_str().unwrap();
         assert_eq!(digest.len(), 32 * 3 - 1, "{digest}");
         digest.to_owned()
     };
@@ -266,6 +275,22 @@ fn a_database_of_a_newer_version_is_refused_and_keeps_its_content() {
     let kept = reading.open_table(meta).unwrap().get("schema_version").unwrap().unwrap().value().to_vec();
     assert_eq!(kept, newer);
     assert_eq!(reading.open_table(sites).unwrap().len().unwrap(), 1);
+}
+
+#[test]
+fn a_control_socket_that_names_something_else_leaves_it_as_it_is() {
+    let setup = Setup::new();
+    let (file, link) = (setup.directory().join("notes.txt"), setup.directory().join("link"));
+    std::fs::write(&file, "of somebody").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let mut setup = setup;
+    for path in [file.clone(), link.clone(), setup.directory().to_owned()] {
+        let path = path.to_str().unwrap();
+        setup = setup.env("SITEWARDEN_CONTROL_SOCKET", path);
+        assert_refused(&setup.run_to_end(), &["cannot use the control socket", path, "is no socket"]);
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "of somebody");
+    assert!(link.is_symlink());
 }
 
 /// A certificate and its key, as PEM files in `setup`.

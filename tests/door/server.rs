@@ -34,7 +34,10 @@ impl Server {
         let mut child = command(&directory, settings).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = lines
-            .find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned))
+            .find_map(|line| {
+                let said: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+                (said["message"] == "listening on").then(|| said["url"].as_str().unwrap().to_owned())
+            })
             .unwrap_or_else(|| panic!("{}", std::fs::read_to_string(directory.path().join("log")).unwrap()));
         let address = url.rsplit_once('/').unwrap().1.parse().unwrap();
         Self { child, address, directory }

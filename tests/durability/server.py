@@ -63,9 +63,9 @@ class Server:
         )
         log.close()
         for line in self.process.stdout:
-            text = line.decode()
-            if text.startswith("listening on http://127.0.0.1:"):
-                self.port = int(text.strip().rsplit(":", 1)[1].rstrip("/"))
+            said = json.loads(line)
+            if said["message"] == "listening on":
+                self.port = int(said["url"].rsplit(":", 1)[1])
                 break
         else:
             raise SystemExit(f"it did not start: see {self.log}")

@@ -207,7 +207,7 @@ class Server:
         self.config.write_text(f'''
 data_dir = "{self.directory}/data"
 listen = ["127.0.0.1:{tls_port}"]
-{"metrics_listen = ''" if "metrics_listen" in example() else ""}
+metrics_listen = ""
 [log]
 format = "json"
 level = "debug"
@@ -266,10 +266,6 @@ ca_file = "{WORK}/ca.pem"
 
     def logged(self, text):
         return text in self.log.read_text()
-
-
-def example():
-    return (pathlib.Path(__file__).parents[2] / "packaging/sitewarden.toml").read_text()
 
 
 def seconds_until(text):

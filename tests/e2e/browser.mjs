@@ -42,7 +42,8 @@ function serve(room) {
   const ended = new Promise((resolve) => child.on('exit', resolve));
   const listening = new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
-      if (line.startsWith('listening on ')) resolve(line.slice('listening on '.length));
+      const said = JSON.parse(line);
+      if (said.message === 'listening on') resolve(said.url);
     });
     child.on('error', reject);
     child.on('exit', (code) => reject(new Error(`the server ended with ${code}`)));

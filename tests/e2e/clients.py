@@ -53,7 +53,7 @@ class Server:
             stdout=subprocess.PIPE, stderr=self.log, text=True,
         )
         self.url = next(
-            (line.split()[-1] for line in self.process.stdout if line.startswith("listening on ")), None
+            (said["url"] for said in map(json.loads, self.process.stdout) if said["message"] == "listening on"), None
         )
         if self.url is None:
             raise SystemExit(f"the server did not start: {pathlib.Path(room, 'log').read_text()}")

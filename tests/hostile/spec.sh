@@ -13,12 +13,10 @@ room=${CARGO_TARGET_DIR:-target}/hostile/venv
 [ -x "$room/bin/python" ] || python3 -m venv "$room"
 "$room/bin/pip" install --quiet --disable-pip-version-check schemathesis==4.32.0
 work=$(mktemp -d)
-metrics=
-if grep -q 'metrics_listen' packaging/sitewarden.toml; then metrics='metrics_listen = ""'; fi
 cat > "$work/sitewarden.toml" <<END
 data_dir = "$work/data"
 listen = ["127.0.0.1:0"]
-$metrics
+metrics_listen = ""
 [log]
 level = "warn"
 [auth]
@@ -31,7 +29,7 @@ END
 "$binary" serve --config "$work/sitewarden.toml" > "$work/out" 2> "$work/log" &
 server=$!
 trap 'kill $server; wait $server 2>/dev/null || true' EXIT
-until url=$(sed -n 's/^listening on //p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
+until url=$(sed -n 's/.*"listening on","url":"\([^"]*\)".*/\1/p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
 until [ -s "$work/data/initial-admin-password" ]; do sleep 0.1; done
 password=$(cat "$work/data/initial-admin-password")
 ca=$work/data/tls-certificate.pem

@@ -22,7 +22,7 @@ END
 "$binary" serve --config "$work/sitewarden.toml" > "$work/out" 2> "$work/log" &
 server=$!
 trap 'kill $server; wait $server 2>/dev/null || true' EXIT
-until url=$(sed -n 's/^listening on //p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
+until url=$(sed -n 's/.*"listening on","url":"\([^"]*\)".*/\1/p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
 missed=0
 miss() { echo "MISS $*"; missed=1; }
 

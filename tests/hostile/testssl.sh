@@ -8,13 +8,11 @@
 set -eu
 binary=${1:-target/release/sitewarden}
 work=$(mktemp -d)
-metrics=
-if grep -q 'metrics_listen' packaging/sitewarden.toml; then metrics='metrics_listen = ""'; fi
-printf 'data_dir = "%s/data"\nlisten = ["127.0.0.1:0"]\n%s\n[log]\nlevel = "warn"\n' "$work" "$metrics" > "$work/sitewarden.toml"
+printf 'data_dir = "%s/data"\nlisten = ["127.0.0.1:0"]\nmetrics_listen = ""\n[log]\nlevel = "warn"\n' "$work" > "$work/sitewarden.toml"
 "$binary" serve --config "$work/sitewarden.toml" > "$work/out" 2> "$work/log" &
 server=$!
 trap 'kill $server; wait $server 2>/dev/null || true' EXIT
-until url=$(sed -n 's/^listening on //p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
+until url=$(sed -n 's/.*"listening on","url":"\([^"]*\)".*/\1/p' "$work/out") && [ -n "$url" ]; do sleep 0.1; done
 timeout 600 testssl --quiet --color 0 --warnings off --jsonfile "$work/found.json" "$url" > "$work/text" 2>&1 || true
 python3 - "$work/found.json" <<'END'
 import json, sys

@@ -153,6 +153,35 @@ async fn the_first_backup_of_a_day_gets_its_date_and_the_oldest_go() {
     }
 }
 
+/// The clock of the test below.
+static LEAPING: AtomicI64 = AtomicI64::new(NOW);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_leaps_makes_no_dated_copy_and_removes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = snapshot_in(directory.path());
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    // Of a clock that was wrong before.
+    let future = "sitewarden-2099-01-01.redb";
+    std::fs::write(path.with_file_name(future), "").unwrap();
+    let store = open_in(directory.path());
+    let clock = || at(LEAPING.load(Ordering::Relaxed));
+    let schedule = Schedule { keep_daily: 1, clock, ..schedule(directory.path(), Duration::ZERO, LONG) };
+    let there = |name: &str| path.with_file_name(name).exists();
+    store.keep_backups(schedule).unwrap();
+    wait_until("the day has its copy", || there("sitewarden-2030-03-17.redb"));
+    LEAPING.store(NOW + 800 * 86_400, Ordering::Relaxed);
+    register(&store, 1).await.unwrap();
+    wait_until("a backup is made all the same", || count(&path, "sites") == Some(1));
+    LEAPING.store(NOW + 86_400, Ordering::Relaxed);
+    register(&store, 2).await.unwrap();
+    wait_until("the next day has its copy", || there("sitewarden-2030-03-18.redb"));
+    wait_until("that of the day before went", || !there("sitewarden-2030-03-17.redb"));
+    store.close();
+    assert!(there(future) && there("sitewarden-2030-03-18.redb"));
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 3, "no other was made");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_to_hand_out_is_whole_and_leaves_no_file_behind() {
     let directory = tempfile::tempdir().unwrap();

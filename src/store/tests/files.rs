@@ -211,7 +211,7 @@ async fn restore_checks_first_keeps_what_was_there_and_refuses_while_the_server_
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path());
     register(&store, 77).await.unwrap();
-    let refusal = restore(Path::new(V1), directory.path(), at(NOW)).unwrap_err();
+    let refusal = restore(&File::open(V1).unwrap(), directory.path(), at(NOW)).unwrap_err();
     assert!(matches!(refusal, RestoreError::Running(_)), "{refusal}");
     let path = directory.path().join(FILE_NAME);
     assert!(matches!(check(&path), Err(CheckError::InUse(_))));
@@ -219,10 +219,13 @@ async fn restore_checks_first_keeps_what_was_there_and_refuses_while_the_server_
 
     let bad = directory.path().join("bad.redb");
     std::fs::write(&bad, &std::fs::read(V1).unwrap()[..50_000]).unwrap();
-    assert!(matches!(restore(&bad, directory.path(), at(NOW)), Err(RestoreError::Check(_))));
+    assert!(matches!(
+        restore(&File::open(&bad).unwrap(), directory.path(), at(NOW)),
+        Err(RestoreError::Check(_))
+    ));
     assert!(site(&open_in(directory.path()), 77).await.is_some());
 
-    let restored = restore(Path::new(V1), directory.path(), at(NOW)).unwrap();
+    let restored = restore(&File::open(V1).unwrap(), directory.path(), at(NOW)).unwrap();
     let kept = restored.kept.unwrap();
     assert_eq!(kept, directory.path().join("sitewarden.redb.before-restore-2030-03-17T174640Z"));
     let store = open_in(directory.path());
@@ -231,6 +234,24 @@ async fn restore_checks_first_keeps_what_was_there_and_refuses_while_the_server_
     let store = Store::open(&kept).unwrap();
     assert!(site(&store, 77).await.is_some());
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+}
+
+#[tokio::test]
+async fn what_a_killed_restore_left_goes_at_the_next_start_or_restore() {
+    let directory = tempfile::tempdir().unwrap();
+    let left = directory.path().join(".sitewarden.redb.restore");
+    let files = || std::fs::read_dir(directory.path()).unwrap().count();
+    // With no database and with one.
+    for _ in 0..2 {
+        std::fs::write(&left, "half of a backup").unwrap();
+        open_in(directory.path()).close();
+        assert!(!left.exists() && files() == 1);
+    }
+    std::fs::remove_file(directory.path().join(FILE_NAME)).unwrap();
+    std::fs::write(&left, "half of a backup").unwrap();
+    let restored = restore(&File::open(V1).unwrap(), directory.path(), at(NOW)).unwrap();
+    assert!(restored.kept.is_none() && !left.exists() && files() == 1);
+    assert!(site(&open_in(directory.path()), 1).await.is_some());
 }
 
 #[tokio::test]

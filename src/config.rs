@@ -5,6 +5,12 @@
 //! that is not there, or a value of another type, is refused by name and
 //! place. The environment name of `a.b` is `SITEWARDEN_A__B`; a list is
 //! comma-separated there.
+//!
+//! Other programs have variables of that beginning too: local backends, and
+//! what Kubernetes sets for a service of this name. So an unknown variable is
+//! refused only where it looks like a setting: where it begins with a known
+//! group and two underscores, or is a letter or two away from the name of a
+//! setting ([`meant_key`]).
 
 mod settings;
 
@@ -15,14 +21,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::{Table, Value};
 
-pub use self::settings::Settings;
+pub use self::settings::{CONTROL_SOCKET, LOG_FORMATS, LOG_LEVELS, Settings, TLS_MODES};
 use crate::domain::site::SilentAfterHours;
 
 /// What environment names begin with.
 const ENV_PREFIX: &str = "SITEWARDEN_";
-/// Environment names that are not settings but credentials: of `heartbeat`,
-/// and of commands with `--url`.
-const NOT_SETTINGS: [&str; 3] = ["SITEWARDEN_SITE_ID", "SITEWARDEN_SITE_KEY", "SITEWARDEN_TOKEN"];
+/// Environment names that are not settings but tell commands where a server
+/// is, and who calls.
+const NOT_SETTINGS: [&str; 5] =
+    ["SITEWARDEN_URL", "SITEWARDEN_CACERT", "SITEWARDEN_TOKEN", "SITEWARDEN_SITE_ID", "SITEWARDEN_SITE_KEY"];
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,6 +200,20 @@ pub enum ConfigError {
         /// What to do.
         hint: String,
     },
+    /// A value is needed and was not given.
+    #[error("{key} is not given, and {cause} in {place} {value}: {reason}")]
+    Missing {
+        /// The key.
+        key: String,
+        /// The key that makes it needed.
+        cause: &'static str,
+        /// File, variable or flag of that.
+        place: String,
+        /// What it is there, as a verb.
+        value: &'static str,
+        /// What to give.
+        reason: String,
+    },
     /// The value does not fit.
     #[error("{key} in {place} {reason}")]
     BadValue {
@@ -237,7 +258,17 @@ impl Config {
         let mut variables: Vec<Override> =
             environment.filter_map(|(name, text)| variable(&name, text)).collect();
         variables.sort_by(|a, b| a.key.cmp(&b.key));
-        for layer in variables.into_iter().chain(flags) {
+        for layer in variables {
+            if known_value(&merged, &layer.key).is_none() {
+                match meant_key(&merged, &layer.key) {
+                    _ if is_in_known_group(&merged, &layer.key) => {}
+                    Some(meant) => return Err(not_quite(&layer, &meant)),
+                    None => continue,
+                }
+            }
+            apply(&mut merged, layer, &mut places)?;
+        }
+        for layer in flags {
             apply(&mut merged, layer, &mut places)?;
         }
         let settings = Settings::from_table(merged.clone(), |reason| bad("configuration", &places, reason))?;
@@ -291,6 +322,17 @@ impl Places {
     fn of(&self, key: &str) -> String {
         self.0.get(key).cloned().unwrap_or_else(|| "the defaults".to_owned())
     }
+}
+
+/// The error for a value that is needed because of another key and its value.
+pub(crate) fn missing(
+    key: &str,
+    (cause, value): (&'static str, &'static str),
+    places: &Places,
+    reason: &str,
+) -> ConfigError {
+    let place = places.of(cause);
+    ConfigError::Missing { key: key.to_owned(), cause, place, value, reason: reason.to_owned() }
 }
 
 /// The error for a value that does not fit.
@@ -358,6 +400,58 @@ fn variable(name: &str, text: String) -> Option<Override> {
     let key = name.strip_prefix(ENV_PREFIX).filter(|_| !NOT_SETTINGS.contains(&name))?;
     let key = key.to_ascii_lowercase().replace("__", ".");
     Some(Override { key, text, place: format!("the environment variable {name}") })
+}
+
+/// Those variables that begin as settings do and look like none.
+pub fn variables_of_others(environment: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    let known = Settings::default().to_table();
+    let is_of_others = |name: &String| {
+        variable(name, String::new()).is_some_and(|Override { key, .. }| {
+            known_value(&known, &key).is_none()
+                && meant_key(&known, &key).is_none()
+                && !is_in_known_group(&known, &key)
+        })
+    };
+    let mut names: Vec<String> = environment.map(|(name, _)| name).filter(is_of_others).collect();
+    names.sort();
+    names
+}
+
+fn is_in_known_group(known: &Table, key: &str) -> bool {
+    key.split_once('.').is_some_and(|(group, _)| known.get(group).is_some_and(Value::is_table))
+}
+
+/// The setting of which `key` is a misspelling: one underscore for two, or so
+/// few letters wrong that chance does not explain it: one, or from 6 letters on
+/// two, neighbours that changed places counting once.
+fn meant_key(known: &Table, key: &str) -> Option<String> {
+    let flat = |key: &str| key.replace('.', "_");
+    let given = flat(key);
+    let tolerated = if given.chars().count() < 6 { 1 } else { 2 };
+    let distance = |known: &String| strsim::osa_distance(&flat(known), &given);
+    let nearest = keys(known, "").into_iter().min_by_key(distance)?;
+    (distance(&nearest) <= tolerated).then_some(nearest)
+}
+
+/// Every key with its group.
+fn keys(table: &Table, group: &str) -> Vec<String> {
+    let key = |name: &String| if group.is_empty() { name.clone() } else { format!("{group}.{name}") };
+    table
+        .iter()
+        .flat_map(|(name, value)| match value {
+            Value::Table(table) => keys(table, &key(name)),
+            _ => vec![key(name)],
+        })
+        .collect()
+}
+
+fn not_quite(layer: &Override, meant: &str) -> ConfigError {
+    let name = meant.replace('.', "__").to_ascii_uppercase();
+    ConfigError::UnknownKey {
+        key: layer.key.clone(),
+        place: layer.place.clone(),
+        hint: format!("{meant} is {ENV_PREFIX}{name}"),
+    }
 }
 
 fn apply(base: &mut Table, layer: Override, places: &mut Places) -> Result<(), ConfigError> {
@@ -462,7 +556,7 @@ mod tests {
             ("[tls]\nmode = \"maybe\"", "tls.mode in FILE must be self-signed, files, acme or off"),
             (
                 "[tls]\nmode = \"files\"\nkey = \"k\"",
-                "tls.cert in the defaults must name a PEM file when tls.mode is files",
+                "tls.cert is not given, and tls.mode in FILE is files: name a PEM file",
             ),
             (
                 "[tls]\ncert = \"c\"",
@@ -470,7 +564,7 @@ mod tests {
             ),
             (
                 "[tls]\nmode = \"acme\"",
-                "tls.domains in the defaults must name at least one domain when tls.mode is acme",
+                "tls.domains is not given, and tls.mode in FILE is acme: name at least one domain",
             ),
             (
                 "[tls]\nmode = \"acme\"\ndomains = [\"*.example.com\"]",
@@ -478,7 +572,7 @@ mod tests {
             ),
             (
                 "[tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\neab_kid = \"k\"",
-                "tls.eab_hmac_key_file in the defaults must be given together with tls.eab_kid",
+                "tls.eab_hmac_key_file is not given, and tls.eab_kid in FILE is: give both or none",
             ),
             (
                 "[tls]\ndomains = [\"a.example\"]",
@@ -495,6 +589,18 @@ mod tests {
             (
                 "metrics_listen = \"9464\"",
                 "metrics_listen in FILE must be an address with a port, such as 127.0.0.1:9464, or empty",
+            ),
+            (
+                "metrics_listen = \"127.0.0.1:8443\"",
+                "metrics_listen in FILE wants port 8443 by 127.0.0.1:8443, which listen in the defaults takes by [::]:8443: give one of them another port",
+            ),
+            (
+                "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
+                "listen in FILE wants port 1 twice, by 127.0.0.1:1 and 0.0.0.0:1: leave one of them out",
+            ),
+            (
+                "listen = [\"127.0.0.1:1\"]\n[tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\nhttp_listen = [\"[::]:1\"]",
+                "tls.http_listen in FILE wants port 1 by [::]:1, which listen in FILE takes by 127.0.0.1:1: give one of them another port",
             ),
             ("[auth]\ntoken_minutes = 0", "auth.token_minutes in FILE must be from 1 to 1440"),
             (
@@ -542,8 +648,71 @@ mod tests {
     }
 
     #[test]
-    fn the_credentials_of_the_heartbeat_command_are_no_settings() {
-        load("", &[("SITEWARDEN_SITE_ID", "x"), ("SITEWARDEN_SITE_KEY", "y")], &[]).unwrap();
+    fn listeners_that_are_not_in_each_others_way_are_let_be() {
+        for toml in [
+            "listen = [\"127.0.0.1:1\", \"127.0.0.2:1\", \"[::1]:1\"]\nmetrics_listen = \"127.0.0.1:2\"",
+            "listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nmetrics_listen = \"127.0.0.1:0\"",
+            "listen = [\"0.0.0.0:1\", \"[::1]:1\"]",
+        ] {
+            load(toml, &[], &[]).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_tells_commands_where_a_server_is_and_who_calls_is_no_setting() {
+        for name in NOT_SETTINGS {
+            load("", &[(name, "x")], &[]).unwrap();
+        }
+    }
+
+    /// Of local backends, of Kubernetes and Docker for a service or container
+    /// of this name, of scripts.
+    const OF_OTHERS: [&str; 10] = [
+        "SITEWARDEN_CLIENT__TIMEOUT",
+        "SITEWARDEN_HOME",
+        "SITEWARDEN_KEY",
+        "SITEWARDEN_PORT",
+        "SITEWARDEN_PORT_8443_TCP_ADDR",
+        "SITEWARDEN_SERVICE_HOST",
+        "SITEWARDEN_SERVICE_PORT",
+        "SITEWARDEN_SERVICE_PORT_HTTPS",
+        "SITEWARDEN_VERDICT_FILE",
+        "SITEWARDEN_VERSION",
+    ];
+
+    #[test]
+    fn variables_of_others_are_left_alone_and_told() {
+        let environment = OF_OTHERS.map(|name| (name, "tcp://10.0.0.1:8443"));
+        assert_eq!(load("", &environment, &[]), load("", &[], &[]));
+        let others = variables_of_others(
+            OF_OTHERS
+                .into_iter()
+                .chain(["SITEWARDEN_LISTEN", "SITEWARDEN_TOKEN", "HOME"])
+                .map(|name| (name.to_owned(), String::new())),
+        );
+        assert_eq!(others, OF_OTHERS);
+    }
+
+    #[test]
+    fn a_variable_that_looks_like_a_setting_is_refused_with_the_one_that_is_meant() {
+        for (name, meant) in [
+            ("SITEWARDEN_LISTN", "listen is SITEWARDEN_LISTEN"),
+            ("SITEWARDEN_LISTENS", "listen is SITEWARDEN_LISTEN"),
+            ("SITEWARDEN_DATADIR", "data_dir is SITEWARDEN_DATA_DIR"),
+            ("SITEWARDEN_TLS_MODE", "tls.mode is SITEWARDEN_TLS__MODE"),
+            ("SITEWARDEN_TSL__MODE", "tls.mode is SITEWARDEN_TLS__MODE"),
+            ("SITEWARDEN_LIMIT__BODY_BYTES", "limits.body_bytes is SITEWARDEN_LIMITS__BODY_BYTES"),
+            ("SITEWARDEN_LOG__LEVL", "log has format, level"),
+            ("SITEWARDEN_LIMITS__BYTES", "limits has "),
+        ] {
+            let refused = load("", &[(name, "x")], &[]).unwrap_err();
+            let place = format!("in the environment variable {name}: {meant}");
+            assert!(refused.starts_with("unknown key ") && refused.contains(&place), "{refused}");
+        }
+        assert_eq!(
+            load("", &[("SITEWARDEN_LOG", "debug")], &[]).unwrap_err(),
+            "log in the environment variable SITEWARDEN_LOG is a group of keys, not a value"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -34,16 +34,31 @@ pub(super) struct ControlSocket {
     path: PathBuf,
 }
 
+/// Refuses a path at which no socket can be made.
+///
+/// # Errors
+/// [`StartError::ControlSocket`].
+pub(super) fn check_path(path: &Path) -> Result<(), StartError> {
+    let error = |reason: String| StartError::ControlSocket { path: path.to_owned(), reason };
+    if path.as_os_str().len() > MAX_PATH_BYTES {
+        return Err(error(format!(
+            "the path is longer than {MAX_PATH_BYTES} bytes: set control_socket to a shorter one"
+        )));
+    }
+    match path.symlink_metadata() {
+        Ok(there) if !there.file_type().is_socket() => {
+            Err(error("what is there is no socket: set control_socket to another path".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl ControlSocket {
     /// Binds `path`. A file that a killed server left there is replaced; one
     /// behind which a server answers is not.
     pub(super) async fn bind(path: &Path) -> Result<Self, StartError> {
         let error = |reason: String| StartError::ControlSocket { path: path.to_owned(), reason };
-        if path.as_os_str().len() > MAX_PATH_BYTES {
-            return Err(error(format!(
-                "the path is longer than {MAX_PATH_BYTES} bytes: set control_socket to a shorter one"
-            )));
-        }
+        check_path(path)?;
         match UnixStream::connect(path).await {
             Ok(_) => {
                 return Err(error(

@@ -13,8 +13,8 @@ use crate::server;
 pub(super) enum Configuration {
     /// Check the file (--config, else the packaged one where there is one) and
     /// the environment, with the certificates, keys and directory that they
-    /// name, as `serve` does before it starts; run it as root or as the user
-    /// that runs the server
+    /// name, as `serve` does before it starts; run it as the user that runs
+    /// the server, who may not be allowed to read what root can
     Check,
 }
 

@@ -4,7 +4,8 @@
 It calls every 6 hours, a little earlier or later each time so that sites do
 not call in step; after a failure sooner, waiting longer each time, or as long
 as the server asks. The last verdict is kept on disk and holds until there is
-a new one: a server that is away never stops a site.
+a new one, over a restart too: a server that is away never stops a site, and
+what is no verdict (the page of a captive portal) counts as no answer.
 
     SITEWARDEN_URL=https://licences.example.com SITEWARDEN_SITE_ID=… \\
     SITEWARDEN_SITE_KEY=… ./local_backend.py
@@ -33,6 +34,7 @@ FIRST_RETRY_SECONDS = 30
 MAX_RETRY_SECONDS = 1800
 MAX_RETRY_AFTER_SECONDS = INTERVAL_SECONDS  # no server's mistake silences a site for longer
 TIMEOUT_SECONDS = 30
+MAX_ANSWER_BYTES = 65536  # a verdict has some 200; a page of somebody else's may have no end
 
 # Until the first answer ever, a new site may work.
 FIRST_VERDICT = {"licensed": True, "locked": False, "lock_reason": None, "expires_at": None}
@@ -74,11 +76,20 @@ def checked(verdict):
     return verdict
 
 
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The server never redirects a heartbeat. Who else does would be sent the
+    site's key."""
+
+    def redirect_request(self, *_):
+        return None
+
+
 class LocalBackend:
     def __init__(self, url, site_id, site_key, cacert=None, verdict_file="verdict.json"):
         self.url = url.rstrip("/") + "/api/heartbeat"
         self.headers = {"Content-Type": "application/json", "X-Site-ID": site_id, "X-Site-Key": site_key}
-        self.tls = ssl.create_default_context(cafile=cacert)
+        tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=cacert))
+        self.open = urllib.request.build_opener(tls, NoRedirects).open
         self.verdict_file = verdict_file
         self.started = time.monotonic()
         self.failures = 0
@@ -94,14 +105,14 @@ class LocalBackend:
         request = urllib.request.Request(self.url, json.dumps(body).encode(), self.headers)
         retry_after = None
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self.tls) as answer:
-                self._keep(checked(json.load(answer)))
+            with self.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                self._keep(checked(json.loads(answer.read(MAX_ANSWER_BYTES))))
             self.failures = 0
         except urllib.error.HTTPError as error:
             self.failures += 1
             retry_after = seconds_to_wait(error.headers.get("Retry-After"))
             print(f"the server answered {error.code}; keeping the last verdict", file=sys.stderr)
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
             self.failures += 1
             print(f"no answer ({error}); keeping the last verdict", file=sys.stderr)
         return next_call(self.failures, retry_after)
@@ -110,7 +121,7 @@ class LocalBackend:
         try:
             with open(self.verdict_file, encoding="utf-8") as file:
                 return checked(json.load(file))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return dict(FIRST_VERDICT)
 
     def _keep(self, verdict):
@@ -125,10 +136,12 @@ class LocalBackend:
 
 
 def main():
+    needed = ("SITEWARDEN_URL", "SITEWARDEN_SITE_ID", "SITEWARDEN_SITE_KEY")
+    missing = [name for name in needed if not os.environ.get(name)]
+    if missing:
+        sys.exit("set " + ", ".join(missing))
     backend = LocalBackend(
-        os.environ["SITEWARDEN_URL"],
-        os.environ["SITEWARDEN_SITE_ID"],
-        os.environ["SITEWARDEN_SITE_KEY"],
+        *(os.environ[name] for name in needed),
         os.environ.get("SITEWARDEN_CACERT"),
         os.environ.get("VERDICT_FILE", "verdict.json"),
     )

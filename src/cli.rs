@@ -10,6 +10,7 @@ mod at_rest;
 mod audit;
 mod backup;
 mod batch;
+mod cell;
 mod check;
 mod completions;
 mod configuration;
@@ -24,6 +25,7 @@ mod manpages;
 mod openapi;
 mod password;
 mod path;
+mod printable;
 mod restore;
 mod serve;
 mod site;
@@ -43,7 +45,7 @@ use crate::config::{Config, Override};
 
 /// Licence server for software that runs at many sites.
 #[derive(Debug, Parser)]
-#[command(name = "sitewarden", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "sitewarden", version, arg_required_else_help = true)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -169,8 +171,19 @@ impl Arguments {
     }
 }
 
-/// A result, on stdout. A reader that went away ends the command quietly.
+/// A result for people, on stdout, with nothing in it that a terminal obeys.
 fn print(text: &str) -> Ended {
+    print_as_it_is(&printable::lines(text))
+}
+
+/// A result for programs, on stdout.
+fn print_json(document: &Value) -> Ended {
+    print_as_it_is(&printable::json(document))
+}
+
+/// A result that is all our own, on stdout. A reader that went away ends the
+/// command quietly.
+fn print_as_it_is(text: &str) -> Ended {
     use io::Write as _;
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -179,10 +192,16 @@ fn print(text: &str) -> Ended {
     }
 }
 
-/// Why a command did not do its work, on stderr.
+/// Why a command did not do its work, on stderr, in one line: parts of it may
+/// be a server's.
 #[expect(clippy::print_stderr, reason = "diagnostics of the command line")]
 fn complain(reason: impl Display) {
-    eprintln!("sitewarden: {reason}");
+    eprintln!("sitewarden: {}", printable::line(&reason.to_string()));
+}
+
+/// A variable of the environment, unless it is empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The environment, as settings are read from it. A variable whose value is no
@@ -220,10 +239,15 @@ fn confirm(question: &str) -> Result<bool, CallError> {
     if !io::stdin().is_terminal() {
         return Err(CallError::Setup("nobody to ask: give --yes to do it all the same".to_owned()));
     }
-    eprint!("{question} [y/N] ");
+    eprint!("{} [y/N] ", printable::line(question));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(|error| CallError::Setup(error.to_string()))?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A field of an answer as one line for people.
+fn shown(document: &Value, name: &str) -> String {
+    printable::line(&field(document, name))
 }
 
 /// A field of an answer as text: nothing for null, a string as it is.

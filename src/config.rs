@@ -4,9 +4,11 @@
 //! Every layer is held against the defaults before anything is used: a key
 //! that is not there, or a value of another type, is refused by name and
 //! place. The environment name of `a.b` is `SITEWARDEN_A__B`; a list is
-//! comma-separated there.
+//! comma-separated there. What becomes of variables that are no settings is
+//! told in [`variables`].
 
 mod settings;
+mod variables;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,14 +17,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::{Table, Value};
 
-pub use self::settings::Settings;
+pub use self::settings::{CONTROL_SOCKET, LOG_FORMATS, LOG_LEVELS, Settings, TLS_MODES};
+pub use self::variables::variables_of_others;
 use crate::domain::site::SilentAfterHours;
-
-/// What environment names begin with.
-const ENV_PREFIX: &str = "SITEWARDEN_";
-/// Environment names that are not settings but credentials: of `heartbeat`,
-/// and of commands with `--url`.
-const NOT_SETTINGS: [&str; 3] = ["SITEWARDEN_SITE_ID", "SITEWARDEN_SITE_KEY", "SITEWARDEN_TOKEN"];
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,6 +190,20 @@ pub enum ConfigError {
         /// What to do.
         hint: String,
     },
+    /// A value is needed and was not given.
+    #[error("{key} is not given, and {cause} in {place} {value}: {reason}")]
+    Missing {
+        /// The key.
+        key: String,
+        /// The key that makes it needed.
+        cause: &'static str,
+        /// File, variable or flag of that.
+        place: String,
+        /// What it is there, as a verb.
+        value: &'static str,
+        /// What to give.
+        reason: String,
+    },
     /// The value does not fit.
     #[error("{key} in {place} {reason}")]
     BadValue {
@@ -234,10 +245,10 @@ impl Config {
             let place = path.display().to_string();
             merge(&mut merged, table, "", &place, &mut places)?;
         }
-        let mut variables: Vec<Override> =
-            environment.filter_map(|(name, text)| variable(&name, text)).collect();
-        variables.sort_by(|a, b| a.key.cmp(&b.key));
-        for layer in variables.into_iter().chain(flags) {
+        for layer in variables::settings(environment, &merged)? {
+            apply(&mut merged, layer, &mut places)?;
+        }
+        for layer in flags {
             apply(&mut merged, layer, &mut places)?;
         }
         let settings = Settings::from_table(merged.clone(), |reason| bad("configuration", &places, reason))?;
@@ -291,6 +302,17 @@ impl Places {
     fn of(&self, key: &str) -> String {
         self.0.get(key).cloned().unwrap_or_else(|| "the defaults".to_owned())
     }
+}
+
+/// The error for a value that is needed because of another key and its value.
+pub(crate) fn missing(
+    key: &str,
+    (cause, value): (&'static str, &'static str),
+    places: &Places,
+    reason: &str,
+) -> ConfigError {
+    let place = places.of(cause);
+    ConfigError::Missing { key: key.to_owned(), cause, place, value, reason: reason.to_owned() }
 }
 
 /// The error for a value that does not fit.
@@ -352,12 +374,6 @@ fn check_kind(known: &Value, value: &Value) -> Result<(), &'static str> {
         (Value::Table(_), _) => Err("is a group of keys, not a value"),
         _ => Err("has the wrong type"),
     }
-}
-
-fn variable(name: &str, text: String) -> Option<Override> {
-    let key = name.strip_prefix(ENV_PREFIX).filter(|_| !NOT_SETTINGS.contains(&name))?;
-    let key = key.to_ascii_lowercase().replace("__", ".");
-    Some(Override { key, text, place: format!("the environment variable {name}") })
 }
 
 fn apply(base: &mut Table, layer: Override, places: &mut Places) -> Result<(), ConfigError> {
@@ -462,7 +478,7 @@ mod tests {
             ("[tls]\nmode = \"maybe\"", "tls.mode in FILE must be self-signed, files, acme or off"),
             (
                 "[tls]\nmode = \"files\"\nkey = \"k\"",
-                "tls.cert in the defaults must name a PEM file when tls.mode is files",
+                "tls.cert is not given, and tls.mode in FILE is files: name a PEM file",
             ),
             (
                 "[tls]\ncert = \"c\"",
@@ -470,7 +486,7 @@ mod tests {
             ),
             (
                 "[tls]\nmode = \"acme\"",
-                "tls.domains in the defaults must name at least one domain when tls.mode is acme",
+                "tls.domains is not given, and tls.mode in FILE is acme: name at least one domain",
             ),
             (
                 "[tls]\nmode = \"acme\"\ndomains = [\"*.example.com\"]",
@@ -478,7 +494,7 @@ mod tests {
             ),
             (
                 "[tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\neab_kid = \"k\"",
-                "tls.eab_hmac_key_file in the defaults must be given together with tls.eab_kid",
+                "tls.eab_hmac_key_file is not given, and tls.eab_kid in FILE is: give both or none",
             ),
             (
                 "[tls]\ndomains = [\"a.example\"]",
@@ -495,6 +511,18 @@ mod tests {
             (
                 "metrics_listen = \"9464\"",
                 "metrics_listen in FILE must be an address with a port, such as 127.0.0.1:9464, or empty",
+            ),
+            (
+                "metrics_listen = \"127.0.0.1:8443\"",
+                "metrics_listen in FILE wants port 8443 by 127.0.0.1:8443, which listen in the defaults takes by [::]:8443: give one of them another port",
+            ),
+            (
+                "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
+                "listen in FILE wants port 1 twice, by 127.0.0.1:1 and 0.0.0.0:1: leave one of them out",
+            ),
+            (
+                "listen = [\"127.0.0.1:1\"]\n[tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\nhttp_listen = [\"[::]:1\"]",
+                "tls.http_listen in FILE wants port 1 by [::]:1, which listen in FILE takes by 127.0.0.1:1: give one of them another port",
             ),
             ("[auth]\ntoken_minutes = 0", "auth.token_minutes in FILE must be from 1 to 1440"),
             (
@@ -542,8 +570,14 @@ mod tests {
     }
 
     #[test]
-    fn the_credentials_of_the_heartbeat_command_are_no_settings() {
-        load("", &[("SITEWARDEN_SITE_ID", "x"), ("SITEWARDEN_SITE_KEY", "y")], &[]).unwrap();
+    fn listeners_that_are_not_in_each_others_way_are_let_be() {
+        for toml in [
+            "listen = [\"127.0.0.1:1\", \"127.0.0.2:1\", \"[::1]:1\"]\nmetrics_listen = \"127.0.0.1:2\"",
+            "listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nmetrics_listen = \"127.0.0.1:0\"",
+            "listen = [\"0.0.0.0:1\", \"[::1]:1\"]",
+        ] {
+            load(toml, &[], &[]).unwrap();
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +19,16 @@ use hyper::body::Incoming;
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, Uri, header};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+
+use crate::api::SystemUser;
 
 /// For the answer's head, from the look-up on, and again for a body that is
 /// read whole.
@@ -51,13 +57,26 @@ pub(crate) enum ClientError {
     /// No answer.
     #[error("cannot reach {host}: {reason}")]
     Unreachable { host: String, reason: String },
+    /// Some other user serves a socket that nobody named. Nothing was sent.
+    #[error(
+        "the socket {path} is served by the user {user}, who is neither root nor you: nothing was sent; if that \
+         is the right server, name its socket with --socket {path}"
+    )]
+    Stranger { path: String, user: String },
 }
 
 /// Where a server is.
 #[derive(Debug, Clone)]
 pub(crate) enum Server {
     /// On this host, behind its control socket.
-    Socket(PathBuf),
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Whether its place was named, so that whoever serves there is meant.
+        /// Else it is only what lies in the directory in which a command
+        /// happens to be run, and root or the same user has to serve it.
+        named: bool,
+    },
     /// Anywhere.
     Url {
         /// Scheme and authority; what path there is comes before the API's.
@@ -83,7 +102,7 @@ impl Server {
     /// Whether what is sent passes a network for all to read.
     pub(crate) fn is_in_clear(&self) -> bool {
         match self {
-            Self::Socket(_) => false,
+            Self::Socket { .. } => false,
             Self::Url { base, .. } => {
                 base.scheme() == Some(&Scheme::HTTP) && !base.authority().is_some_and(is_loopback)
             }
@@ -92,7 +111,7 @@ impl Server {
 
     fn name(&self) -> String {
         match self {
-            Self::Socket(path) => path.display().to_string(),
+            Self::Socket { path, .. } => path.display().to_string(),
             Self::Url { base, .. } => base.authority().map(ToString::to_string).unwrap_or_default(),
         }
     }
@@ -122,9 +141,10 @@ impl Server {
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
         let unreachable = |reason: String| ClientError::Unreachable { host: self.name(), reason };
         let (base, cacert) = match self {
-            Self::Socket(path) => {
+            Self::Socket { path, named } => {
                 let stream =
                     UnixStream::connect(path).await.map_err(|error| unreachable(error.to_string()))?;
+                check_peer(path, *named, &stream)?;
                 return exchange(stream, request, "localhost", "").await.map_err(unreachable);
             }
             Self::Url { base, cacert } => (base, cacert.as_deref()),
@@ -144,6 +164,44 @@ impl Server {
             connector.connect(name, stream).await.map_err(|error| not_trusted(error, unreachable))?;
         exchange(stream, request, authority.as_str(), prefix).await.map_err(unreachable)
     }
+}
+
+/// Refuses to speak to another user's process behind a socket that was not
+/// named: who can put a socket into a directory could else have the next one
+/// who runs a command there type a password into it. `stream` is connected to
+/// `path`.
+pub(crate) fn check_peer(path: &Path, named: bool, stream: impl AsFd) -> Result<(), ClientError> {
+    if named {
+        return Ok(());
+    }
+    let unknown = |error: io::Error| ClientError::Unreachable {
+        host: path.display().to_string(),
+        reason: format!("its owner cannot be told: {error}"),
+    };
+    // The link itself: one to a socket of root's is no socket of root's.
+    let owner = path.symlink_metadata().map_err(unknown)?.uid();
+    // Who listens (SO_PEERCRED, unix(7)).
+    let listener = socket_peercred(stream).map_err(|error| unknown(error.into()))?.uid.as_raw();
+    let me = geteuid().as_raw();
+    match [owner, listener].into_iter().find(|user| !is_trusted(*user, me)) {
+        None => Ok(()),
+        Some(stranger) => Err(ClientError::Stranger {
+            path: path.display().to_string(),
+            user: SystemUser::of(stranger).name,
+        }),
+    }
+}
+
+fn is_trusted(user: u32, me: u32) -> bool {
+    user == 0 || user == me
+}
+
+/// Whether the file holds certificates to trust.
+///
+/// # Errors
+/// [`ClientError::Roots`].
+pub(crate) fn check_roots(path: &Path) -> Result<(), ClientError> {
+    roots(Some(path)).map(drop)
 }
 
 fn host_of(authority: &Authority) -> &str {
@@ -243,4 +301,33 @@ where
     // Ends when the answer has been read or dropped.
     tokio::spawn(connection);
     sender.send_request(request).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_and_oneself_are_trusted_and_nobody_else() {
+        assert!(is_trusted(0, 1000) && is_trusted(1000, 1000) && is_trusted(0, 0));
+        assert!(!is_trusted(1001, 1000) && !is_trusted(1000, 0));
+    }
+
+    #[test]
+    fn a_link_of_another_user_to_a_good_socket_is_no_good_socket() {
+        if !geteuid().is_root() {
+            // Nobody else can make a link of another user's.
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (socket, link) = (directory.path().join("socket"), directory.path().join("link"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        let stream = || std::os::unix::net::UnixStream::connect(&link).unwrap();
+        assert!(check_peer(&socket, false, stream()).is_ok());
+        assert!(check_peer(&link, false, stream()).is_ok());
+        std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+        assert!(matches!(check_peer(&link, false, stream()), Err(ClientError::Stranger { .. })));
+        assert!(check_peer(&link, true, stream()).is_ok(), "it was named");
+    }
 }

@@ -126,6 +126,16 @@ pub enum StartError {
         /// What is wrong.
         reason: String,
     },
+    /// A file that `acme` needs.
+    #[error("cannot use {path} ({key}): {reason}")]
+    Acme {
+        /// The file.
+        path: PathBuf,
+        /// The setting that names it.
+        key: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// The first admin's password.
     #[error("cannot make the first admin: {0}")]
     FirstAdmin(#[from] PasswordFault),
@@ -146,7 +156,7 @@ pub enum StartError {
 /// [`StartError`] when it cannot start.
 pub fn run(config: &Config, reload: &Reload) -> Result<(), StartError> {
     let descriptors = listener::raise_descriptor_limit();
-    check_given_files(config)?;
+    check(config)?;
     prepare_data_dir(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -355,28 +365,46 @@ impl Signals {
     }
 }
 
-/// Refuses a certificate or a signing key that cannot be used before anything
-/// is made for them: a start that was refused leaves nothing behind.
-fn check_given_files(config: &Config) -> Result<(), StartError> {
-    if let TlsMode::Files { cert, key } = &config.tls {
-        Pair::from_files(cert, key)?;
+/// Refuses what is configured and cannot work, as far as that can be told
+/// without making, binding or opening anything: a start that is refused for it
+/// leaves nothing behind, and `config check` can say so beforehand.
+///
+/// # Errors
+/// [`StartError`] for the first thing that is wrong.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    match &config.tls {
+        TlsMode::Files { cert, key } => drop(Pair::from_files(cert, key)?),
+        TlsMode::Acme(settings) => acme::check(settings)?,
+        TlsMode::SelfSigned | TlsMode::Off => {}
     }
-    given_signing_key(config).map(drop)
+    given_signing_key(config)?;
+    control::check_path(&config.control_socket)?;
+    check_data_dir(&config.data_dir)
+}
+
+/// What there is of the data directory's path must be a directory that this
+/// user can use: the last part may have to be made.
+fn check_data_dir(path: &Path) -> Result<(), StartError> {
+    let error = |source| StartError::DataDir { path: path.to_owned(), source };
+    // "data" lies in "".
+    let there = path.ancestors().map(|part| if part == Path::new("") { Path::new(".") } else { part });
+    match there.filter_map(|part| Some((part, part.metadata().ok()?))).next() {
+        Some((_, found)) if !found.is_dir() => Err(error(io::ErrorKind::NotADirectory.into())),
+        Some((part, _)) => check_usable(part).map_err(error),
+        None => Ok(()),
+    }
 }
 
 fn prepare_data_dir(path: &Path) -> Result<(), StartError> {
     let error = |source| StartError::DataDir { path: path.to_owned(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error)?;
     // Tells an unwritable directory from a database that cannot be opened.
-    if rustix::fs::access(
-        path,
-        rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
-    )
-    .is_err()
-    {
-        return Err(error(io::ErrorKind::PermissionDenied.into()));
-    }
-    Ok(())
+    check_usable(path).map_err(error)
+}
+
+fn check_usable(directory: &Path) -> io::Result<()> {
+    let all = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(directory, all).map_err(|_| io::ErrorKind::PermissionDenied.into())
 }
 
 /// Makes the first admin when there is none, and hands over its password: on

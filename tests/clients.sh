@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The main job with clients that are none of ours, over verified TLS: curl as
 # the sysadmin uses it, and Python's standard library as a local backend might.
+# What the README shows is run as it stands there, in bash and in zsh.
 #
 #     tests/clients.sh PATH/TO/sitewarden
 set -euo pipefail
 
 program=$(realpath "$1")
+readme=$(realpath "$(dirname "$0")/../README.md")
 room=$(mktemp -d)
 server=
 cleanup() {
@@ -126,6 +128,30 @@ curl_ --header "$bearer" --request POST "$url/api/sites/$site_id/unlock" >unlock
 expect 200
 [[ $(backend) == "False None" ]] || fail "the backend did not learn of the unlock"
 
+# The README's blocks of one kind, as they are pasted, but for the address.
+blocks() {
+    awk -v kind="$1" '$0 == "```" kind {on = 1; next} $0 == "```" {on = 0} on' "$readme" | sed "s|^api=.*|api=$url|"
+}
+blocks sh >readme.sh
+grep -q "^api=$url\$" readme.sh || fail "the README does not say where the server is"
+sed '/^site=/,$d' readme.sh >login.sh
+# A zsh that is typed into takes no comments.
+if grep -n '#' readme.sh; then fail "a comment in the README's commands"; fi
+for shell in "bash -u" "zsh -f -u"; do
+    $shell login.sh <<<"a wrong password" >told 2>&1 || true
+    grep -q '"status":401' told || fail "$shell: a wrong password passed unseen: $(<told)"
+    $shell readme.sh <<<"$password" >told 2>&1 || fail "$shell: $(<told)"
+    verdicts=$(grep -o '"locked":[a-z]*,"lock_reason":[^,]*' told)
+    want='"locked":false,"lock_reason":null
+"locked":true,"lock_reason":"Payment overdue since March"'
+    [[ $verdicts == "$want" ]] || fail "$shell: the README's commands gave: $(<told)"
+done
+blocks python >readme.py
+told=$(SITEWARDEN_URL=$url SITEWARDEN_SITE_ID=$site_id SITEWARDEN_SITE_KEY=$secret_key \
+    SITEWARDEN_CACERT=data/tls-certificate.pem python3 readme.py)
+[[ $told == "{'licensed': True, 'locked': False, 'lock_reason': None, 'expires_at': '2099-12-31T00:00:00Z'}" ]] ||
+    fail "the README's call gave: $told"
+
 # openssl agrees about the certificate, by name and by the printed fingerprint.
 openssl verify -CAfile data/tls-certificate.pem -verify_hostname localhost data/tls-certificate.pem >/dev/null
 openssl x509 -in data/tls-certificate.pem -noout -text | grep -q 'ASN1 OID: prime256v1'
@@ -134,4 +160,4 @@ stop
 for secret in "$password" "$token" "$secret_key"; do
     if grep -qF -- "$secret" log; then fail "a secret in the log"; fi
 done
-echo "curl $(curl --version | cut -d' ' -f2 | head -1), $(python3 --version), $(openssl version | cut -d' ' -f1,2): the main job works"
+echo "$(zsh --version | cut -d" " -f1,2), curl $(curl --version | cut -d' ' -f2 | head -1), $(python3 --version), $(openssl version | cut -d' ' -f1,2): the main job works"

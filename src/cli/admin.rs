@@ -1,7 +1,7 @@
 //! `sitewarden admin …`
 
 use clap::Subcommand;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::at_rest::Work;
@@ -9,12 +9,14 @@ use super::daemon::{CallError, Daemon, Target};
 use super::password::{self, Asked};
 use super::path::segment;
 use super::table::Table;
-use super::{Ended, confirm, field, print};
+use super::{Ended, confirm, field, print, print_json};
+use crate::domain::Username;
 
 /// Admins: who may log in.
 #[derive(Debug, Subcommand)]
 pub(super) enum Admin {
     /// Create an admin; the password is asked for, or read from standard input
+    #[command(visible_alias = "add")]
     Create {
         /// Name, unique without regard to case
         name: String,
@@ -27,6 +29,7 @@ pub(super) enum Admin {
         name: String,
     },
     /// Delete an admin, and end the logins of that admin
+    #[command(visible_alias = "rm")]
     Delete {
         /// Name of the admin
         name: String,
@@ -57,6 +60,7 @@ impl Admin {
             }
             Self::List => list(&daemon, target),
             Self::Passwd { name } => {
+                check_known(&daemon, name)?;
                 let password = new_password(name)?;
                 let path = format!("/api/admins/{}/password", segment(name));
                 daemon.call(Method::PUT, &path, Some(&json!({ "password": password })))?;
@@ -64,6 +68,7 @@ impl Admin {
                 Ok(done(target, &said, &format!("changed the password of {name}; earlier logins have ended")))
             }
             Self::Delete { name, yes } => {
+                check_known(&daemon, name)?;
                 if !yes && !confirm(&format!("Delete admin {name}?"))? {
                     return Ok(Ended::Failed);
                 }
@@ -74,6 +79,18 @@ impl Admin {
     }
 }
 
+/// Refuses a name that no admin has before anything is asked of a person.
+fn check_known(daemon: &Daemon, name: &str) -> Result<(), CallError> {
+    let folded = |name: &str| Some(name.parse::<Username>().ok()?.folded());
+    let admins = daemon.call(Method::GET, "/api/admins", None)?.body;
+    let wanted = folded(name);
+    let mut names = admins.as_array().into_iter().flatten().map(|admin| field(admin, "username"));
+    if wanted.is_some() && names.any(|known| folded(&known) == wanted) {
+        return Ok(());
+    }
+    Err(CallError::Refused("there is no admin of this name".to_owned(), StatusCode::NOT_FOUND))
+}
+
 fn new_password(name: &str) -> Result<String, CallError> {
     password::ask(&format!("New password of {name}: "), Asked::Twice).map_err(CallError::Setup)
 }
@@ -81,7 +98,7 @@ fn new_password(name: &str) -> Result<String, CallError> {
 fn list(daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
     let admins = daemon.call(Method::GET, "/api/admins", None)?.body;
     if target.json {
-        return Ok(print(&format!("{admins}\n")));
+        return Ok(print_json(&admins));
     }
     let mut table = Table::new(["ID", "NAME", "ROLE", "CREATED"]);
     for admin in admins.as_array().into_iter().flatten() {
@@ -91,5 +108,5 @@ fn list(daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
 }
 
 fn done(target: &Target, document: &Value, words: &str) -> Ended {
-    print(&if target.json { format!("{document}\n") } else { format!("{words}\n") })
+    if target.json { print_json(document) } else { print(&format!("{words}\n")) }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::daemon::{CallError, Target};
 use super::path::with_query;
 use super::table::Table;
-use super::{Ended, complain, field, print};
+use super::{Ended, complain, field, print, print_json};
 
 /// Show who changed what, newest first.
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ impl Audit {
             complain(format!("{shown} of {total} entries; --limit shows more, --until goes further back"));
         }
         if target.json {
-            return Ok(print(&format!("{entries}\n")));
+            return Ok(print_json(&entries));
         }
         let mut table = Table::new(["TIME", "WHO", "FROM", "WHAT", "ON", "CHANGES"]);
         for entry in entries.as_array().into_iter().flatten() {

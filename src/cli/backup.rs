@@ -1,14 +1,16 @@
 //! `sitewarden backup`
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use uuid::Uuid;
 
-use super::daemon::{CallError, Target};
-use super::{Ended, complain, print};
+use super::daemon::{CallError, Target, no_database};
+use super::{Ended, complain, print, print_json};
 use crate::outbound::ClientError;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, Report};
@@ -18,11 +20,12 @@ use crate::store::restore::{self, RestoreError};
 /// is down
 ///
 /// The file holds everything, the server's secrets too; only you can read it.
-/// `sitewarden restore` puts it back.
+/// `sitewarden restore` puts it back. With - it goes to standard output as it
+/// comes; `sitewarden check` tells whether what arrived is good.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Backup {
-    /// The file to write
+    /// The file to write, or - for standard output
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Replace FILE where there is one
@@ -36,8 +39,11 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(&self, target: &Target) -> Ended {
-        if !self.force && self.file.exists() {
-            complain(format!("{} exists already: give --force to replace it", self.file.display()));
+        if self.file == Path::new("-") {
+            return self.print(target).map_or_else(|error| error.tell(), |()| Ended::Done);
+        }
+        if let Err(reason) = self.check_place() {
+            complain(reason);
             return Ended::Failed;
         }
         let mut part = self.file.clone().into_os_string();
@@ -61,68 +67,163 @@ impl Backup {
         }
     }
 
-    fn write(&self, target: &Target, part: &Path) -> Result<File, CallError> {
-        let from_server = download(target, part);
-        let Err(CallError::Client(ClientError::Unreachable { .. })) = &from_server else {
-            return from_server;
+    /// Refuses a place where no backup can be put, or where one would take the
+    /// place of something else.
+    fn check_place(&self) -> Result<(), String> {
+        let file = self.file.display();
+        // Never replaced by a file: other programs write there.
+        if self.file.starts_with("/dev") && !self.file.starts_with("/dev/shm") {
+            return Err(format!("{file} is a device: give - to write to standard output"));
+        }
+        match self.file.metadata() {
+            Ok(there) if there.is_dir() => Err(format!(
+                "{file} is a directory: name the file to write, such as {}",
+                self.file.join(FILE_NAME).display()
+            )),
+            Ok(there) if !there.is_file() => {
+                Err(format!("{file} is no regular file: give - to write to standard output"))
+            }
+            Ok(_) if !self.force => Err(format!("{file} exists already: give --force to replace it")),
+            _ => Ok(()),
+        }
+    }
+
+    /// To standard output, as it comes.
+    fn print(&self, target: &Target) -> Result<(), CallError> {
+        let usage = |words: &str| Err(CallError::Usage(words.to_owned()));
+        if target.json {
+            return usage("--json and - both want standard output: give one of them");
+        }
+        if io::stdout().is_terminal() {
+            return usage("a backup is no text for a terminal: redirect standard output, or name a file");
+        }
+        let mut out = io::stdout().lock();
+        let broken = |error: io::Error| CallError::Setup(format!("cannot write to standard output: {error}"));
+        let from_server = self.download(target, |bytes| out.write_all(bytes).map_err(broken));
+        let Err(refusal) = from_server else {
+            return out.flush().map_err(broken);
         };
-        if target.url.is_some() {
-            return from_server;
-        }
-        // Nobody answers: the server is down, or we may not speak to it. A
-        // server that runs holds a lock.
-        let database = super::data_dir(target.config.as_deref(), self.data_dir.clone())?.join(FILE_NAME);
-        if !database.exists() {
-            return from_server;
-        }
-        restore::copy_at_rest(&database, part).or_else(|error| {
-            let not_ours = match &error {
-                RestoreError::Running(_) => true,
-                RestoreError::Io { path, source } => {
-                    *path == database && source.kind() == io::ErrorKind::PermissionDenied
-                }
-                RestoreError::Check(_) => false,
+        let database = self.database_at_rest(target, &refusal)?;
+        let Some(database) = database else { return Err(refusal) };
+        let room = PrivateRoom::new()?;
+        let part = room.0.join(FILE_NAME);
+        let mut copy = copy_at_rest(&database, &part, refusal)?;
+        inspect::check_open(&copy, &part).map_err(|error| CallError::Setup(error.to_string()))?;
+        copy.rewind().map_err(broken)?;
+        io::copy(&mut copy, &mut out).and_then(|_| out.flush()).map_err(broken)
+    }
+
+    fn write(&self, target: &Target, part: &Path) -> Result<File, CallError> {
+        let mut file: Option<File> = None;
+        let from_server = self.download(target, |bytes| {
+            let file = match &mut file {
+                Some(file) => file,
+                None => file.insert(restore::create(part).map_err(|error| cannot_write(part, &error))?),
             };
-            // Who may not read the file is to be let in by the server.
-            if not_ours { from_server } else { Err(CallError::Setup(error.to_string())) }
-        })
+            file.write_all(bytes).map_err(|error| cannot_write(part, &error))
+        });
+        match (from_server, file) {
+            (Ok(()), Some(file)) => {
+                file.sync_all().map_err(|error| cannot_write(part, &error))?;
+                Ok(file)
+            }
+            (Ok(()), None) => Err(empty()),
+            (Err(refusal), _) => match self.database_at_rest(target, &refusal)? {
+                Some(database) => copy_at_rest(&database, part, refusal),
+                None => Err(refusal),
+            },
+        }
+    }
+
+    /// The database on this host, where nobody answers: the server is down, or
+    /// we may not speak to it. A server that runs holds a lock.
+    fn database_at_rest(&self, target: &Target, refusal: &CallError) -> Result<Option<PathBuf>, CallError> {
+        if !matches!(refusal, CallError::Client(ClientError::Unreachable { .. })) {
+            return Ok(None);
+        }
+        if target.url(self.data_dir.as_deref()).is_some() {
+            return Ok(None);
+        }
+        let directory = super::data_dir(target.config.as_deref(), self.data_dir.clone())?;
+        let database = directory.join(FILE_NAME);
+        match database.exists() {
+            true => Ok(Some(database)),
+            false if self.data_dir.is_some() => Err(no_database(&directory)),
+            false => Ok(None),
+        }
+    }
+
+    /// Takes the backup that the running server makes.
+    fn download(
+        &self,
+        target: &Target,
+        mut take: impl FnMut(&[u8]) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        let daemon = target.daemon_of(self.data_dir.as_deref())?;
+        let mut progress = Progress::default();
+        daemon.download("/api/backup", |bytes, whole| {
+            take(bytes)?;
+            progress.add(bytes.len() as u64, whole);
+            Ok(())
+        })?;
+        progress.end();
+        match progress.done {
+            0 => Err(empty()),
+            _ => Ok(()),
+        }
     }
 
     fn tell(&self, target: &Target, report: &Report) -> Ended {
         let path = self.file.display();
         if target.json {
-            return print(&format!("{}\n", json!({ "file": self.file, "bytes": report.bytes })));
+            return print_json(&json!({ "file": self.file, "bytes": report.bytes }));
         }
         let sites = report.counts.iter().find(|(name, _)| *name == "sites").map_or(0, |(_, count)| *count);
         print(&format!("{path}: {} bytes, {sites} sites, checked\n", report.bytes))
     }
 }
 
+fn empty() -> CallError {
+    CallError::Setup("the server sent an empty backup".to_owned())
+}
+
 fn cannot_write(path: &Path, error: &io::Error) -> CallError {
     CallError::Setup(format!("cannot write {}: {error}", path.display()))
 }
 
-/// Takes the backup that the running server makes.
-fn download(target: &Target, part: &Path) -> Result<File, CallError> {
-    let daemon = target.daemon()?;
-    let mut file: Option<File> = None;
-    let mut progress = Progress::default();
-    daemon.download("/api/backup", |bytes, whole| {
-        let file = match &mut file {
-            Some(file) => file,
-            None => file.insert(restore::create(part).map_err(|error| cannot_write(part, &error))?),
+/// Copies the database of a server that is down; `refusal` is why the server
+/// was not asked, which is told where the copy is not ours to make.
+fn copy_at_rest(database: &Path, part: &Path, refusal: CallError) -> Result<File, CallError> {
+    restore::copy_at_rest(database, part).or_else(|error| {
+        let not_ours = match &error {
+            RestoreError::Running(_) => true,
+            RestoreError::Io { path, source } => {
+                path == database && source.kind() == io::ErrorKind::PermissionDenied
+            }
+            RestoreError::Check(_) => false,
         };
-        file.write_all(bytes).map_err(|error| cannot_write(part, &error))?;
-        progress.add(bytes.len() as u64, whole);
-        Ok(())
-    })?;
-    progress.end();
-    match file {
-        Some(file) => {
-            file.sync_all().map_err(|error| cannot_write(part, &error))?;
-            Ok(file)
-        }
-        None => Err(CallError::Setup("the server sent an empty backup".to_owned())),
+        // Who may not read the file is to be let in by the server.
+        Err(if not_ours { refusal } else { CallError::Setup(error.to_string()) })
+    })
+}
+
+/// A directory for a copy that is only passed on. Goes when dropped.
+struct PrivateRoom(PathBuf);
+
+impl PrivateRoom {
+    fn new() -> Result<Self, CallError> {
+        let path = std::env::temp_dir().join(format!("sitewarden-backup-{}", Uuid::new_v4()));
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map(|()| Self(path.clone()))
+            .map_err(|error| CallError::Setup(format!("cannot make {}: {error}", path.display())))
+    }
+}
+
+impl Drop for PrivateRoom {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::table::Table;
-use super::{Ended, complain, print};
+use super::{Ended, complain, print, print_json};
 use crate::store::inspect::{self, Report};
 
 /// Check a database file or a backup, without changing it
@@ -26,7 +26,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self) -> Ended {
         match inspect::check(&self.file) {
-            Ok(report) if self.json => print(&format!("{}\n", document(&self.file, &report))),
+            Ok(report) if self.json => print_json(&document(&self.file, &report)),
             Ok(report) => {
                 let mut table = Table::new(["", ""]);
                 for (name, value) in lines(&report) {
@@ -37,10 +37,7 @@ impl Check {
             }
             Err(error) => {
                 if self.json {
-                    print(&format!(
-                        "{}\n",
-                        json!({ "file": self.file, "good": false, "reason": error.to_string() })
-                    ));
+                    print_json(&json!({ "file": self.file, "good": false, "reason": error.to_string() }));
                 }
                 complain(error);
                 Ended::Failed

@@ -4,15 +4,17 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::daemon::{PACKAGED_CONFIG, Target};
-use super::{Ended, complain, environment, print};
-use crate::config::Config;
+use super::{Ended, complain, environment, print, print_json};
+use crate::config::{Config, variables_of_others};
+use crate::server;
 
 /// The configuration.
 #[derive(Debug, Subcommand)]
 pub(super) enum Configuration {
     /// Check the file (--config, else the packaged one where there is one) and
-    /// the environment, as `serve` reads them; certificates and keys that they
-    /// name are looked at when it starts
+    /// the environment, with the certificates, keys and directory that they
+    /// name, as `serve` does before it starts; run it as the user that runs
+    /// the server, who may not be allowed to read what root can
     Check,
 }
 
@@ -21,16 +23,19 @@ impl Configuration {
         let Self::Check = self;
         let packaged = std::path::Path::new(PACKAGED_CONFIG);
         let file = target.config.as_deref().or_else(|| packaged.exists().then_some(packaged));
-        match Config::load(file, environment(), []) {
-            Ok(_) if target.json => print(&format!("{}\n", json!({ "file": file, "ok": true }))),
-            Ok(_) => match file {
-                Some(file) => print(&format!("{} is good\n", file.display())),
-                None => print("no file; the environment is good\n"),
-            },
-            Err(error) => {
-                complain(error);
-                Ended::Failed
-            }
+        let config = Config::load(file, environment(), []).map_err(|error| error.to_string());
+        let checked = config.and_then(|config| server::check(&config).map_err(|error| error.to_string()));
+        if let Err(reason) = checked {
+            complain(reason);
+            return Ended::Failed;
+        }
+        for variable in variables_of_others(environment()) {
+            complain(format!("the variable {variable} is no setting, and is left alone"));
+        }
+        match file {
+            _ if target.json => print_json(&json!({ "file": file, "ok": true })),
+            Some(file) => print(&format!("{} is good\n", file.display())),
+            None => print("no file; the environment is good\n"),
         }
     }
 }

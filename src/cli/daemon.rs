@@ -3,8 +3,19 @@
 //!
 //! Without `--url` that is the server on this host, over its control socket,
 //! without a password; `admin` works on its database where it is down. With
-//! `--url` it is any server, with the token that
-//! `sitewarden login` keeps, that a file holds, or SITEWARDEN_TOKEN.
+//! `--url`, or SITEWARDEN_URL, it is any server, with the token that
+//! `sitewarden login` keeps, that a file holds, or SITEWARDEN_TOKEN. A flag
+//! that only the server on this host has a use for (`--socket`, `--config`,
+//! `--data-dir`) means that one, whatever the variable says.
+//!
+//! # Which socket is trusted
+//! Passwords and secrets go to the control socket, so it must be the right
+//! server's. One that was named is: by `--socket` or `--data-dir`, or by an
+//! absolute path in the configuration or the environment, as the package's
+//! is, whoever the service's user may be. `./data/control.sock` is whatever
+//! lies in the directory of the moment, which may be a stranger's: it is
+//! spoken to where root or the same user listens behind it, and the file is
+//! theirs.
 
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
@@ -21,14 +32,14 @@ use tokio::runtime::Runtime;
 
 use super::at_rest::{AtRest, Work};
 use super::login::KeptLogins;
-use super::{Ended, complain};
-use crate::config::Config;
-use crate::outbound::{ClientError, Server};
+use super::{Ended, complain, variable};
+use crate::config::{CONTROL_SOCKET, Config};
+use crate::outbound::{ClientError, Server, check_peer};
 use crate::server::StartError;
-use crate::store::OpenError;
+use crate::store::{FILE_NAME, OpenError};
 
 /// Where the packaged server has its control socket.
-const PACKAGED_SOCKET: &str = "/run/sitewarden/control.sock";
+pub(super) const PACKAGED_SOCKET: &str = "/run/sitewarden/control.sock";
 /// Where the packaged server has its configuration.
 pub(super) const PACKAGED_CONFIG: &str = "/etc/sitewarden/sitewarden.toml";
 /// For the next part of a download.
@@ -36,18 +47,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a problem document.
 const MAX_PROBLEM: usize = 64 << 10;
 /// A token for `--url`, in place of a kept one.
-const TOKEN_VARIABLE: &str = "SITEWARDEN_TOKEN";
+pub(super) const TOKEN_VARIABLE: &str = "SITEWARDEN_TOKEN";
+/// The default of `--url`.
+pub(super) const URL_VARIABLE: &str = "SITEWARDEN_URL";
+/// The default of `--cacert`.
+pub(super) const CACERT_VARIABLE: &str = "SITEWARDEN_CACERT";
 
 /// Which server a command talks to.
 #[derive(Debug, Args)]
 pub(super) struct Target {
     /// A server elsewhere, such as https://licences.example.com; log in with
-    /// `sitewarden login` first
+    /// `sitewarden login` first [default: the variable SITEWARDEN_URL, unless a
+    /// flag names the server on this host]
     #[arg(long, global = true, value_name = "URL", help_heading = "Server")]
-    pub(super) url: Option<String>,
+    url: Option<String>,
     /// Certificates to trust (PEM), in place of the system's authorities
+    /// [default: the variable SITEWARDEN_CACERT]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
-    pub(super) cacert: Option<PathBuf>,
+    cacert: Option<PathBuf>,
     /// A file with the access token for --url, in place of the kept login; -
     /// reads it from standard input
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
@@ -109,7 +126,9 @@ impl CallError {
         complain(self);
         match self {
             Self::Client(ClientError::BadUrl(_)) | Self::Usage(_) => Ended::Misused,
-            Self::Client(ClientError::Roots { .. }) | Self::Setup(_) => Ended::Failed,
+            Self::Client(ClientError::Roots { .. } | ClientError::Stranger { .. }) | Self::Setup(_) => {
+                Ended::Failed
+            }
             Self::Client(ClientError::NotTrusted(_) | ClientError::Unreachable { .. }) => Ended::Unreachable,
             Self::Refused(_, status) if *status == StatusCode::SERVICE_UNAVAILABLE => Ended::Unreachable,
             Self::Refused(..) => Ended::Failed,
@@ -118,14 +137,25 @@ impl CallError {
 }
 
 impl Target {
+    /// The URL that is meant; `None`: the server on this host.
+    pub(super) fn url(&self, data_dir: Option<&str>) -> Option<String> {
+        let on_this_host = self.socket.is_some() || self.config.is_some() || data_dir.is_some();
+        self.url.clone().or_else(|| variable(URL_VARIABLE).filter(|_| !on_this_host))
+    }
+
+    /// The certificates to trust that were given.
+    pub(super) fn cacert(&self) -> Option<PathBuf> {
+        self.cacert.clone().or_else(|| variable(CACERT_VARIABLE).map(PathBuf::from))
+    }
+
     /// The server that is meant, for a question that anybody may ask.
     pub(super) fn open_daemon(&self) -> Result<Daemon, CallError> {
-        match &self.url {
+        match self.url(None) {
             Some(url) => {
-                let kept = KeptLogins::load().ok().and_then(|logins| logins.for_url(url));
-                let cacert = self.cacert.clone().or_else(|| kept.and_then(|kept| kept.cacert));
+                let kept = KeptLogins::load().ok().and_then(|logins| logins.for_url(&url));
+                let cacert = self.cacert().or_else(|| kept.and_then(|kept| kept.cacert));
                 let runtime = runtime()?;
-                Ok(Daemon { way: Way::Server(server_at(url, cacert)?), token: None, runtime })
+                Ok(Daemon { way: Way::Server(server_at(&url, cacert)?), token: None, runtime })
             }
             None => self.daemon(),
         }
@@ -133,22 +163,34 @@ impl Target {
 
     /// The server that is meant.
     pub(super) fn daemon(&self) -> Result<Daemon, CallError> {
+        self.daemon_of(None)
+    }
+
+    /// The server that is meant, where `data_dir` may name the one whose data
+    /// lie there.
+    pub(super) fn daemon_of(&self, data_dir: Option<&str>) -> Result<Daemon, CallError> {
         let runtime = runtime()?;
-        let Some(url) = &self.url else {
+        let Some(url) = &self.url(data_dir) else {
             if self.token.is_some() {
                 let words = "--token is for --url: on the server's own host no token is needed";
                 return Err(CallError::Usage(words.to_owned()));
             }
-            return Ok(Daemon { way: Way::Server(Server::Socket(self.socket()?)), token: None, runtime });
+            return Ok(Daemon { way: Way::Server(self.socket(data_dir)?), token: None, runtime });
         };
         let given = match &self.token {
             Some(file) => Some(token_in(file)?),
-            None => std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
+            None => variable(TOKEN_VARIABLE),
         };
         let kept = KeptLogins::load()?.for_url(url);
-        let cacert = self.cacert.clone().or_else(|| kept.as_ref().and_then(|kept| kept.cacert.clone()));
+        let cacert = self.cacert().or_else(|| kept.as_ref().and_then(|kept| kept.cacert.clone()));
         let token = given.or_else(|| kept.map(|kept| kept.access_token)).ok_or_else(|| {
-            CallError::Setup(format!("not logged in at {url}: run sitewarden login --url {url} first"))
+            CallError::Setup(match self.url {
+                Some(_) => format!("not logged in at {url}: run sitewarden login --url {url} first"),
+                None => format!(
+                    "not logged in at {url}, which {URL_VARIABLE} names: run sitewarden login first; for the \
+                     server on this host, unset the variable or give --socket or --config"
+                ),
+            })
         })?;
         Ok(Daemon { way: Way::Server(server_at(url, cacert)?), token: Some(token), runtime })
     }
@@ -161,13 +203,19 @@ impl Target {
         data_dir: Option<String>,
         work: Work,
     ) -> Result<Daemon, CallError> {
-        let daemon = self.daemon()?;
-        let Way::Server(Server::Socket(socket)) = &daemon.way else {
+        let daemon = self.daemon_of(data_dir.as_deref())?;
+        let Way::Server(Server::Socket { path: socket, named }) = &daemon.way else {
             return Ok(daemon);
         };
-        if UnixStream::connect(socket).is_ok() || (self.socket.is_some() && data_dir.is_none()) {
+        if let Ok(stream) = UnixStream::connect(socket) {
+            // Before anybody is asked for a password.
+            check_peer(socket, *named, &stream)?;
             return Ok(daemon);
         }
+        if self.socket.is_some() && data_dir.is_none() {
+            return Ok(daemon);
+        }
+        let named = data_dir.is_some();
         let config = super::host_config(self.config.as_deref(), data_dir)?;
         match AtRest::open(&config, work) {
             Ok(Some(database)) => {
@@ -183,6 +231,7 @@ impl Target {
                 ),
             }
             .into()),
+            Ok(None) if named => Err(no_database(&config.data_dir)),
             // Asking it tells why it does not answer.
             Ok(None) => Ok(daemon),
             Err(StartError::Open(OpenError::Io { source, .. }))
@@ -194,24 +243,31 @@ impl Target {
         }
     }
 
-    /// The control socket: the one given, or that of the configuration; with
-    /// neither, that of a server started in this directory, else that of the
-    /// package.
-    fn socket(&self) -> Result<PathBuf, CallError> {
+    /// The control socket: the one given, or that of the server whose data lie
+    /// in `data_dir`, or that of the configuration; with none of them, that of
+    /// a server started in this directory, else that of the package.
+    fn socket(&self, data_dir: Option<&str>) -> Result<Server, CallError> {
         if let Some(path) = &self.socket {
-            return Ok(path.clone());
+            return Ok(Server::Socket { path: path.clone(), named: true });
         }
         let packaged = Path::new(PACKAGED_CONFIG);
         let file = self.config.as_deref().or_else(|| packaged.exists().then_some(packaged));
         let configured = Config::load(file, super::environment(), [])
-            .map_err(|error| CallError::Setup(error.to_string()))?
-            .control_socket;
+            .map_err(|error| CallError::Setup(error.to_string()))?;
+        // The configured socket is that of another server than the one named.
+        if let Some(directory) = data_dir.map(Path::new)
+            && !is_same_place(directory, &configured.data_dir)
+        {
+            return Ok(Server::Socket { path: directory.join(CONTROL_SOCKET), named: true });
+        }
         let packaged = Path::new(PACKAGED_SOCKET);
-        Ok(if file.is_none() && !configured.exists() && packaged.exists() {
+        let path = if file.is_none() && !configured.control_socket.exists() && packaged.exists() {
             packaged.to_owned()
         } else {
-            configured
-        })
+            configured.control_socket
+        };
+        let named = data_dir.is_some() || path.is_absolute();
+        Ok(Server::Socket { path, named })
     }
 }
 
@@ -304,6 +360,24 @@ impl Daemon {
     }
 }
 
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Why nothing can be done in a directory that was named.
+pub(super) fn no_database(directory: &Path) -> CallError {
+    let place = directory.display();
+    CallError::Setup(match directory.join(FILE_NAME).try_exists() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            format!("cannot look into {place}: {error}")
+        }
+        _ if !directory.is_dir() => format!("there is no directory {place}: check --data-dir"),
+        _ => format!(
+            "there is no database in {place} (no {FILE_NAME}), and no server runs there: check --data-dir"
+        ),
+    })
+}
+
 fn runtime() -> Result<Runtime, CallError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CallError::Setup(error.to_string()))
@@ -343,7 +417,7 @@ fn token_in(file: &Path) -> Result<String, CallError> {
 /// Says what to do where the server on this host does not answer.
 fn explained(server: &Server, error: ClientError) -> CallError {
     match (server, error) {
-        (Server::Socket(path), ClientError::Unreachable { reason, .. }) => {
+        (Server::Socket { path, .. }, ClientError::Unreachable { reason, .. }) => {
             let closed =
                 UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
             let host = format!("the server behind {}", path.display());

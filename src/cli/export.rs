@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
+use super::cell::guarded;
 use super::daemon::{CallError, Daemon, Target};
-use super::{Ended, field, print, site};
+use super::{Ended, field, print_as_it_is, printable, site};
 
 /// The columns: those that `site import` reads come first.
 pub(super) const COLUMNS: [&str; 14] = [
@@ -29,12 +30,15 @@ pub(super) const COLUMNS: [&str; 14] = [
     "last_uptime_seconds",
 ];
 
-/// Write all sites as CSV, or with --json as JSON; without their keys, which
-/// nobody has but they
+/// Write all sites as CSV, or with --json as JSON; without their keys, of
+/// which the server keeps hashes only
+///
+/// A cell that a spreadsheet would take for a formula stands behind an
+/// apostrophe; `site import` reads it without.
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// Only those in this status
-    #[arg(long)]
+    #[arg(long, value_parser = site::statuses())]
     status: Option<String>,
     /// Only those with this text in name, owner, address or id
     #[arg(long, value_name = "TEXT")]
@@ -47,9 +51,9 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run_on(&self, daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
         let sites = site::fetch_all(daemon, self.status.clone(), self.q.clone())?;
-        let text = if target.json { format!("{}\n", Value::from(sites)) } else { table(&sites)? };
+        let text = if target.json { printable::json(&Value::from(sites)) } else { table(&sites)? };
         let Some(path) = &self.output else {
-            return Ok(print(&text));
+            return Ok(print_as_it_is(&text));
         };
         let written = OpenOptions::new()
             .write(true)
@@ -69,7 +73,9 @@ fn table(sites: &[Value]) -> Result<String, CallError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS).map_err(|error| failed(&error))?;
     for site in sites {
-        writer.write_record(COLUMNS.map(|name| field(site, name))).map_err(|error| failed(&error))?;
+        writer
+            .write_record(COLUMNS.map(|name| guarded(&field(site, name))))
+            .map_err(|error| failed(&error))?;
     }
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))

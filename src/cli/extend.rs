@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::daemon::{CallError, Daemon, Target};
 use super::table::Table;
-use super::{Ended, batch, complain, confirm, field, print, site};
+use super::{Ended, batch, complain, confirm, field, print, print_json, site};
 use crate::domain::licence::MAX_EXTEND_DAYS;
 
 /// Extend the licences of all sites that a filter lets through
@@ -14,9 +14,8 @@ pub(super) struct Extend {
     /// Days to add to the later of now and each site's expiry, 1 to 3660
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_EXTEND_DAYS)))]
     days: u16,
-    /// Only those in this status: inactive, locked, expired, never_seen,
-    /// silent or online
-    #[arg(long)]
+    /// Only those in this status
+    #[arg(long, value_parser = site::statuses())]
     status: Option<String>,
     /// Only those with this text in name, owner, address or id
     #[arg(long, value_name = "TEXT")]
@@ -31,7 +30,7 @@ impl Extend {
         let sites = site::fetch_all(daemon, self.status.clone(), self.q.clone())?;
         if sites.is_empty() {
             complain("no site is like that; nothing was done");
-            return Ok(if target.json { print("[]\n") } else { Ended::Done });
+            return Ok(if target.json { print_json(&json!([])) } else { Ended::Done });
         }
         let question = match sites.as_slice() {
             [only] => format!("Extend the licence of {} by {} days?", field(only, "name"), self.days),
@@ -70,7 +69,7 @@ impl Extend {
 
 fn show(sites: &[Value], target: &Target) -> Ended {
     if target.json {
-        return print(&format!("{}\n", Value::from(sites.to_vec())));
+        return print_json(&Value::from(sites.to_vec()));
     }
     let mut table = Table::new(["SITE_ID", "NAME", "STATUS", "EXPIRES"]);
     for site in sites {

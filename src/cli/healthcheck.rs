@@ -3,18 +3,18 @@
 use hyper::Method;
 
 use super::daemon::Target;
-use super::{Ended, field, print};
+use super::{Ended, print, print_json, shown};
 
 /// Asks the server whether it is well: 0, or 3 when it does not answer or
 /// cannot take writes.
 pub(super) fn run(target: &Target) -> Ended {
     let asked = target.open_daemon().and_then(|daemon| daemon.call(Method::GET, "/health", None));
     match asked {
-        Ok(answer) if target.json => print(&format!("{}\n", answer.body)),
+        Ok(answer) if target.json => print_json(&answer.body),
         Ok(answer) => print(&format!(
             "{} (sitewarden {})\n",
-            field(&answer.body, "status"),
-            field(&answer.body, "version")
+            shown(&answer.body, "status"),
+            shown(&answer.body, "version")
         )),
         Err(error) => error.tell(),
     }

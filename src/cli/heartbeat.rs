@@ -8,8 +8,8 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::daemon::in_clear;
-use super::{Ended, complain, print};
+use super::daemon::{CACERT_VARIABLE, URL_VARIABLE, in_clear};
+use super::{Ended, complain, print_json, variable};
 use crate::outbound::{ClientError, Server};
 
 const ID_VARIABLE: &str = "SITEWARDEN_SITE_ID";
@@ -18,14 +18,17 @@ const KEY_VARIABLE: &str = "SITEWARDEN_SITE_KEY";
 /// Play a site's local backend once: send a heartbeat and print the verdict.
 ///
 /// The site's id and key come from the environment, SITEWARDEN_SITE_ID and
-/// SITEWARDEN_SITE_KEY. Exit code: 0 licensed and not locked, 10 locked or not
+/// SITEWARDEN_SITE_KEY; --url and --cacert may, from SITEWARDEN_URL and
+/// SITEWARDEN_CACERT. Exit code: 0 licensed and not locked, 10 locked or not
 /// licensed, 1 refused, 2 wrong usage, 3 no answer, or none that the server can give now.
 #[derive(Debug, Args)]
 pub(super) struct SendHeartbeat {
-    /// Where the server is: https://licences.example.com
+    /// Where the server is: https://licences.example.com [default: the
+    /// variable SITEWARDEN_URL]
     #[arg(long, value_name = "URL")]
-    url: String,
+    url: Option<String>,
     /// Certificates to trust (PEM), in place of the system's authorities
+    /// [default: the variable SITEWARDEN_CACERT]
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
     /// The version to report
@@ -45,6 +48,10 @@ impl SendHeartbeat {
             complain(format!("set {ID_VARIABLE} and {KEY_VARIABLE} to the site's id and key"));
             return Ended::Misused;
         };
+        let Some(url) = self.url.clone().or_else(|| variable(URL_VARIABLE)) else {
+            complain(format!("say where the server is: --url https://… or {URL_VARIABLE}"));
+            return Ended::Misused;
+        };
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -52,10 +59,11 @@ impl SendHeartbeat {
                 return Ended::Failed;
             }
         };
-        runtime.block_on(self.send(&id, &key))
+        runtime.block_on(self.send(&url, &id, &key))
     }
 
-    async fn send(&self, id: &str, key: &str) -> Ended {
+    async fn send(&self, url: &str, id: &str, key: &str) -> Ended {
+        let cacert = self.cacert.clone().or_else(|| variable(CACERT_VARIABLE).map(PathBuf::from));
         let body = json!({ "version": self.app_version, "uptime_seconds": self.uptime_seconds }).to_string();
         let request = Request::post("/api/heartbeat")
             .header("X-Site-ID", id)
@@ -66,9 +74,9 @@ impl SendHeartbeat {
             complain(format!("{ID_VARIABLE} or {KEY_VARIABLE} holds what no header can"));
             return Ended::Failed;
         };
-        let answer = match Server::at(&self.url, self.cacert.clone()) {
+        let answer = match Server::at(url, cacert) {
             Ok(server) if server.is_in_clear() => {
-                complain(in_clear(&self.url));
+                complain(in_clear(url));
                 return Ended::Misused;
             }
             Ok(server) => server.send(request).await,
@@ -84,7 +92,11 @@ impl SendHeartbeat {
                 complain(error);
                 Ended::Failed
             }
-            Err(error @ (ClientError::NotTrusted(_) | ClientError::Unreachable { .. })) => {
+            Err(
+                error @ (ClientError::NotTrusted(_)
+                | ClientError::Unreachable { .. }
+                | ClientError::Stranger { .. }),
+            ) => {
                 complain(format!("{error}; keep to the last verdict"));
                 Ended::Unreachable
             }
@@ -101,7 +113,7 @@ fn judge(status: StatusCode, body: &[u8]) -> Ended {
             complain("the answer is not that of a sitewarden; check --url");
             return Ended::Failed;
         };
-        let printed = print(&format!("{answer}\n"));
+        let printed = print_json(&answer);
         return if licensed && !locked { printed } else { Ended::NotAllowed };
     }
     let detail = answer.get("detail").and_then(Value::as_str);
@@ -109,8 +121,4 @@ fn judge(status: StatusCode, body: &[u8]) -> Ended {
     complain(format!("refused with {status}: {detail}"));
     let may_pass = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
     if may_pass { Ended::Unreachable } else { Ended::Failed }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }

@@ -9,9 +9,10 @@ use clap::Args;
 use csv::{ReaderBuilder, StringRecord, Trim};
 use serde_json::{Map, Value, json};
 
+use super::cell::{guarded, unguarded};
 use super::daemon::{CallError, Daemon, Target};
 use super::table::Table;
-use super::{Ended, batch, complain, export, field, print, site};
+use super::{Ended, batch, complain, export, field, print, print_json, site};
 use crate::api::fields::Fields;
 use crate::domain::NewSite;
 
@@ -26,7 +27,9 @@ const OPTIONAL: &str = "owner_name";
 /// The first line names the columns: name, owner_name (may be missing),
 /// contact_email, license_expires_at. Further columns that `site export`
 /// writes are ignored, others are refused. A row whose name and address a
-/// site already has is left out. With a bad row nothing is done.
+/// site already has is left out. An apostrophe before what looks like a
+/// formula is `site export`'s, and no part of the text. With a bad row nothing
+/// is done.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file
@@ -51,7 +54,7 @@ struct Row {
     plan: Plan,
 }
 
-/// What is to become of a row.
+/// What is to become of a row, with why.
 enum Plan {
     Register,
     /// A site has this name and address already.
@@ -63,14 +66,43 @@ enum Plan {
     Done(String),
 }
 
-impl Plan {
-    fn word(&self) -> &'static str {
+/// What is told and counted of a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Registered,
+    New,
+    Present,
+    Repeated,
+    Bad,
+}
+
+impl Outcome {
+    /// In the order in which they are told.
+    const ALL: [Self; 5] = [Self::Registered, Self::New, Self::Present, Self::Repeated, Self::Bad];
+
+    fn word(self) -> &'static str {
         match self {
-            Self::Register => "new",
-            Self::Present(_) => "present",
-            Self::Repeated(_) => "repeated",
-            Self::Bad(_) => "bad",
-            Self::Done(_) => "registered",
+            Self::Registered => "registered",
+            Self::New => "new",
+            Self::Present => "present",
+            Self::Repeated => "repeated",
+            Self::Bad => "bad",
+        }
+    }
+
+    fn count(self, rows: &[Row]) -> usize {
+        rows.iter().filter(|row| row.plan.outcome() == self).count()
+    }
+}
+
+impl Plan {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Register => Outcome::New,
+            Self::Present(_) => Outcome::Present,
+            Self::Repeated(_) => Outcome::Repeated,
+            Self::Bad(_) => Outcome::Bad,
+            Self::Done(_) => Outcome::Registered,
         }
     }
 
@@ -88,7 +120,7 @@ impl Import {
     pub(super) fn run_on(&self, daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
         let mut rows = read(&self.file)?;
         self.recognise(daemon, &mut rows)?;
-        let bad = count(&rows, "bad");
+        let bad = Outcome::Bad.count(&rows);
         if !self.apply || bad > 0 {
             let shown = show(&rows, target)?;
             let tally = tally(&rows);
@@ -100,28 +132,28 @@ impl Import {
             return Ok(shown);
         }
         let path = self.keys_path();
-        if count(&rows, "new") > 0 {
+        if Outcome::New.count(&rows) > 0 {
             let file = new_keys_file(&path)?;
             let applied = Self::register(daemon, &mut rows, &path, &file);
             if let Err(error) = applied {
-                let done = count(&rows, "registered");
+                let done = Outcome::Registered.count(&rows);
                 show(&rows, target)?;
                 complain(format!(
                     "{done} of {} registered, their keys are in {}; the same command with another --keys goes \
                      on where this one broke off:",
-                    done + count(&rows, "new"),
+                    done + Outcome::New.count(&rows),
                     path.display()
                 ));
                 return Err(error);
             }
         }
         let shown = show(&rows, target)?;
-        let keys = match count(&rows, "registered") {
+        let keys = match Outcome::Registered.count(&rows) {
             0 => String::new(),
             _ => format!("; their keys are in {}", path.display()),
         };
         complain(format!("{}{keys}", tally(&rows)));
-        Ok(if count(&rows, "bad") > 0 { Ended::Failed } else { shown })
+        Ok(if Outcome::Bad.count(&rows) > 0 { Ended::Failed } else { shown })
     }
 
     /// Finds the rows that are sites already.
@@ -163,8 +195,8 @@ impl Import {
                 };
                 let site_id = field(site, "site_id");
                 let line = row.line.to_string();
-                let record = [line, site_id.clone(), field(site, "name"), field(result, "secret_key")];
-                keys.write_record(record).map_err(|error| unwritable(&error))?;
+                let record = [&line, &site_id, &field(site, "name"), &field(result, "secret_key")];
+                keys.write_record(record.map(|text| guarded(text))).map_err(|error| unwritable(&error))?;
                 row.plan = Plan::Done(site_id);
             }
             keys.flush().and_then(|()| file.sync_data()).map_err(|error| unwritable(&error))
@@ -194,8 +226,7 @@ fn new_keys_file(path: &Path) -> Result<File, CallError> {
 
 /// The rows of the file, each held against the rules.
 fn read(path: &Path) -> Result<Vec<Row>, CallError> {
-    let unreadable =
-        |error: csv::Error| CallError::Setup(format!("{}: {}", path.display(), explained(&error)));
+    let unreadable = |error: csv::Error| CallError::Setup(format!("{}: {error}", path.display()));
     let text = std::fs::read(path).map_err(|error| unreadable(error.into()))?;
     // Spreadsheets put a byte order mark there.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
@@ -215,10 +246,7 @@ fn read(path: &Path) -> Result<Vec<Row>, CallError> {
             .iter()
             .zip(&record)
             .filter(|(name, _)| COLUMNS.contains(name))
-            .map(|(name, text)| (name.to_owned(), Value::from(text)))
-            .chain(
-                (!head.iter().any(|name| name == OPTIONAL)).then(|| (OPTIONAL.to_owned(), Value::from(""))),
-            )
+            .map(|(name, cell)| (name.to_owned(), Value::from(unguarded(cell))))
             .collect();
         let plan = if record.len() == head.len() {
             match Fields::read::<NewSite>(fields.clone()) {
@@ -259,13 +287,6 @@ impl Lines<'_> {
     }
 }
 
-fn explained(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::Io(error) => error.to_string(),
-        _ => error.to_string(),
-    }
-}
-
 fn check(head: &StringRecord) -> Result<(), String> {
     if head.len() == 1 && head.iter().any(|name| name.contains([';', '\t'])) {
         return Err("columns are separated by commas".to_owned());
@@ -298,14 +319,14 @@ fn identity(site: &Value) -> (String, String) {
     (field(site, "name").trim().to_lowercase(), field(site, "contact_email").trim().to_lowercase())
 }
 
-fn count(rows: &[Row], word: &str) -> usize {
-    rows.iter().filter(|row| row.plan.word() == word).count()
-}
-
 fn tally(rows: &[Row]) -> String {
-    let words = ["registered", "new", "present", "repeated", "bad"];
-    let counted = words.map(|word| (count(rows, word), word)).into_iter().filter(|(count, _)| *count > 0);
-    let text = counted.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ");
+    let counted = Outcome::ALL.map(|outcome| (outcome.count(rows), outcome.word()));
+    let told: Vec<String> = counted
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    let text = told.join(", ");
     if text.is_empty() { "no rows".to_owned() } else { text }
 }
 
@@ -315,16 +336,16 @@ fn show(rows: &[Row], target: &Target) -> Result<Ended, CallError> {
             .iter()
             .map(|row| {
                 let detail = Some(row.plan.detail()).filter(|detail| !detail.is_empty());
-                json!({ "line": row.line, "result": row.plan.word(), "detail": detail,
+                json!({ "line": row.line, "result": row.plan.outcome().word(), "detail": detail,
                         "name": row.fields.get("name") })
             })
             .collect();
-        return Ok(print(&format!("{}\n", Value::from(rows))));
+        return Ok(print_json(&Value::from(rows)));
     }
     let mut table = Table::new(["LINE", "NAME", "RESULT", "DETAIL"]);
     for row in rows {
         let name = row.fields.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        table.row([row.line.to_string(), name, row.plan.word().to_owned(), row.plan.detail()]);
+        table.row([row.line.to_string(), name, row.plan.outcome().word().to_owned(), row.plan.detail()]);
     }
     Ok(print(&table.text()))
 }

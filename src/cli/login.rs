@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::daemon::{CallError, Target, server_at};
 use super::password::{self, Asked};
-use super::{Ended, complain, print};
+use super::{Ended, complain, print, print_json, printable};
 
 /// Log in to a server elsewhere, so that other commands can use --url.
 ///
@@ -31,20 +31,23 @@ pub(super) struct Login {
 
 impl Login {
     pub(super) fn run(&self, target: &Target) -> Ended {
-        let Some(url) = &target.url else {
-            complain("say where to log in: --url https://…; on the server's own host no login is needed");
+        let Some(url) = target.url(None) else {
+            let words = "say where to log in: --url https://… or SITEWARDEN_URL; on the server's own host no \
+                         login is needed";
+            complain(words);
             return Ended::Misused;
         };
-        match self.log_in(url, target) {
-            Ok(until) if target.json => print(&format!("{}\n", json!({ "url": url, "expires_at": until }))),
-            Ok(until) => print(&format!("logged in at {url} until {until}\n")),
+        match self.log_in(&url, target) {
+            Ok(until) if target.json => print_json(&json!({ "url": url, "expires_at": until })),
+            Ok(until) => print(&format!("logged in at {url} until {}\n", printable::line(&until))),
             Err(error) => error.tell(),
         }
     }
 
     fn log_in(&self, url: &str, target: &Target) -> Result<String, CallError> {
         let setup = |reason: String| CallError::Setup(reason);
-        let server = server_at(url, target.cacert.clone())?;
+        let cacert = target.cacert();
+        let server = server_at(url, cacert.clone())?;
         let password =
             password::ask(&format!("Password of {}: ", self.username), Asked::Once).map_err(setup)?;
         let body = json!({ "username": self.username, "password": password }).to_string();
@@ -68,7 +71,7 @@ impl Login {
             return Err(setup(format!("{url} is not a sitewarden")));
         };
         // The file must be found from any directory.
-        let cacert = target.cacert.as_ref().and_then(|path| path.canonicalize().ok());
+        let cacert = cacert.and_then(|path| path.canonicalize().ok());
         let mut kept = KeptLogins::load()?;
         kept.0.insert(key(url), KeptLogin { access_token, expires_at: expires_at.clone(), cacert });
         kept.store()?;

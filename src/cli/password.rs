@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use crate::domain::NewPassword;
+
 /// How often a person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -28,6 +30,11 @@ pub(super) fn ask(prompt: &str, asked: Asked) -> Result<String, String> {
         };
     }
     let password = rpassword::prompt_password(prompt).map_err(unreadable)?;
+    if asked == Asked::Twice
+        && let Err(unfit) = password.parse::<NewPassword>()
+    {
+        return Err(format!("the password {unfit}; nothing was changed"));
+    }
     if asked == Asked::Twice && rpassword::prompt_password("Again: ").map_err(unreadable)? != password {
         return Err("the two passwords differ; nothing was changed".to_owned());
     }

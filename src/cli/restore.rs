@@ -10,7 +10,7 @@ use serde_json::json;
 use super::check::{document, lines};
 use super::daemon::CallError;
 use super::table::Table;
-use super::{Ended, at_rest, confirm, print};
+use super::{Ended, at_rest, confirm, print, print_json};
 use crate::domain::Timestamp;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, CheckError};
@@ -90,7 +90,7 @@ impl Restore {
             restore(&backup, &data_dir, Timestamp::from_clock(Utc::now())).map_err(|error| setup(&error))?;
         if self.json {
             let document = json!({ "restored": document(&database, &report), "kept": kept });
-            return Ok(print(&format!("{document}\n")));
+            return Ok(print_json(&document));
         }
         let kept = kept.map_or_else(String::new, |kept| format!("; what was there is {}", kept.display()));
         Ok(print(&format!("{} is {} now{kept}\n", database.display(), self.file.display())))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Ended, complain, environment};
-use crate::config::{Config, Override};
+use crate::config::{Config, LOG_FORMATS, LOG_LEVELS, Override, TLS_MODES, variables_of_others};
 use crate::server::{self, Reload};
 use crate::telemetry::{self, Announcer};
 
@@ -26,9 +26,8 @@ pub(super) struct Serve {
     /// free one [default: [::]:8443]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
-    /// Where the certificate comes from: self-signed, files, acme or off
-    /// [default: self-signed]
-    #[arg(long, value_name = "MODE")]
+    /// Where the certificate comes from [default: self-signed]
+    #[arg(long, value_name = "MODE", value_parser = TLS_MODES)]
     tls_mode: Option<String>,
     /// Certificate chain (PEM), for --tls-mode files
     #[arg(long, value_name = "FILE")]
@@ -36,11 +35,12 @@ pub(super) struct Serve {
     /// Private key (PEM), for --tls-mode files
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
-    /// error, warn, info, debug or trace [default: info]
-    #[arg(long, value_name = "LEVEL")]
+    /// What is logged, from the gravest on [default: info]
+    #[arg(long, value_name = "LEVEL", value_parser = LOG_LEVELS)]
     log_level: Option<String>,
-    /// text, json, or auto: text on a terminal, else JSON [default: auto]
-    #[arg(long, value_name = "FORMAT")]
+    /// The form of a log line; auto: text on a terminal, else JSON [default:
+    /// auto]
+    #[arg(long, value_name = "FORMAT", value_parser = LOG_FORMATS)]
     log_format: Option<String>,
 }
 
@@ -76,6 +76,9 @@ impl Serve {
                 return Ended::Failed;
             }
         };
+        for variable in variables_of_others(environment()) {
+            tracing::info!(variable, "this variable is no setting, and is left alone");
+        }
         let reload = Reload { load: Box::new(load), log };
         match server::run(&config, &reload) {
             Ok(()) => Ended::Done,

@@ -1,5 +1,6 @@
 //! `sitewarden site …`
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use hyper::{Method, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -9,8 +10,10 @@ use super::export::Export;
 use super::extend::Extend;
 use super::import::Import;
 use super::path::{segment, with_query};
+use super::printable;
 use super::table::Table;
-use super::{Ended, complain, confirm, field, print};
+use super::{Ended, complain, confirm, field, print, print_json, shown};
+use crate::domain::SiteStatus;
 use crate::domain::licence::MAX_EXTEND_DAYS;
 use crate::domain::site::MAX_OVERLAP_HOURS;
 
@@ -18,6 +21,7 @@ use crate::domain::site::MAX_OVERLAP_HOURS;
 #[derive(Debug, Subcommand)]
 pub(super) enum Site {
     /// Register a site and print its id and key; the key is shown this once
+    #[command(visible_alias = "create")]
     Add(Add),
     /// List sites
     List(List),
@@ -35,6 +39,7 @@ pub(super) enum Site {
     /// Give a site a new key and print it; it is shown this once
     RotateKey(RotateKey),
     /// Delete sites; their keys stop working at once
+    #[command(visible_alias = "delete")]
     Rm(Remove),
 }
 
@@ -63,9 +68,8 @@ pub(super) struct Add {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only those in this status: inactive, locked, expired, never_seen,
-    /// silent or online
-    #[arg(long)]
+    /// Only those in this status
+    #[arg(long, value_parser = statuses())]
     status: Option<String>,
     /// Only those with this text in name, owner, address or id
     #[arg(long, value_name = "TEXT")]
@@ -140,7 +144,7 @@ impl Site {
                     "license_expires_at": add.expires,
                 });
                 let site = daemon.call(Method::POST, "/api/sites", Some(&body))?.body;
-                Ok(if target.json { print(&format!("{site}\n")) } else { print(&credentials(&site)) })
+                Ok(if target.json { print_json(&site) } else { print(&credentials(&site)) })
             }
             Self::List(list) => print_list(&fetch_all(&daemon, list.status.clone(), list.q.clone())?, target),
             Self::Show(sites) => each(&sites.ids, target, |id| {
@@ -156,7 +160,7 @@ impl Site {
                 }
                 each(&update.sites.ids, target, |id| {
                     let site = daemon.call(Method::PUT, &path(id, ""), Some(&body))?.body;
-                    let words = format!("updated {id}: expires {}\n", field(&site, "license_expires_at"));
+                    let words = format!("updated {id}: expires {}\n", shown(&site, "license_expires_at"));
                     Ok((site, words))
                 })
             }
@@ -178,17 +182,20 @@ impl Site {
                 let body = json!({ "overlap_hours": rotate.overlap_hours });
                 each(std::slice::from_ref(&rotate.id), target, |id| {
                     let key = daemon.call(Method::POST, &path(id, "/rotate-key"), Some(&body))?.body;
-                    let until = match field(&key, "old_key_valid_until") {
+                    let until = match shown(&key, "old_key_valid_until") {
                         until if until.is_empty() => "the old key works no more".to_owned(),
                         until => format!("the old key works until {until}"),
                     };
-                    let words = format!("secret_key {}\n{until}\n", field(&key, "secret_key"));
+                    let words = format!("secret_key {}\n{until}\n", shown(&key, "secret_key"));
                     Ok((key, words))
                 })
             }
             Self::Rm(remove) => {
                 let ids = &remove.sites.ids;
-                if !remove.yes && !confirm(&format!("Delete {}?", names(&daemon, ids)?))? {
+                if !remove.yes
+                    && let Some(names) = names(&daemon, ids)?
+                    && !confirm(&format!("Delete {names}?"))?
+                {
                     return Ok(Ended::Failed);
                 }
                 each(ids, target, |id| {
@@ -215,20 +222,27 @@ impl Update {
     }
 }
 
+/// The values of `--status`.
+pub(super) fn statuses() -> PossibleValuesParser {
+    PossibleValuesParser::new(SiteStatus::ALL.map(SiteStatus::as_str))
+}
+
 /// What the sites are called, for a question; that of one that is not there
-/// is its id.
-fn names(daemon: &Daemon, ids: &[String]) -> Result<String, CallError> {
+/// is its id. `None` where none is there: that needs no question.
+fn names(daemon: &Daemon, ids: &[String]) -> Result<Option<String>, CallError> {
     let mut names = Vec::new();
+    let mut missing = 0;
     for id in ids {
         match daemon.call(Method::GET, &path(id, ""), None) {
             Ok(site) => names.push(format!("{} ({id})", field(&site.body, "name"))),
             Err(CallError::Refused(_, StatusCode::NOT_FOUND)) => {
-                names.push(format!("{id}, which is not there"))
+                missing += 1;
+                names.push(format!("{id}, which is not there"));
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(names.join(", "))
+    Ok((missing < ids.len()).then(|| names.join(", ")))
 }
 
 /// Does `work` for each id, tells what was done, and goes on where one fails.
@@ -243,7 +257,8 @@ fn each(
         match work(id) {
             Ok((document, words)) => {
                 done += 1;
-                if print(&if target.json { format!("{document}\n") } else { words }) != Ended::Done {
+                let printed = if target.json { print_json(&document) } else { print(&words) };
+                if printed != Ended::Done {
                     return Ok(Ended::Failed);
                 }
             }
@@ -286,7 +301,7 @@ pub(super) fn fetch_all(
 
 fn print_list(sites: &[Value], target: &Target) -> Result<Ended, CallError> {
     if target.json {
-        return Ok(print(&format!("{}\n", Value::from(sites.to_vec()))));
+        return Ok(print_json(&Value::from(sites.to_vec())));
     }
     let mut table = Table::new(["SITE_ID", "NAME", "STATUS", "EXPIRES", "LAST SEEN", "VERSION"]);
     for site in sites {
@@ -297,7 +312,7 @@ fn print_list(sites: &[Value], target: &Target) -> Result<Ended, CallError> {
 }
 
 fn credentials(site: &Value) -> String {
-    let line = |name: &str| format!("{name:<10} {}\n", field(site, name));
+    let line = |name: &str| format!("{name:<10} {}\n", shown(site, name));
     let note = "note the secret_key now: it is not shown again\n";
     [line("site_id"), line("secret_key"), note.to_owned()].concat()
 }
@@ -305,11 +320,14 @@ fn credentials(site: &Value) -> String {
 /// All fields, one a line.
 fn record(site: &Value) -> String {
     let fields: Vec<(&String, String)> =
-        site.as_object().into_iter().flatten().map(|(name, _)| (name, field(site, name))).collect();
+        site.as_object().into_iter().flatten().map(|(name, _)| (name, shown(site, name))).collect();
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     fields
         .into_iter()
-        .map(|(name, value)| format!("{}\n", format!("{name:<width$}  {value}").trim_end()))
+        .map(|(name, value)| {
+            let line = format!("{:<width$}  {value}", printable::line(name));
+            format!("{}\n", line.trim_end())
+        })
         .collect()
 }
 

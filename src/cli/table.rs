@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal};
 
 use unicode_width::UnicodeWidthStr;
 
+use super::printable;
+
 /// Rows under a head, aligned by the width of what stands in them.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -22,7 +24,7 @@ impl Table {
     /// colour the terminal is shown as a space.
     pub(super) fn row(&mut self, cells: impl Into<Vec<String>>) {
         let cells: Vec<String> = cells.into();
-        self.rows.push(cells.into_iter().map(|cell| cell.replace(char::is_control, " ")).collect());
+        self.rows.push(cells.iter().map(|cell| printable::line(cell)).collect());
     }
 
     /// As text for stdout as it is.

@@ -7,7 +7,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::daemon::{CallError, Daemon, Target};
-use super::{Ended, complain, field, print};
+use super::{Ended, complain, field, print, print_json, printable, shown};
 
 /// How often a renewal is asked after.
 const LOOK: Duration = Duration::from_secs(1);
@@ -60,20 +60,20 @@ fn renew(target: &Target) -> Result<Ended, CallError> {
 
 fn show(target: &Target, standing: &Value) -> Ended {
     if target.json {
-        return print(&format!("{standing}\n"));
+        return print_json(standing);
     }
     let names = standing.get("names").and_then(Value::as_array).into_iter().flatten();
-    let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+    let names: Vec<String> = names.filter_map(Value::as_str).map(printable::line).collect();
     let mut text = String::new();
     for (title, value) in [
-        ("Mode", field(standing, "mode")),
+        ("Mode", shown(standing, "mode")),
         ("Names", names.join(", ")),
-        ("Issuer", field(standing, "issuer")),
-        ("Begins", field(standing, "not_before")),
-        ("Ends", field(standing, "not_after")),
-        ("Next renewal", field(standing, "next_renewal")),
-        ("Warning", field(standing, "warning")),
-        ("Last error", field(standing, "last_error")),
+        ("Issuer", shown(standing, "issuer")),
+        ("Begins", shown(standing, "not_before")),
+        ("Ends", shown(standing, "not_after")),
+        ("Next renewal", shown(standing, "next_renewal")),
+        ("Warning", shown(standing, "warning")),
+        ("Last error", shown(standing, "last_error")),
     ] {
         let value = if value.is_empty() { "-" } else { &value };
         text.push_str(&format!("{title:<13} {value}\n"));

@@ -12,12 +12,18 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     Acme, Config, ConfigError, ExternalAccount, KeptBackups, Limits, Log, LogFormat, Places, TlsMode, bad,
-    is_local,
+    is_local, missing,
 };
 use crate::domain::site::SilentAfterHours;
 
 /// The control socket's name in the data directory.
-const CONTROL_SOCKET: &str = "control.sock";
+pub const CONTROL_SOCKET: &str = "control.sock";
+/// The values of `tls.mode`.
+pub const TLS_MODES: [&str; 4] = ["self-signed", "files", "acme", "off"];
+/// The values of `log.level`.
+pub const LOG_LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+/// The values of `log.format`.
+pub const LOG_FORMATS: [&str; 3] = ["auto", "text", "json"];
 /// The longest life of a token, in minutes: a day.
 const MAX_TOKEN_MINUTES: u32 = 1440;
 
@@ -159,6 +165,13 @@ impl Settings {
         let metrics_listen = self.metrics_listen(places)?;
         let trusted_proxies = self.trusted_proxies(places)?;
         let tls = self.tls(places, &listen, &trusted_proxies)?;
+        let plain: &[SocketAddr] = if let TlsMode::Acme(acme) = &tls { &acme.http_listen } else { &[] };
+        let listeners = [
+            ("listen", listen.as_slice()),
+            ("tls.http_listen", plain),
+            ("metrics_listen", metrics_listen.as_slice()),
+        ];
+        refuse_clash(&listeners, places)?;
         let limits = &self.limits;
         if limits.heartbeat_burst == 0 && limits.heartbeats_per_hour > 0 {
             let reason = "must be at least 1 while limits.heartbeats_per_hour is not 0";
@@ -240,7 +253,7 @@ impl Settings {
             return match files {
                 [(_, Some(cert)), (_, Some(key))] => Ok(TlsMode::Files { cert, key }),
                 [(name, None), _] | [_, (name, None)] => {
-                    Err(bad(name, places, "must name a PEM file when tls.mode is files"))
+                    Err(missing(name, ("tls.mode", "is files"), places, "name a PEM file"))
                 }
             };
         }
@@ -290,8 +303,8 @@ impl Settings {
             }
         }
         if tls.domains.is_empty() {
-            let reason = "must name at least one domain when tls.mode is acme";
-            return Err(bad("tls.domains", places, reason));
+            let reason = "name at least one domain";
+            return Err(missing("tls.domains", ("tls.mode", "is acme"), places, reason));
         }
         if let Some(bad_name) = tls.domains.iter().find(|name| !is_host_name(name)) {
             let reason = format!("must hold host names such as licences.example.com, not {bad_name}");
@@ -306,12 +319,12 @@ impl Settings {
         let external_account = match (tls.eab_kid.as_str(), given_path(&tls.eab_hmac_key_file)) {
             ("", None) => None,
             ("", Some(_)) => {
-                let reason = "must be given together with tls.eab_hmac_key_file";
-                return Err(bad("tls.eab_kid", places, reason));
+                let because = ("tls.eab_hmac_key_file", "is");
+                return Err(missing("tls.eab_kid", because, places, "give both or none"));
             }
             (_, None) => {
-                let reason = "must be given together with tls.eab_kid";
-                return Err(bad("tls.eab_hmac_key_file", places, reason));
+                let because = ("tls.eab_kid", "is");
+                return Err(missing("tls.eab_hmac_key_file", because, places, "give both or none"));
             }
             (kid, Some(hmac_key_file)) => Some(ExternalAccount { kid: kid.to_owned(), hmac_key_file }),
         };
@@ -359,6 +372,45 @@ fn addresses(
         })
     };
     texts.iter().map(parse).collect()
+}
+
+/// Refuses two listeners of which the second could not be had for the first.
+fn refuse_clash(listeners: &[(&str, &[SocketAddr])], places: &Places) -> Result<(), ConfigError> {
+    let all: Vec<(&str, &SocketAddr)> = listeners
+        .iter()
+        .flat_map(|(key, addresses)| addresses.iter().map(|address| (*key, address)))
+        .collect();
+    for (index, (key, address)) in all.iter().enumerate() {
+        for (other_key, other) in all.iter().take(index) {
+            if !is_taken_by(address, other) {
+                continue;
+            }
+            let port = address.port();
+            let reason = if key == other_key {
+                format!("wants port {port} twice, by {other} and {address}: leave one of them out")
+            } else {
+                let place = places.of(other_key);
+                format!(
+                    "wants port {port} by {address}, which {other_key} in {place} takes by {other}: give one of \
+                     them another port"
+                )
+            };
+            return Err(bad(key, places, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Whether one of two listeners is in the other's way: the same port, and the
+/// same address or every address. `[::]` is every IPv4 address too. A free
+/// port (0) is in nobody's way.
+fn is_taken_by(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let covers = |wide: IpAddr, narrow: IpAddr| match wide {
+        IpAddr::V4(wide) => wide.is_unspecified() && narrow.is_ipv4(),
+        IpAddr::V6(wide) => wide.is_unspecified(),
+    };
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() != 0 && one.port() == other.port() && (a == b || covers(a, b) || covers(b, a))
 }
 
 /// A DNS name of letters, digits and hyphens (RFC 1123, section 2.1), with at

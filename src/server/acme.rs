@@ -22,11 +22,13 @@ use std::time::Duration;
 use chrono::Utc;
 
 use self::order::{Failed, Orders};
+use super::StartError;
 use super::challenges::Challenges;
 use super::tls::{Certificates, Pair};
 use crate::api::tls::{CertificateDesk, Facts};
 use crate::config::Acme;
 use crate::domain::Timestamp;
+use crate::outbound::{ClientError, check_roots};
 use crate::store::{AcmeCertificate, AcmeSetback, Store, Unavailable};
 
 /// For one certificate, from the first call to the last: an ACME server may
@@ -46,6 +48,31 @@ const LOOK_AT_CLOCK_SECONDS: i64 = 600;
 
 /// What the next run of the server is told of an order that has not ended.
 const CUT_OFF: &str = "the server ended before the order did";
+
+/// Refuses files that no order could be made with.
+///
+/// # Errors
+/// [`StartError::Acme`].
+pub(super) fn check(settings: &Acme) -> Result<(), StartError> {
+    if let Some(path) = &settings.ca_file {
+        check_roots(path).map_err(|error| StartError::Acme {
+            path: path.clone(),
+            key: "tls.ca_file",
+            reason: match error {
+                ClientError::Roots { reason, .. } => reason,
+                error => error.to_string(),
+            },
+        })?;
+    }
+    if let Some(account) = &settings.external_account {
+        order::hmac_key(account).map_err(|reason| StartError::Acme {
+            path: account.hmac_key_file.clone(),
+            key: "tls.eab_hmac_key_file",
+            reason,
+        })?;
+    }
+    Ok(())
+}
 
 /// The certificate that the database holds, when it can be served.
 pub(super) async fn kept(

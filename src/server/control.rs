@@ -34,27 +34,34 @@ pub(super) struct ControlSocket {
     path: PathBuf,
 }
 
+/// Refuses a path at which no socket can be made.
+///
+/// # Errors
+/// [`StartError::ControlSocket`].
+pub(super) fn check_path(path: &Path) -> Result<(), StartError> {
+    let error = |reason: String| StartError::ControlSocket { path: path.to_owned(), reason };
+    if path.as_os_str().len() > MAX_PATH_BYTES {
+        return Err(error(format!(
+            "the path is longer than {MAX_PATH_BYTES} bytes: set control_socket to a shorter one"
+        )));
+    }
+    match path.symlink_metadata() {
+        Ok(there) if !there.file_type().is_socket() => {
+            Err(error(
+            "something is there that is no socket, and was left as it is: move it away, or set control_socket to another path"
+                .to_owned(),
+        ))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl ControlSocket {
     /// Binds `path`. A socket that a killed server left there is replaced; one
     /// behind which a server answers is not, nor is anything but a socket.
     pub(super) async fn bind(path: &Path) -> Result<Self, StartError> {
         let error = |reason: String| StartError::ControlSocket { path: path.to_owned(), reason };
-        if path.as_os_str().len() > MAX_PATH_BYTES {
-            return Err(error(format!(
-                "the path is longer than {MAX_PATH_BYTES} bytes: set control_socket to a shorter one"
-            )));
-        }
-        // A refused connection does not tell: a file that is no socket refuses
-        // it as well.
-        match std::fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(error(
-                    "something is there that is no socket, and was left as it is: move it away, or set control_socket to another path"
-                        .to_owned(),
-                ));
-            }
-            _ => {}
-        }
+        check_path(path)?;
         match UnixStream::connect(path).await {
             Ok(_) => {
                 return Err(error(

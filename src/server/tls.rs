@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ServerConfig, version};
 use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 use super::challenges::Challenges;
 use crate::api::tls::{CertificateDesk, Facts};
@@ -65,6 +66,9 @@ pub enum TlsError {
 /// (RFC 8737, section 6.2).
 pub(super) const ACME_TLS: &[u8] = b"acme-tls/1";
 
+/// The shortest RSA key that the provider signs with (NIST SP 800-131A).
+const MIN_RSA_BITS: usize = 2048;
+
 /// A certificate chain with its private key, ready for use.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -107,6 +111,16 @@ impl Pair {
     /// What handshakes are answered with.
     pub(super) fn into_key(self) -> Arc<CertifiedKey> {
         Arc::new(self.key)
+    }
+}
+
+/// The length of the RSA key that a certificate is for; `None` where it is for
+/// another kind of key.
+fn rsa_bits(certificate: &CertificateDer<'_>) -> Option<usize> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    match certificate.public_key().parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()),
+        _ => None,
     }
 }
 
@@ -236,6 +250,7 @@ fn read_pair(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         error(key, "tls.key", "it holds no private key: give a PEM key without passphrase".into())
     })?;
+    let bits = chain.first().and_then(rsa_bits);
     match CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider()) {
         Ok(pair) => Ok(pair),
         Err(rustls::Error::InconsistentKeys(_)) => {
@@ -249,7 +264,13 @@ fn read_pair(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
         Err(_) => Err(error(
             key,
             "tls.key",
-            "its private key cannot be used: give an ECDSA, Ed25519 or RSA key".into(),
+            match bits {
+                Some(bits) if bits < MIN_RSA_BITS => format!(
+                    "its RSA key has {bits} bits and is too short: give one of {MIN_RSA_BITS} bits or more, or an \
+                     ECDSA key"
+                ),
+                _ => "its private key cannot be used: give an ECDSA, Ed25519 or RSA key".into(),
+            },
         )),
     }
 }

@@ -8,13 +8,14 @@ mod screen;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread::JoinHandle;
 
 use serde_json::json;
 
-use crate::server::{Server, sitewarden};
+use crate::server::{Server, Setup, program_for_anybody, sitewarden};
 use crate::transcript::Transcript;
 
 const MISSING: &str = "00000000-0000-4000-8000-000000000000";
@@ -50,6 +51,7 @@ fn sites_are_added_changed_locked_and_removed() {
     t.run(&["site", "rotate-key", &a, "--overlap-hours", "24"]);
     t.run(&["site", "rotate-key", &a, "--overlap-hours", "169"]);
     t.run(&["site", "rm", &a]);
+    t.run(&["site", "rm", MISSING]);
     t.run(&["site", "rm", &a, MISSING, "--yes"]);
     t.run(&["site", "rm", &a, "--yes"]);
     t.run(&["site", "show", &a]);
@@ -70,6 +72,7 @@ fn admins_are_created_and_deleted_and_the_last_one_stays() {
     t.run(&["admin", "passwd", "nobody"]);
     t.run(&["admin", "list"]);
     t.run(&["admin", "delete", "anna"]);
+    t.run(&["admin", "delete", "nobody"]);
     t.run(&["admin", "delete", "anna", "--yes"]);
     t.run(&["admin", "delete", "sysadmin", "--yes"]);
     t.run(&["audit", "--json", "--admin", "anna", "--limit", "1"]);
@@ -113,6 +116,7 @@ fn many_sites_are_imported_exported_and_extended() {
     t.run(&["site", "export", "--q", "roma", "--output", "export.csv"]);
     t.run(&["site", "export", "--output", "export.csv"]);
     t.run(&["site", "import", "export.csv"]);
+    t.run(&["site", "export", "--status", "asleep"]);
     t.run(&["site", "extend", "--days", "30", "--status", "never_seen"]);
     t.run(&["site", "extend", "--days", "30", "--status", "never_seen", "--yes"]);
     t.run(&["site", "extend", "--days", "30", "--status", "expired", "--yes"]);
@@ -121,6 +125,52 @@ fn many_sites_are_imported_exported_and_extended() {
     t.run(&[&["site", "add"], &far[..]].concat());
     t.run(&["site", "extend", "--days", "3660", "--yes"]);
     t.check(&[]);
+}
+
+#[test]
+fn formulas_leave_as_text_and_come_back_as_they_were() {
+    let server = Server::start();
+    let token = server.login();
+    let names = ["=cmd|' /C calc'!A0", "+39 Pizza", "-1", "@SUM(A1)", "'=quoted", "'Tis Fine", "Plain; =1+1"];
+    let owner = "=HYPERLINK(\"http://192.0.2.1\")";
+    for name in names {
+        server.register_as(
+            &token,
+            &json!({ "name": name, "owner_name": owner, "contact_email": "=a@example.com" }),
+        );
+    }
+    let directory = server.data_dir().parent().unwrap().to_owned();
+    let run = |arguments: &[&str]| {
+        let output = sitewarden(arguments).current_dir(&directory).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let sites = || {
+        let sites = server.get("/api/sites").bearer(&token).send().json();
+        let told = |site: &serde_json::Value| {
+            ["name", "owner_name", "contact_email"].map(|field| site[field].as_str().unwrap().to_owned())
+        };
+        let mut sites: Vec<_> = sites.as_array().unwrap().iter().map(told).collect();
+        sites.sort();
+        sites
+    };
+    let before = sites();
+    run(&["site", "export", "--output", "all.csv"]);
+    let mut table = csv::Reader::from_path(directory.join("all.csv")).unwrap();
+    for record in table.records() {
+        for cell in &record.unwrap() {
+            assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell}");
+        }
+    }
+    let present = run(&["site", "import", "all.csv", "--json"]);
+    assert_eq!(present.matches("\"present\"").count(), names.len(), "{present}");
+    for site in server.get("/api/sites").bearer(&token).send().json().as_array().unwrap() {
+        run(&["site", "delete", site["site_id"].as_str().unwrap(), "--yes"]);
+    }
+    run(&["site", "import", "all.csv", "--apply"]);
+    assert_eq!(sites(), before);
+    let keys = std::fs::read_to_string(directory.join("all.csv.keys.csv")).unwrap();
+    assert!(keys.contains(",'=cmd|' /C calc'!A0,swk_"), "{keys}");
 }
 
 #[test]
@@ -169,6 +219,84 @@ fn what_cannot_be_done_is_told_with_what_to_do_next() {
         home(command);
         command.env("SITEWARDEN_TOKEN", "t");
     });
+    t.check(&[]);
+}
+
+/// A server that another user runs, with a socket that anybody may open.
+fn server_of_another_user() -> Option<Server> {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can start one as another user.
+        return None;
+    }
+    let setup = Setup::new();
+    let usual = setup.command();
+    let mut command = Command::new(program_for_anybody(setup.directory()));
+    command.args(usual.get_args()).env_clear().env("SITEWARDEN_METRICS_LISTEN", "");
+    command.current_dir(setup.directory()).uid(65_534).gid(65_534);
+    std::fs::set_permissions(setup.directory(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let server = setup.start_with(command);
+    Some(server)
+}
+
+#[test]
+fn a_socket_that_lies_about_and_is_another_users_gets_no_password_until_it_is_named() {
+    let Some(server) = server_of_another_user() else { return };
+    let mut t = session("stranger", &server);
+    let password = "correct horse battery\n";
+    t.run_with(&["admin", "passwd", "sysadmin"], password, |_| {});
+    t.run(&["site", "list"]);
+    t.run(&["healthcheck"]);
+    t.run(&["backup", "one.redb"]);
+    t.run(&["site", "list", "--socket", "data/control.sock"]);
+    t.run(&["admin", "list", "--data-dir", "data"]);
+    let socket = server.data_dir().join("control.sock");
+    t.run_with(&["site", "list"], "", |command| {
+        command.env("SITEWARDEN_CONTROL_SOCKET", &socket);
+    });
+    std::fs::write(
+        server.data_dir().parent().unwrap().join("named.toml"),
+        format!("control_socket = {socket:?}\n"),
+    )
+    .unwrap();
+    t.run_with(&["admin", "passwd", "sysadmin", "--config", "named.toml"], password, |_| {});
+    t.check(&[]);
+    assert!(!server.data_dir().parent().unwrap().join("one.redb").exists());
+}
+
+#[test]
+fn a_data_directory_that_was_named_is_not_taken_for_that_of_the_server_that_runs() {
+    let server = Server::start();
+    let mut t = session("data-dir", &server);
+    let directory = server.data_dir().parent().unwrap().to_owned();
+    std::fs::create_dir(directory.join("empty")).unwrap();
+    for wrong in ["missing", "empty"] {
+        t.run_with(&["admin", "passwd", "sysadmin", "--data-dir", wrong], "correct horse battery\n", |_| {});
+        t.run(&["backup", "one.redb", "--data-dir", wrong]);
+    }
+    t.run(&["admin", "list", "--data-dir", "data"]);
+    t.check(&[]);
+    server.login();
+}
+
+#[test]
+fn help_is_a_command_and_the_usual_words_mean_the_same() {
+    let server = Server::start();
+    let mut t = session("words", &server);
+    t.run(&["help"]);
+    t.run(&["site", "help", "list"]);
+    let id = id_of(&t.run(&[
+        "site",
+        "create",
+        "--name",
+        "Bar",
+        "--email",
+        "bar@example.com",
+        "--expires",
+        "2099-12-31T00:00:00Z",
+    ]));
+    t.run(&["site", "delete", &id, "--yes"]);
+    t.run_with(&["admin", "add", "anna"], "correct horse battery\n", |_| {});
+    t.run(&["admin", "rm", "anna", "--yes"]);
     t.check(&[]);
 }
 

@@ -27,6 +27,35 @@ fn a_flag_wins_over_the_environment() {
 }
 
 #[test]
+fn variables_that_are_no_settings_stop_no_command() {
+    let others = [
+        ("SITEWARDEN_SERVICE_HOST", "10.0.0.1"),
+        ("SITEWARDEN_PORT", "tcp://10.0.0.1:8443"),
+        ("SITEWARDEN_VERDICT_FILE", "verdict.json"),
+    ];
+    let elsewhere =
+        [("SITEWARDEN_URL", "https://licences.example.com"), ("SITEWARDEN_CACERT", "/missing.pem")];
+    let setup =
+        others.iter().chain(&elsewhere).fold(Setup::new(), |setup, (name, value)| setup.env(name, value));
+    let server = setup.start();
+    server.log_line(|line| line.contains("SITEWARDEN_SERVICE_HOST") && line.contains("is no setting"));
+    assert!(!server.log().contains("SITEWARDEN_URL"), "{}", server.log());
+    for arguments in
+        [&["site", "list"][..], &["admin", "list"], &["backup", "copy.redb"], &["config", "check"]]
+    {
+        let mut command = sitewarden(arguments);
+        command.current_dir(server.data_dir().parent().unwrap()).envs(others);
+        let output = command.output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
 fn every_address_of_a_list_is_served_and_announced() {
     let setup = Setup::new();
     let mut command = sitewarden(&["serve"]);

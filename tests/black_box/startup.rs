@@ -343,6 +343,113 @@ fn pem_files_that_are_missing_broken_or_mismatched_are_named() {
 }
 
 #[test]
+fn an_rsa_key_that_is_too_short_is_said_to_be_so() {
+    let setup = Setup::new();
+    // openssl req -x509 -newkey rsa:1024 -nodes: certificate and key in one file.
+    let pair = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rsa1024.pem");
+    let setup = with_files(setup, &pair, &pair);
+    assert_refused(
+        &setup.run_to_end(),
+        &["rsa1024.pem (tls.key)", "1024 bits", "too short", "2048 bits or more"],
+    );
+}
+
+/// What can be told of a configuration without serving: its file, and the
+/// words that must be in the refusal.
+fn unfit(setup: &Setup) -> Vec<(String, Vec<String>)> {
+    let path = |name: &str, text: &str| {
+        let path = setup.directory().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (cert, key) = pair(setup, "good");
+    let (words, short) = (path("words", "no PEM"), path("short", "abc"));
+    let long = setup.directory().join("x".repeat(100)).to_str().unwrap().to_owned();
+    let acme = "[tls]\nmode = \"acme\"\ndomains = [\"licences.example\"]\n";
+    let files = |cert: &str, key: &str| format!("[tls]\nmode = \"files\"\ncert = {cert:?}\nkey = {key:?}\n");
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    [
+        (files("/missing.pem", key), vec!["cannot read /missing.pem (tls.cert)"]),
+        (files(cert, "/missing.key"), vec!["cannot read /missing.key (tls.key)"]),
+        (files(cert, &words), vec![&words, "(tls.key)", "holds no private key"]),
+        (
+            format!("[auth]\nsigning_key_file = {short:?}\n"),
+            vec![&short, "auth.signing_key_file", "holds 3 bytes"],
+        ),
+        (format!("{acme}ca_file = {words:?}\n"), vec![&words, "(tls.ca_file)", "no PEM certificate"]),
+        (format!("{acme}ca_file = \"/missing.pem\"\n"), vec!["cannot use /missing.pem (tls.ca_file)"]),
+        (
+            format!("{acme}eab_kid = \"k\"\neab_hmac_key_file = {words:?}\n"),
+            vec![&words, "(tls.eab_hmac_key_file)", "no key in base64url"],
+        ),
+        (
+            "listen = [\"127.0.0.1:8443\"]\nmetrics_listen = \"127.0.0.1:8443\"\n".to_owned(),
+            vec!["metrics_listen in ", "listen in ", "8443", "another port"],
+        ),
+        (format!("data_dir = {words:?}\n"), vec!["cannot use the data directory", &words, "ot a directory"]),
+        (format!("data_dir = \"{words}/data\"\n"), vec!["cannot use the data directory", "ot a directory"]),
+        (
+            format!("control_socket = {words:?}\n"),
+            vec!["cannot use the control socket", &words, "is no socket"],
+        ),
+        (
+            format!("control_socket = {long:?}\n"),
+            vec!["cannot use the control socket", "longer than 107 bytes"],
+        ),
+    ]
+    .map(|(toml, parts)| (toml, parts.into_iter().map(str::to_owned).collect()))
+    .into()
+}
+
+#[test]
+fn what_a_start_is_refused_for_config_check_says_before_and_neither_makes_anything() {
+    let mut setup = Setup::new();
+    let everything = |setup: &Setup| {
+        let mut names: Vec<_> =
+            std::fs::read_dir(setup.directory()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    for (toml, parts) in unfit(&setup) {
+        setup = setup.config(&toml);
+        // This writes the file; its own flags and variables would hide some of what is in it.
+        let _ = setup.command();
+        let file = setup.directory().join("sitewarden.toml");
+        let before = everything(&setup);
+        let mut check = sitewarden(&["config", "check", "--config", file.to_str().unwrap()]);
+        check.current_dir(setup.directory());
+        let checked = refusal(&run_to_end(check));
+        for part in &parts {
+            assert!(checked.contains(part.as_str()), "no {part:?} in: {checked}");
+        }
+        let mut serve = sitewarden(&["serve", "--config", file.to_str().unwrap()]);
+        serve.current_dir(setup.directory());
+        assert_eq!(refusal(&run_to_end(serve)), checked);
+        assert_eq!(everything(&setup), before, "{toml}");
+    }
+}
+
+#[test]
+fn config_check_of_a_good_configuration_makes_nothing() {
+    let setup = Setup::new();
+    let (cert, key) = pair(&setup, "good");
+    let signing_key = setup.directory().join("signing.key");
+    std::fs::write(&signing_key, "x".repeat(32)).unwrap();
+    let setup = setup.config(&format!(
+        "data_dir = \"some/where/data\"\n[tls]\nmode = \"files\"\ncert = {cert:?}\nkey = {key:?}\n\
+         [auth]\nsigning_key_file = {signing_key:?}\n"
+    ));
+    // This writes the file.
+    let _ = setup.command();
+    let mut check = sitewarden(&["config", "check", "--config", "sitewarden.toml"]);
+    check.current_dir(setup.directory());
+    let output = run_to_end(check);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "sitewarden.toml is good\n", "{output:?}");
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    assert!(!setup.directory().join("some").exists());
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_file_or_variable() {
     let setup = Setup::new().config("[limits]\nbody_byte = 1\n");
     let file = setup.directory().join("sitewarden.toml");

@@ -3,8 +3,15 @@
     python3 -m unittest tests/e2e/test_local_backend.py
 """
 
+import contextlib
+import http.server
+import io
+import json
 import pathlib
+import subprocess
 import sys
+import tempfile
+import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "examples"))
@@ -59,6 +66,101 @@ class Checked(unittest.TestCase):
         for answer in ([], "x", None, {}, {"licensed": True}, {"licensed": "yes", "locked": False}):
             with self.assertRaises(ValueError):
                 backend.checked(answer)
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Gives what its server was told to, and notes what it was asked."""
+
+    def do_POST(self):
+        self.server.asked.append((self.command, self.path, dict(self.headers)))
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, headers, body = self.server.answers.pop(0)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST
+
+    def log_message(self, *_):
+        pass
+
+
+class Calls(unittest.TestCase):
+    """Calls to a server that answers as told."""
+
+    def setUp(self):
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
+        self.server.answers, self.server.asked = [], []
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+        room = tempfile.TemporaryDirectory()
+        self.addCleanup(room.cleanup)
+        self.file = room.name + "/verdict.json"
+        self.backend = self.started()
+
+    def started(self):
+        url = f"http://127.0.0.1:{self.server.server_port}/"
+        return backend.LocalBackend(url, "the id", "the key", verdict_file=self.file)
+
+    def call(self, status, body=b"", **headers):
+        self.server.answers.append((status, headers, body))
+        with contextlib.redirect_stderr(io.StringIO()):
+            return self.backend.call()
+
+    def lock(self):
+        verdict = {"licensed": True, "locked": True, "lock_reason": "Payment overdue", "expires_at": None}
+        self.call(200, json.dumps(verdict).encode())
+        self.assertFalse(self.backend.may_serve())
+
+    def test_a_new_site_may_work_until_the_first_answer(self):
+        self.assertTrue(self.backend.may_serve())
+
+    def test_what_is_no_verdict_changes_nothing_and_is_asked_again_soon(self):
+        self.lock()
+        portal = b"<html>Welcome! Log in to the hotel network.</html>"
+        for status, body in (
+            (200, portal),
+            (200, b""),
+            (200, b"\xff\xfe"),
+            (200, b"[" * 60_000),
+            (200, b'"' + b"x" * 1_000_000),
+            (200, b"{}"),
+            (401, b"{}"),
+            (500, portal),
+        ):
+            wait = self.call(status, body)
+            self.assertLessEqual(wait, backend.MAX_RETRY_SECONDS, (status, body[:20]))
+            self.assertFalse(self.backend.may_serve(), (status, body[:20]))
+        self.assertEqual(self.backend.failures, 8)
+
+    def test_a_lock_outlives_a_restart_while_the_server_is_away(self):
+        self.lock()
+        self.backend = self.started()
+        self.assertFalse(self.backend.may_serve())
+        self.assertEqual(self.backend.verdict["lock_reason"], "Payment overdue")
+        self.call(503)
+        self.assertFalse(self.backend.may_serve())
+
+    def test_a_verdict_file_that_is_damaged_is_that_of_a_new_site(self):
+        self.lock()
+        with open(self.file, "w", encoding="utf-8") as file:
+            file.write('{"licensed": tr')
+        self.assertTrue(self.started().may_serve())
+
+    def test_the_key_follows_no_redirect(self):
+        for status in (301, 302, 303, 307, 308):
+            self.call(status, Location="/portal")
+        self.assertEqual([path for _, path, _ in self.server.asked], ["/api/heartbeat"] * 5)
+        self.assertEqual(self.backend.failures, 5)
+
+    def test_variables_that_are_missing_are_named(self):
+        example = pathlib.Path(backend.__file__)
+        environment = {"SITEWARDEN_SITE_ID": "x"}
+        run = subprocess.run([sys.executable, example], env=environment, capture_output=True, text=True, timeout=60)
+        self.assertEqual((run.returncode, run.stderr), (1, "set SITEWARDEN_URL, SITEWARDEN_SITE_KEY\n"))
 
 
 if __name__ == "__main__":

@@ -143,9 +143,9 @@ pub struct NewSiteDocument {
     /// What you call it, 1 to 200 characters.
     #[oai(validator(min_length = 1, max_length = 200))]
     name: String,
-    /// Who owns it, 0 to 200 characters.
-    #[oai(validator(max_length = 200))]
-    owner_name: String,
+    /// Who owns it, 0 to 200 characters; empty when left out.
+    #[oai(validator(max_length = 200), skip_serializing_if_is_none)]
+    owner_name: Option<String>,
     /// Whom to write to, at most 254 characters.
     #[oai(validator(min_length = 3, max_length = 254))]
     contact_email: String,
@@ -157,7 +157,7 @@ impl Example for NewSiteDocument {
     fn example() -> Self {
         Self {
             name: "Trattoria Da Mario".to_owned(),
-            owner_name: "Mario Rossi".to_owned(),
+            owner_name: Some("Mario Rossi".to_owned()),
             contact_email: "mario@example.com".to_owned(),
             license_expires_at: Time(example_expiry()),
         }
@@ -169,7 +169,7 @@ impl Readable for NewSite {
 
     fn read(fields: &mut Fields) -> Option<Self> {
         let name = fields.required("name");
-        let owner_name = fields.required("owner_name");
+        let owner_name = fields.optional("owner_name").or_else(|| "".parse().ok());
         let contact_email = fields.required("contact_email");
         let license_expires_at = fields.required("license_expires_at");
         Some(Self {

@@ -102,7 +102,10 @@ pub(super) fn on_error(error: &Error, settings: &Acme) -> String {
                 path.display()
             ),
             Some(ClientError::BadUrl(url)) => format!("{url} is not a URL: check tls.directory_url"),
-            None => format!("the ACME server cannot be used: {source}"),
+            // No socket is an ACME server.
+            Some(ClientError::Stranger { .. }) | None => {
+                format!("the ACME server cannot be used: {source}")
+            }
         },
         other => format!("the ACME server cannot be used: {other}"),
     }

@@ -278,15 +278,21 @@ fn identifier_of(chain: &[Vec<u8>]) -> Option<CertificateIdentifier<'static>> {
 
 fn external_key(account: &ExternalAccount) -> Result<ExternalAccountKey, Failed> {
     let path = account.hmac_key_file.display();
-    let unusable = |reason: String| {
+    let key = hmac_key(account).map_err(|reason| {
         Failed::because(format!(
             "the key of the external account in {path} cannot be used ({reason}): check tls.eab_hmac_key_file"
         ))
-    };
-    let text =
-        std::fs::read_to_string(&account.hmac_key_file).map_err(|error| unusable(error.to_string()))?;
-    let key = base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .decode(text.trim().trim_end_matches('='))
-        .map_err(|_| unusable("it is not base64url".to_owned()))?;
+    })?;
     Ok(ExternalAccountKey::new(account.kid.clone(), &key))
+}
+
+/// The key in the file of an external account.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn hmac_key(account: &ExternalAccount) -> Result<Vec<u8>, String> {
+    let text = std::fs::read_to_string(&account.hmac_key_file).map_err(|error| error.to_string())?;
+    let text = text.trim().trim_end_matches('=');
+    let key = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text);
+    key.ok().filter(|key| !key.is_empty()).ok_or_else(|| "it holds no key in base64url".to_owned())
 }

@@ -1,7 +1,7 @@
 //! What is done on the server's own host.
 
 use super::{MISSING, session};
-use crate::server::{Server, Setup};
+use crate::server::{Server, Setup, sitewarden};
 use crate::transcript::Transcript;
 
 #[test]
@@ -36,20 +36,66 @@ fn a_backup_is_made_checked_and_put_back() {
 }
 
 #[test]
+fn a_backup_is_streamed_whether_the_server_runs_or_not() {
+    let server = Server::start();
+    server.register(&server.login());
+    let directory = server.data_dir().parent().unwrap().to_owned();
+    let stream = |name: &str| {
+        let output = sitewarden(&["backup", "-"]).current_dir(&directory).output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+        std::fs::write(directory.join(name), output.stdout).unwrap();
+    };
+    stream("running.redb");
+    let mut t = session("stream", &server);
+    let _setup = server.stop_for_another_start();
+    stream("down.redb");
+    for name in ["running.redb", "down.redb"] {
+        let checked = t.run(&["check", name, "--json"]);
+        assert!(checked.contains("\"good\":true") && checked.contains("\"sites\":1"), "{checked}");
+    }
+    let made = |name: &str| directory.join(name).exists();
+    assert!(!made("-") && !made("-.part"));
+}
+
+#[test]
+fn a_backup_takes_the_place_of_files_only() {
+    let server = Server::start();
+    let mut t = session("backup-places", &server);
+    let directory = server.data_dir().parent().unwrap().to_owned();
+    std::fs::create_dir(directory.join("copies")).unwrap();
+    t.run(&["backup", "copies"]);
+    t.run(&["backup", "copies", "--force"]);
+    t.run(&["backup", "data/control.sock", "--force"]);
+    t.run(&["backup", "/dev/stdout", "--force"]);
+    t.run(&["backup", "-", "--json"]);
+    t.check(&[]);
+    assert_eq!(std::fs::read_dir(directory.join("copies")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_configuration_is_checked_and_what_is_wrong_named() {
     let directory = tempfile::tempdir().unwrap();
     let mut t = Transcript::new("config", directory.path());
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
     write("good.toml", "listen = [\"127.0.0.1:8443\"]\nsilent_after_hours = 24\n");
     write("misspelt.toml", "listn = [\"127.0.0.1:8443\"]\n");
+    write("files.toml", "[tls]\nmode = \"files\"\nkey = \"site.key\"\n");
     write("open.toml", "listen = [\"0.0.0.0:80\"]\n[tls]\nmode = \"off\"\n");
     t.run(&["config", "check"]);
-    for name in ["good.toml", "misspelt.toml", "open.toml", "missing.toml"] {
+    for name in ["good.toml", "misspelt.toml", "files.toml", "open.toml", "missing.toml"] {
         t.run(&["config", "check", "--config", name]);
     }
     t.run(&["config", "check", "--config", "good.toml", "--json"]);
     t.run_with(&["config", "check", "--config", "good.toml"], "", |command| {
         command.env("SITEWARDEN_SILENT_AFTER_HOURS", "often");
+    });
+    t.run_with(&["config", "check", "--config", "good.toml"], "", |command| {
+        command
+            .env("SITEWARDEN_SERVICE_HOST", "10.0.0.1")
+            .env("SITEWARDEN_URL", "https://licences.example.com");
+    });
+    t.run_with(&["config", "check", "--config", "good.toml"], "", |command| {
+        command.env("SITEWARDEN_TLS_MODE", "off");
     });
     t.check(&[]);
 }

@@ -31,10 +31,14 @@ fn a_person_is_asked_before_anything_is_destroyed_and_types_passwords_twice_unse
     let differing =
         [("New password", Password("correct horse battery")), ("Again", Password("correct horse"))];
     t.run_at_terminal(200, &["admin", "create", "anna"], &differing);
+    let short = [("New password", Password("correct"))];
+    t.run_at_terminal(200, &["admin", "create", "anna"], &short);
     let alike =
         [("New password", Password("correct horse battery")), ("Again", Password("correct horse battery"))];
     t.run_at_terminal(200, &["admin", "create", "anna"], &alike);
     t.run_at_terminal(200, &["admin", "delete", "anna"], &[("[y/N]", Answer("y"))]);
+    t.run_at_terminal(200, &["admin", "passwd", "nobody"], &[]);
+    t.run_at_terminal(200, &["backup", "-"], &[]);
     t.run_at_terminal(200, &["site", "rm", id], &[("[y/N]", Answer("y"))]);
     assert_eq!(server.get("/api/sites").bearer(&token).send().json(), json!([]));
     t.check(&[]);

@@ -188,7 +188,7 @@ async fn serve(
         tracing::warn!(%error, "the clock could not be judged; trying again in a minute");
     }
     let passwords = Passwords::default();
-    make_first_admin(&store, &passwords, &config.data_dir).await?;
+    make_first_admin(&store, &passwords, &config.data_dir, announcer).await?;
     let signing_key = signing_key(config, &store).await?;
     let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
     let keeping = keep_certificate(config, &store, &certificate, announcer).await?;
@@ -408,10 +408,16 @@ fn check_usable(directory: &Path) -> io::Result<()> {
 }
 
 /// Makes the first admin when there is none, and hands over its password: on
-/// the terminal, else in a file that only this user can read. The file is
+/// the terminal, where that is one for words, else in a file that only this
+/// user can read. The file is
 /// written before the admin is, so that a crash between leaves no admin whose
 /// password nobody knows.
-async fn make_first_admin(store: &Store, passwords: &Passwords, data_dir: &Path) -> Result<(), StartError> {
+async fn make_first_admin(
+    store: &Store,
+    passwords: &Passwords,
+    data_dir: &Path,
+    announcer: Announcer,
+) -> Result<(), StartError> {
     if store.has_admin().await? {
         return Ok(());
     }
@@ -419,7 +425,7 @@ async fn make_first_admin(store: &Store, passwords: &Passwords, data_dir: &Path)
         return Err(StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() });
     };
     let hash = passwords.hash(password.clone()).await?;
-    let terminal = io::stderr().is_terminal();
+    let terminal = io::stderr().is_terminal() && announcer == Announcer::Text;
     let path = data_dir.join(INITIAL_PASSWORD_FILE);
     if !terminal {
         write_private(&path, password.expose())

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use rustix::pipe::pipe;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
 use crate::client::{Call, Trust};
@@ -85,6 +86,25 @@ fn what_is_said_on_stdout_and_stderr_is_json_where_the_log_is() {
     assert!(log.lines().count() > 1);
     for line in log.lines() {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_terminal_with_a_log_of_json_is_shown_json_and_no_password() {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let stderr = File::options().write(true).open(name).unwrap();
+    let setup = Setup::new().env("SITEWARDEN_LOG__FORMAT", "json");
+    let server = setup.start_with_stderr(Stdio::from(stderr));
+    let password = server.password();
+    server.stop();
+    // It ends with an error once nobody holds the other end.
+    let shown: Vec<String> = BufReader::new(File::from(terminal)).lines().map_while(Result::ok).collect();
+    assert!(shown.len() > 1, "{shown:?}");
+    for line in shown {
+        assert!(serde_json::from_str::<Value>(&line).is_ok() && !line.contains(&password), "{line}");
     }
 }
 

@@ -23,7 +23,9 @@ pub enum StatusDocument {
     Expired,
     /// No heartbeat ever came.
     NeverSeen,
-    /// No heartbeat for longer than `silent_after_hours` (13 by default).
+    /// No heartbeat for longer than `silent_after_hours` (13 by default), or
+    /// the time of the last one lies ahead of the clock, which was wrong then
+    /// or is now.
     Silent,
     /// All is well.
     Online,

@@ -5,7 +5,7 @@
 //! that is not there, or a value of another type, is refused by name and
 //! place. The environment name of `a.b` is `SITEWARDEN_A__B`; a list is
 //! comma-separated there. What becomes of variables that are no settings is
-//! told in [`variables`].
+//! told in `variables`.
 
 mod settings;
 mod variables;

@@ -1,5 +1,7 @@
 //! Who is calling: passwords, access tokens, and limits on guessing them.
 
+mod buffer;
 pub mod password;
+pub mod queue;
 pub mod throttle;
 pub mod token;

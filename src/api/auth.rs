@@ -18,6 +18,7 @@ use super::problem::{Failure, Problem, failure};
 use super::wire::{Nullable, Time};
 use super::{App, Caller, Group, Peer, SystemUser, now};
 use crate::auth::password::TypedPassword;
+use crate::auth::throttle::RetryAfter;
 use crate::domain::{Actor, ActorKind, Admin, Network, Username};
 use crate::metrics::Throttle;
 
@@ -338,12 +339,20 @@ impl AuthApi {
             },
         >,
     > {
-        let admitted = app.logins.admit(Network::of(peer.0.0), &login.username.folded()).await;
-        let attempt = admitted.inspect_err(|_| app.metrics.throttled(Throttle::Login))?;
+        let network = Network::of(peer.0.0);
+        let turned_away = |_: &RetryAfter| app.metrics.throttled(Throttle::Login);
+        let claim = app.logins.claim(network).inspect_err(turned_away)?;
+        let turn = app.passwords.turn(claim).await.inspect_err(|_| app.metrics.throttled(Throttle::Queue))?;
+        let attempt = app.logins.attempt(network, &login.username.folded()).inspect_err(turned_away)?;
         let tried = login.username.as_str().to_owned();
         let admin = app.store.admin_named(login.username).await?;
         let stored = admin.as_ref().map(|admin| admin.password_hash.clone());
-        let right = app.passwords.verify(login.password, stored).await?;
+        let settle = move |right| match attempt {
+            Some(attempt) if right => attempt.succeeded(),
+            Some(attempt) => attempt.failed(),
+            None => {}
+        };
+        let right = turn.verify(login.password, stored, settle).await?;
         let Some(admin) = admin.filter(|_| right) else {
             if app.failed_logins.may_record() {
                 let actor = Actor { kind: ActorKind::Unproven, name: tried, ip: Some(peer.0.0) };
@@ -351,9 +360,6 @@ impl AuthApi {
             }
             return Err(Problem::wrong_login().into());
         };
-        if let Some(attempt) = attempt {
-            attempt.succeeded();
-        }
         let token = app.tokens.issue(&admin, now())?;
         Ok(Json(TokenDocument {
             access_token: token.text,

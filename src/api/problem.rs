@@ -18,6 +18,7 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 
 use crate::auth::password::PasswordFault;
+use crate::auth::queue::NoTurn;
 use crate::auth::throttle::RetryAfter;
 use crate::auth::token::SigningFailed;
 use crate::store::{SnapshotError, Unavailable};
@@ -254,6 +255,15 @@ impl From<RetryAfter> for Problem {
                 StatusCode::TOO_MANY_REQUESTS,
                 format!("too many requests; try again in {} s", wait.as_secs()),
             )
+        }
+    }
+}
+
+impl From<NoTurn> for Problem {
+    fn from(refused: NoTurn) -> Self {
+        match refused {
+            NoTurn::Full => PasswordFault::Busy.into(),
+            NoTurn::NetworkFull => RetryAfter::a_second().into(),
         }
     }
 }

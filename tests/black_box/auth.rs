@@ -159,6 +159,29 @@ fn the_fifth_failure_of_an_address_is_its_last_for_a_while_and_others_still_come
 }
 
 #[test]
+fn logins_from_hundreds_of_addresses_take_the_memory_of_two_and_give_it_back() {
+    let server = Setup::new().config("trusted_proxies = [\"127.0.0.1\"]\n").start();
+    let (password, (idle, _)) = (server.password(), server.memory());
+    let login = |number: u32| {
+        let right = number % 8 == 0;
+        let body =
+            json!({ "username": "sysadmin", "password": if right { &password } else { "wrong password" } });
+        let address = format!("2001:db8:{number:x}::1");
+        let answer = server.post("/api/auth/login").header("X-Forwarded-For", &address).json(&body).send();
+        assert_eq!(answer.status, if right { 200 } else { 401 });
+    };
+    std::thread::scope(|scope| {
+        for first in 0..25 {
+            let login = &login;
+            scope.spawn(move || (first..200).step_by(25).for_each(login));
+        }
+    });
+    let (after, peak) = server.memory();
+    assert!(peak <= idle + 60, "{peak} MiB at the peak, {idle} before");
+    assert!(after <= idle + 20, "{after} MiB after it, {idle} before");
+}
+
+#[test]
 fn zero_failed_logins_a_minute_means_no_limit() {
     let server = Setup::new().config("[limits]\nfailed_logins_per_minute = 0\n").start();
     for _ in 0..8 {

@@ -10,9 +10,10 @@
 //!   [`WAITING_OF_ONE_NETWORK`] of one network, whose logins come one by one:
 //!   many at once must not slip in before the first has failed.
 //! - A network that has logged in lately comes first, the others in the order
-//!   in which they came, but that one that guesses lets [`WAITING`] others
-//!   pass it. So nobody waits for ever, and who did not guess never waits for
-//!   those who do.
+//!   in which they came, but that one near which somebody has logged in lately
+//!   passes [`WAITING`] others, and one that guesses lets as many pass. So
+//!   nobody waits for ever, and who did not guess does not wait for those who
+//!   do.
 //! - When all places are taken, whoever would come last is turned away, be it
 //!   the newcomer or another.
 //! - Whoever goes away gives the place back at once.
@@ -41,6 +42,8 @@ pub const WAITING_OF_ONE_NETWORK: usize = 32;
 pub enum Standing {
     /// It has proved itself, now or lately.
     Known,
+    /// Another in its surroundings has, and they do not guess.
+    Familiar,
     /// Nothing.
     New,
     /// It, or its surroundings, guess.
@@ -151,10 +154,12 @@ impl Line {
             return Err(NoTurn::NetworkFull);
         }
         let number = self.arrivals + 1;
+        let others = WAITING as u64;
         let place = match standing {
             Standing::Known => 0,
-            Standing::New => number,
-            Standing::Suspect => number + WAITING as u64,
+            Standing::Familiar => number,
+            Standing::New => number + others,
+            Standing::Suspect => number + 2 * others,
         };
         if self.waiting.len() >= WAITING {
             let last = self.waiting.iter().enumerate().max_by_key(|(_, waiter)| waiter.rank());
@@ -275,6 +280,22 @@ mod tests {
         drop(turns.pop());
         assert!(poll(&mut known).unwrap().is_ok());
         assert!(poll(new.first_mut().unwrap()).is_some(), "and after it the first that came");
+    }
+
+    #[test]
+    fn who_comes_from_where_an_admin_did_passes_others() {
+        let (queue, mut turns) = busy(0);
+        let mut new: Vec<_> = (0..100).map(|n| comes(&queue, n, Standing::New)).collect();
+        let mut familiar = comes(&queue, 500, Standing::Familiar);
+        let mut known = comes(&queue, 501, Standing::Known);
+        drop(turns.pop());
+        let known = poll(&mut known).unwrap();
+        assert!(poll(&mut familiar).is_none());
+        drop(known);
+        let familiar = poll(&mut familiar).unwrap();
+        assert!(poll(new.first_mut().unwrap()).is_none());
+        drop(familiar);
+        assert!(poll(new.first_mut().unwrap()).unwrap().is_ok());
     }
 
     #[test]

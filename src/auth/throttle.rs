@@ -40,7 +40,7 @@ pub const MAX_NETWORKS: usize = 16_384;
 const MAX_SURROUNDINGS: usize = 16_384;
 /// Most names that guesses are counted for.
 const MAX_NAMES: usize = 16_384;
-/// Most networks whose last login is remembered.
+/// Most networks, and most surroundings, whose last login is remembered.
 pub const MAX_KNOWN: usize = 1024;
 /// For how long a network that has logged in comes before others.
 pub const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
@@ -103,6 +103,8 @@ struct Counted {
     names: HashMap<u64, Level>,
     /// When each last logged in.
     known: HashMap<Network, Duration>,
+    /// When somebody last logged in from there.
+    familiar: HashMap<Surroundings, Duration>,
 }
 
 /// The failures of one network.
@@ -169,11 +171,8 @@ impl Attempt {
     pub fn succeeded(self) {
         let mut counted = locked(&self.counted);
         counted.networks.remove(&self.network);
-        if counted.known.len() >= MAX_KNOWN && !counted.known.contains_key(&self.network) {
-            let longest_ago = counted.known.iter().min_by_key(|(_, at)| **at).map(|(network, _)| *network);
-            longest_ago.and_then(|network| counted.known.remove(&network));
-        }
-        counted.known.insert(self.network, self.now);
+        note_login(&mut counted.known, self.network, self.now);
+        note_login(&mut counted.familiar, self.network.surroundings(), self.now);
     }
 
     /// The password was wrong.
@@ -228,12 +227,14 @@ impl<C: Clock> LoginThrottle<C> {
         let failures = counted.networks.get(&network);
         limits.network.check(failures.map_or(Level::default(), |failures| failures.level), now)?;
         let around = counted.surroundings.get(&network.surroundings()).copied().unwrap_or_default();
-        let standing = if counted.is_known(network, now) {
+        let guesses = failures.is_some_and(|failures| failures.are_recent(now))
+            || limits.surroundings.check(around, now).is_err();
+        let standing = if is_lately(&counted.known, &network, now) {
             Standing::Known
-        } else if failures.is_some_and(|failures| failures.are_recent(now))
-            || limits.surroundings.check(around, now).is_err()
-        {
+        } else if guesses {
             Standing::Suspect
+        } else if is_lately(&counted.familiar, &network.surroundings(), now) {
+            Standing::Familiar
         } else {
             Standing::New
         };
@@ -254,7 +255,7 @@ impl<C: Clock> LoginThrottle<C> {
         let failures = counted.networks.get(&network);
         limits.network.check(failures.map_or(Level::default(), |failures| failures.level), now)?;
         let has_failed = failures.is_some_and(|failures| failures.are_recent(now));
-        let (known, surroundings) = (counted.is_known(network, now), network.surroundings());
+        let (known, surroundings) = (is_lately(&counted.known, &network, now), network.surroundings());
         make_room(&mut counted.surroundings, &surroundings, MAX_SURROUNDINGS);
         let around = counted.surroundings.entry(surroundings).or_default();
         let is_of_a_guesser = surroundings.are_one_site() && limits.surroundings.check(*around, now).is_err();
@@ -297,6 +298,7 @@ impl<C: Clock> LoginThrottle<C> {
         counted.surroundings.retain(|_, level| is_used(level));
         counted.names.retain(|_, level| is_used(level));
         counted.known.retain(|_, at| now < *at + KNOWN_FOR);
+        counted.familiar.retain(|_, at| now < *at + KNOWN_FOR);
         counted.networks.shrink_to_fit();
         counted.surroundings.shrink_to_fit();
         counted.names.shrink_to_fit();
@@ -312,10 +314,18 @@ impl<C: Clock> LoginThrottle<C> {
     }
 }
 
-impl Counted {
-    fn is_known(&self, network: Network, now: Duration) -> bool {
-        self.known.get(&network).is_some_and(|at| now < *at + KNOWN_FOR)
+/// Whether somebody logged in from there within [`KNOWN_FOR`].
+fn is_lately<K: Hash + Eq>(logins: &HashMap<K, Duration>, from: &K, now: Duration) -> bool {
+    logins.get(from).is_some_and(|at| now < *at + KNOWN_FOR)
+}
+
+/// Notes a login, in place of the one longest ago where there are too many.
+fn note_login<K: Hash + Eq + Copy>(logins: &mut HashMap<K, Duration>, from: K, now: Duration) {
+    if logins.len() >= MAX_KNOWN && !logins.contains_key(&from) {
+        let longest_ago = logins.iter().min_by_key(|(_, at)| **at).map(|(from, _)| *from);
+        longest_ago.and_then(|from| logins.remove(&from));
     }
+    logins.insert(from, now);
 }
 
 /// Forgives an old guesser, whichever, where a newcomer would be one too many.
@@ -537,18 +547,25 @@ mod tests {
         let throttle = LoginThrottle::new(5, clock.clone());
         let logs_in = |from| throttle.attempt(from, "a").unwrap().unwrap().succeeded();
         logs_in(network(0));
+        assert_eq!(standing(&throttle, network(9)), Ok(Standing::Familiar), "of the same /16");
         fails(&throttle, network(0), "a").unwrap();
         assert_eq!(standing(&throttle, network(0)), Ok(Standing::Known), "also after a slip");
         for from in 1..=u32::try_from(MAX_KNOWN).unwrap() {
             clock.advance(Duration::from_secs(1));
-            logs_in(network(from));
+            logs_in(network(from << 16));
         }
-        assert_ne!(standing(&throttle, network(0)), Ok(Standing::Known), "the one longest ago made room");
-        assert_eq!(standing(&throttle, network(1)), Ok(Standing::Known));
+        assert_eq!(standing(&throttle, network(9)), Ok(Standing::New), "the one longest ago made room");
+        assert_eq!(standing(&throttle, network(0)), Ok(Standing::New));
+        assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::Known));
+        for guess in 0..20 {
+            fails(&throttle, network(0x0001_0100 + guess), "a").unwrap();
+        }
+        assert_eq!(standing(&throttle, network(0x0001_ffff)), Ok(Standing::Suspect), "they guess by now");
         clock.advance(KNOWN_FOR);
-        assert_eq!(standing(&throttle, network(1)), Ok(Standing::New));
+        assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::New));
         throttle.sweep();
-        assert_eq!(locked(&throttle.limits.as_ref().unwrap().counted).known.len(), 0);
+        let counted = locked(&throttle.limits.as_ref().unwrap().counted);
+        assert_eq!((counted.known.len(), counted.familiar.len()), (0, 0));
     }
 
     #[test]

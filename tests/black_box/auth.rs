@@ -163,7 +163,7 @@ fn logins_from_hundreds_of_addresses_take_the_memory_of_two_and_give_it_back() {
     let server = Setup::new().config("trusted_proxies = [\"127.0.0.1\"]\n").start();
     let (password, (idle, _)) = (server.password(), server.memory());
     let login = |number: u32| {
-        let right = number % 8 == 0;
+        let right = number.is_multiple_of(8);
         let body =
             json!({ "username": "sysadmin", "password": if right { &password } else { "wrong password" } });
         let address = format!("2001:db8:{number:x}::1");

@@ -53,7 +53,7 @@ use crate::api::envelope::Api;
 use crate::api::tls::CertificateDesk;
 use crate::auth::password::{PasswordFault, Passwords};
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
-use crate::auth::token::Tokens;
+use crate::auth::token::{NoRandomness, Tokens, fresh_epoch};
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Timestamp};
 use crate::metrics::Metrics;
@@ -170,6 +170,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let passwords = Passwords::default();
     make_first_admin(&store, &passwords, &config.data_dir).await?;
+    renew_counted_epochs(&store).await?;
     let signing_key = signing_key(config, &store).await?;
     let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
     let keeping = keep_certificate(config, &store, &certificate).await?;
@@ -400,7 +401,8 @@ async fn make_first_admin(store: &Store, passwords: &Passwords, data_dir: &Path)
         write_private(&path, password.expose())
             .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
     }
-    if store.create_first_admin(username, hash, Timestamp::from_clock(Utc::now())).await? {
+    let epoch = fresh_epoch().map_err(no_random_bytes)?;
+    if store.create_first_admin(username, hash, epoch, Timestamp::from_clock(Utc::now())).await? {
         if terminal {
             show(&format!("first start: log in as {FIRST_ADMIN} with the password {}", password.expose()));
         } else {
@@ -412,6 +414,23 @@ async fn make_first_admin(store: &Store, passwords: &Passwords, data_dir: &Path)
         }
     }
     Ok(())
+}
+
+/// Draws epochs in place of those that version 0.1 counted. Its backups hold
+/// them beside the key that signs, so who has one could make tokens for ever.
+async fn renew_counted_epochs(store: &Store) -> Result<(), StartError> {
+    for admin in store.list_admins().await? {
+        if admin.token_epoch.may_be_counted() {
+            let epoch = fresh_epoch().map_err(no_random_bytes)?;
+            store.renew_token_epoch(admin.id, admin.token_epoch, epoch).await?;
+            tracing::info!(username = %admin.username, "ended the logins of earlier versions");
+        }
+    }
+    Ok(())
+}
+
+fn no_random_bytes(_: NoRandomness) -> StartError {
+    StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() }
 }
 
 /// Shows a secret to the person at the terminal; never goes through the log.

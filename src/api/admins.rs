@@ -12,6 +12,7 @@ use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
 use super::wire::Time;
 use super::{App, Group, now};
+use crate::auth::token::fresh_epoch;
 use crate::domain::{Admin, NewPassword, Username};
 use crate::store::{CreateRefused, DeleteRefused};
 
@@ -145,7 +146,7 @@ impl AdminsApi {
         body: Body<NewAdmin>,
     ) -> Result<CreateAnswer, Failure<{ ADMIN | BODY | failure::CONFLICT }>> {
         let hash = app.passwords.hash(body.0.password).await?;
-        match app.store.create_admin(body.0.username, hash, admin.actor(), now()).await? {
+        match app.store.create_admin(body.0.username, hash, fresh_epoch()?, admin.actor(), now()).await? {
             Ok(created) => Ok(CreateAnswer::Created(Json(created.into()))),
             Err(CreateRefused::NameTaken) => {
                 Err(Problem::conflict("there is an admin of this name already").into())
@@ -167,7 +168,8 @@ impl AdminsApi {
     ) -> Result<DoneAnswer, Failure<{ ADMIN | BODY | failure::NOT_FOUND }>> {
         let username = known(&username)?;
         let hash = app.passwords.hash(body.0).await?;
-        let changed = app.store.change_password(username, hash, admin.actor(), now()).await?;
+        let epoch = fresh_epoch()?;
+        let changed = app.store.change_password(username, hash, epoch, admin.actor(), now()).await?;
         changed.map_err(|_| Problem::no_such_admin())?;
         Ok(DoneAnswer::Done)
     }

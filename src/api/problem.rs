@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::auth::password::PasswordFault;
 use crate::auth::queue::NoTurn;
 use crate::auth::throttle::RetryAfter;
-use crate::auth::token::SigningFailed;
+use crate::auth::token::{NoRandomness, SigningFailed};
 use crate::store::{SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
@@ -279,6 +279,12 @@ impl From<PasswordFault> for Problem {
 
 impl From<SigningFailed> for Problem {
     fn from(fault: SigningFailed) -> Self {
+        Self::internal(fault.to_string())
+    }
+}
+
+impl From<NoRandomness> for Problem {
+    fn from(fault: NoRandomness) -> Self {
         Self::internal(fault.to_string())
     }
 }

@@ -259,6 +259,61 @@ fn only_a_token_that_the_server_would_make_now_is_taken() {
 }
 
 #[test]
+fn a_token_of_years_or_from_the_future_is_refused_though_its_signature_is_right() {
+    let (server, key) = with_known_key();
+    let right = server.login();
+    let now = chrono::Utc::now().timestamp();
+    let me = |claims: Value| {
+        let token = token(&right, &key, Algorithm::HS256, claims);
+        server.get("/api/auth/me").bearer(&token).send().status
+    };
+    assert_eq!(me(json!({ "iat": now, "exp": now + 900 })), 200);
+    assert_eq!(me(json!({ "exp": now + 30 * 365 * 86_400 })), 401);
+    assert_eq!(me(json!({ "iat": now + 3600, "exp": now + 3600 + 900 })), 401);
+    assert_eq!(me(json!({ "nbf": now - 900 })), 401);
+    let header = |header: Header| {
+        let key = EncodingKey::from_secret(key.as_bytes());
+        let token = jsonwebtoken::encode(&header, &claims_of(&right), &key).unwrap();
+        server.get("/api/auth/me").bearer(&token).send().status
+    };
+    assert_eq!(header(Header::default()), 200);
+    assert_eq!(header(Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() }), 401);
+    assert_eq!(header(Header { typ: Some("at+jwt".to_owned()), ..Header::default() }), 401);
+}
+
+#[test]
+fn an_epoch_is_random_and_drawn_anew_with_each_password() {
+    let server = Server::start();
+    let first = server.login();
+    let epoch = |token: &str| claims_of(token)["epoch"].as_u64().unwrap();
+    let change = json!({ "password": "another password" });
+    assert_eq!(server.put("/api/admins/sysadmin/password").bearer(&first).json(&change).send().status, 204);
+    let answer = login(&server, "sysadmin", "another password");
+    let second = answer.json()["access_token"].as_str().unwrap().to_owned();
+    let other = json!({ "username": "second", "password": "another password" });
+    assert_eq!(server.post("/api/admins").bearer(&second).json(&other).send().status, 201);
+    let third =
+        login(&server, "second", "another password").json()["access_token"].as_str().unwrap().to_owned();
+    let epochs = [epoch(&first), epoch(&second), epoch(&third)];
+    assert!(epochs.iter().all(|epoch| *epoch > 1 << 32), "no counting: {epochs:?}");
+    assert_ne!(epochs[0], epochs[1]);
+    assert_ne!(epochs[1], epochs[2]);
+}
+
+#[test]
+fn epochs_that_were_counted_are_drawn_anew_at_the_first_start() {
+    // The certificate in it is none.
+    let setup = Setup::new().config("[tls]\nmode = \"off\"\n");
+    std::fs::create_dir(setup.data_dir()).unwrap();
+    std::fs::copy("tests/data/v1.redb", setup.data_dir().join("sitewarden.redb")).unwrap();
+    let server = setup.start();
+    server
+        .log_line(|line| line.contains("ended the logins of earlier versions") && line.contains("Sysadmin"));
+    let log = server.restart().stop();
+    assert!(!log.contains("ended the logins"), "once: {log}");
+}
+
+#[test]
 fn every_route_of_an_admin_asks_for_a_token_before_anything_else() {
     let server = Server::start();
     let site = format!("/api/sites/{}", "00000000-0000-4000-8000-000000000000");

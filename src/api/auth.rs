@@ -13,6 +13,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 use serde_json::{Map, Value};
 
+use super::envelope::ProvedSender;
 use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of, object_of};
 use super::problem::{Failure, Problem, failure};
 use super::wire::{Nullable, Time};
@@ -287,6 +288,15 @@ impl Sysadmin {
     /// # Errors
     /// [`Problem::unauthorized`] when it carries none that holds.
     pub async fn who_sent(app: &App, request: &Request) -> Result<Self, Problem> {
+        let sysadmin = Self::proved_by(app, request).await?;
+        if let Some(sender) = request.data::<ProvedSender>() {
+            let Actor { kind, name, .. } = sysadmin.actor();
+            sender.note(kind, &name);
+        }
+        Ok(sysadmin)
+    }
+
+    async fn proved_by(app: &App, request: &Request) -> Result<Self, Problem> {
         if let Some(Caller::System(user)) = request.data() {
             return Ok(Self { proof: Proof::Socket(user.clone()), ip: None });
         }
@@ -325,6 +335,7 @@ impl AuthApi {
         &self,
         app: Data<&Arc<App>>,
         peer: Data<&Peer>,
+        sender: Data<&ProvedSender>,
         login: Login,
     ) -> Result<
         Json<TokenDocument>,
@@ -360,6 +371,7 @@ impl AuthApi {
             }
             return Err(Problem::wrong_login().into());
         };
+        sender.note(ActorKind::Admin, admin.username.as_str());
         let token = app.tokens.issue(&admin, now())?;
         Ok(Json(TokenDocument {
             access_token: token.text,

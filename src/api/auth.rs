@@ -24,7 +24,7 @@ use crate::domain::{Actor, ActorKind, Admin, Network, Username};
 use crate::metrics::Throttle;
 
 /// Where tokens are got; also the OAuth2 token URL in the specification.
-const LOGIN_PATH: &str = "/api/auth/login";
+pub(super) const LOGIN_PATH: &str = "/api/auth/login";
 /// Names of the two ways, in the specification, to send a token.
 const PASSWORD_SCHEME: &str = "password";
 const BEARER_SCHEME: &str = "bearer";

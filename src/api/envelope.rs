@@ -16,6 +16,7 @@ use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
+use super::auth::LOGIN_PATH;
 use super::problem::{self, FieldError, Problem};
 use super::tls::CertificateDesk;
 use super::{App, Peer, docs, methods, routes};
@@ -233,7 +234,11 @@ fn drop_body(response: &mut Response) {
 
 /// Writes a problem out.
 fn render(problem: &Problem, exchange: &Exchange<'_>, response: &mut Response) {
-    let body = serde_json::to_vec(&problem.document(exchange.id.clone())).unwrap_or_default();
+    let document = match exchange.route() {
+        LOGIN_PATH => problem.token_document(exchange.id.clone()),
+        _ => problem.document(exchange.id.clone()),
+    };
+    let body = serde_json::to_vec(&document).unwrap_or_default();
     response.set_status(problem.status);
     response.set_body(body);
     let headers = response.headers_mut();

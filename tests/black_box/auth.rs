@@ -124,6 +124,49 @@ fn every_bad_field_of_a_login_is_named_at_once() {
 }
 
 #[test]
+fn an_oauth2_client_reads_why_it_got_no_token() {
+    let setup = Setup::new().config("[limits]\nfailed_logins_per_minute = 1\n");
+    let server = setup.start();
+    let form = |form: &str| server.post("/api/auth/login").form(form).send();
+    let json = |body: &str| {
+        server.post("/api/auth/login").header("Content-Type", "application/json").body(body).send()
+    };
+    for (answer, status, error, description) in [
+        (form("grant_type=password"), 422, "invalid_request", "username is required; password is required"),
+        (json("{"), 400, "invalid_request", "the body is not valid JSON"),
+        (json(r#"{"a\\\"ü": 1}"#), 422, "invalid_request", "a???"),
+        (
+            form("grant_type=implicit&username=a&password=b"),
+            422,
+            "unsupported_grant_type",
+            "must be password",
+        ),
+        (
+            server.post("/api/auth/login").header("Content-Type", "text/plain").body("x").send(),
+            415,
+            "invalid_request",
+            "send JSON or a form",
+        ),
+        (
+            form("grant_type=password&username=sysadmin&password=wrong"),
+            401,
+            "invalid_grant",
+            "wrong username or password",
+        ),
+        (json(r#"{"username": "a", "password": "b"}"#), 429, "temporarily_unavailable", "try again in"),
+    ] {
+        answer.assert_problem(status);
+        let problem = answer.json();
+        assert_eq!(problem["error"], error, "{problem}");
+        let told = problem["error_description"].as_str().unwrap();
+        assert!(told.contains(description), "{problem}");
+        assert!(told.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\'), "{problem}");
+    }
+    let elsewhere = server.get("/api/auth/me").send();
+    assert_eq!(elsewhere.fields(), ["type", "title", "status", "detail", "request_id"]);
+}
+
+#[test]
 fn a_login_of_another_media_type_is_refused() {
     let server = Server::start();
     for media_type in ["text/plain", "multipart/form-data; boundary=x", "application/xml"] {

@@ -452,3 +452,19 @@ fn headers_of(status: StatusCode) -> Vec<MetaHeader> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_no_place_in_line_is_told_when_to_come_again() {
+        for (refused, status, seconds) in [
+            (NoTurn::Full, StatusCode::SERVICE_UNAVAILABLE, STORE_RETRY_SECONDS),
+            (NoTurn::NetworkFull, StatusCode::TOO_MANY_REQUESTS, 1),
+        ] {
+            let problem = Problem::from(refused);
+            assert_eq!((problem.status, problem.retry_after_seconds), (status, Some(seconds)));
+        }
+    }
+}

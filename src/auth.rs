@@ -1,5 +1,8 @@
 //! Who is calling: passwords, access tokens, and limits on guessing them.
 
+mod buffer;
+pub mod initial_password;
 pub mod password;
+pub mod queue;
 pub mod throttle;
 pub mod token;

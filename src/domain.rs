@@ -16,11 +16,11 @@ pub mod site;
 pub mod text;
 pub mod time;
 
-pub use admin::{Admin, AdminId, NewPassword, Username};
+pub use admin::{Admin, AdminId, NewPassword, TokenEpoch, Username};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange};
 pub use heartbeat::{Heartbeat, Seen, Verdict};
 pub use licence::{LicenceChange, TooFarAhead};
-pub use network::Network;
+pub use network::{Network, Surroundings};
 pub use secret_key::{KeyHash, SecretKey};
 pub use site::{NewSite, Site, SiteChange, SiteId, SiteStatus};
 pub use text::{AppVersion, ContactEmail, LockReason, OwnerName, SiteName, TextError};

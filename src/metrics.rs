@@ -61,6 +61,8 @@ impl HeartbeatOutcome {
 pub enum Throttle {
     /// Failed logins.
     Login,
+    /// Logins that wait to be checked.
+    Queue,
     /// Heartbeats of a site.
     Site,
     /// Failed heartbeats of an address.
@@ -73,6 +75,7 @@ impl Throttle {
     fn as_str(self) -> &'static str {
         match self {
             Self::Login => "login",
+            Self::Queue => "login_queue",
             Self::Site => "heartbeat_site",
             Self::Address => "heartbeat_address",
             Self::Connection => "connection_address",

@@ -25,9 +25,9 @@ mod scrape;
 mod self_signed;
 mod tls;
 
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,22 +54,19 @@ use self::tls::{Certificates, Pair};
 use crate::api::App;
 use crate::api::envelope::Api;
 use crate::api::tls::CertificateDesk;
+use crate::auth::initial_password::{self, FIRST_ADMIN};
 use crate::auth::password::{PasswordFault, Passwords};
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
-use crate::auth::token::Tokens;
+use crate::auth::token::{NoRandomness, Tokens, fresh_epoch};
 use crate::config::{Config, TlsMode};
-use crate::domain::{NewPassword, Timestamp};
+use crate::domain::{NewPassword, Timestamp, Username};
 use crate::metrics::Metrics;
 use crate::store::backups::{self, Schedule};
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
 use crate::telemetry::Announcer;
 
-/// Where the first admin's password is put when nobody watches.
-pub const INITIAL_PASSWORD_FILE: &str = "initial-admin-password";
 /// The self-signed certificate as a file, for clients that shall trust it.
 pub const CERTIFICATE_FILE: &str = "tls-certificate.pem";
-/// The first admin's name.
-const FIRST_ADMIN: &str = "sysadmin";
 /// How long requests that run may take to end after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How often throttles forget what has recovered.
@@ -188,7 +185,8 @@ async fn serve(
         tracing::warn!(%error, "the clock could not be judged; trying again in a minute");
     }
     let passwords = Passwords::default();
-    make_first_admin(&store, &passwords, &config.data_dir, announcer).await?;
+    let is_first_start = make_first_admin(&store, &passwords, &config.data_dir, announcer).await?;
+    renew_counted_epochs(&store).await?;
     let signing_key = signing_key(config, &store).await?;
     let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
     let keeping = keep_certificate(config, &store, &certificate, announcer).await?;
@@ -239,6 +237,9 @@ async fn serve(
         Some(address) => Scrape::bind(address, Arc::clone(&app), reload.log.lines().clone()).await,
         None => None,
     };
+    if !is_first_start {
+        tokio::spawn(look_at_initial_password(Arc::clone(&app)));
+    }
     let mut background = vec![
         tokio::spawn(notify::feed_watchdog(app.store.clone())),
         tokio::spawn(sweep(app, config.audit_keep_days)),
@@ -411,55 +412,94 @@ fn check_usable(directory: &Path) -> io::Result<()> {
 /// the terminal, where that is one for words, else in a file that only this
 /// user can read. The file is
 /// written before the admin is, so that a crash between leaves no admin whose
-/// password nobody knows.
+/// password nobody knows. Tells whether it made one.
 async fn make_first_admin(
     store: &Store,
     passwords: &Passwords,
     data_dir: &Path,
     announcer: Announcer,
-) -> Result<(), StartError> {
+) -> Result<bool, StartError> {
     if store.has_admin().await? {
-        return Ok(());
+        return Ok(false);
     }
     let (Ok(username), Some(password)) = (FIRST_ADMIN.parse(), random_password()) else {
         return Err(StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() });
     };
     let hash = passwords.hash(password.clone()).await?;
     let terminal = io::stderr().is_terminal() && announcer == Announcer::Text;
-    let path = data_dir.join(INITIAL_PASSWORD_FILE);
+    let path = initial_password::path(data_dir);
     if !terminal {
-        write_private(&path, password.expose())
+        initial_password::write(data_dir, &password)
             .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
     }
-    if store.create_first_admin(username, hash, Timestamp::from_clock(Utc::now())).await? {
+    let epoch = fresh_epoch().map_err(no_random_bytes)?;
+    let made = store.create_first_admin(username, hash, epoch, Timestamp::from_clock(Utc::now())).await?;
+    if made {
         if terminal {
             show(&format!("first start: log in as {FIRST_ADMIN} with the password {}", password.expose()));
         } else {
             tracing::info!(
                 username = FIRST_ADMIN,
                 password_file = %path.display(),
-                "first start: the password of the first admin is in this file; delete it when you have noted it"
+                "first start: the password of the first admin is in this file, which goes when you change it"
             );
         }
     }
+    Ok(made)
+}
+
+/// Warns while the password of the first start works, and removes its file
+/// when it does not.
+async fn look_at_initial_password(app: Arc<App>) {
+    let path = initial_password::path(&app.data_dir);
+    let cannot = |error: &dyn std::fmt::Display| {
+        tracing::warn!(%error, password_file = %path.display(), "cannot tell whether the initial password still works");
+    };
+    let password = match initial_password::read(&app.data_dir) {
+        Ok(Some(password)) => password,
+        Ok(None) => return,
+        Err(error) => return cannot(&error),
+    };
+    let Ok(username) = FIRST_ADMIN.parse::<Username>() else {
+        return;
+    };
+    let admin = match app.store.admin_named(username.clone()).await {
+        Ok(admin) => admin,
+        Err(error) => return cannot(&error),
+    };
+    match initial_password::opens(password, admin, &app.passwords).await {
+        Ok(true) => tracing::warn!(
+            username = FIRST_ADMIN,
+            password_file = %path.display(),
+            "the password of the first start still works and lies in this file: change it with \
+             sitewarden admin passwd {FIRST_ADMIN}, which removes the file"
+        ),
+        Ok(false) => initial_password::forget(&app.data_dir, &username).await,
+        Err(error) => cannot(&error),
+    }
+}
+
+/// Draws epochs in place of those that version 0.1 counted. Its backups hold
+/// them beside the key that signs, so who has one could make tokens for ever.
+async fn renew_counted_epochs(store: &Store) -> Result<(), StartError> {
+    for admin in store.list_admins().await? {
+        if admin.token_epoch.may_be_counted() {
+            let epoch = fresh_epoch().map_err(no_random_bytes)?;
+            store.renew_token_epoch(admin.id, admin.token_epoch, epoch).await?;
+            tracing::info!(username = %admin.username, "ended the logins of earlier versions");
+        }
+    }
     Ok(())
+}
+
+fn no_random_bytes(_: NoRandomness) -> StartError {
+    StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() }
 }
 
 /// Shows a secret to the person at the terminal; never goes through the log.
 #[expect(clippy::print_stderr, reason = "a secret for the person who looks on, which must not be logged")]
 fn show(line: &str) {
     eprintln!("{line}");
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    // What may stand there is from a start that did not come to an end.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
 }
 
 /// 24 characters of base64url: 144 random bits.

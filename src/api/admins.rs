@@ -12,6 +12,8 @@ use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
 use super::wire::Time;
 use super::{App, Group, now};
+use crate::auth::initial_password;
+use crate::auth::token::fresh_epoch;
 use crate::domain::{Admin, NewPassword, Username};
 use crate::store::{CreateRefused, DeleteRefused};
 
@@ -145,7 +147,7 @@ impl AdminsApi {
         body: Body<NewAdmin>,
     ) -> Result<CreateAnswer, Failure<{ ADMIN | BODY | failure::CONFLICT }>> {
         let hash = app.passwords.hash(body.0.password).await?;
-        match app.store.create_admin(body.0.username, hash, admin.actor(), now()).await? {
+        match app.store.create_admin(body.0.username, hash, fresh_epoch()?, admin.actor(), now()).await? {
             Ok(created) => Ok(CreateAnswer::Created(Json(created.into()))),
             Err(CreateRefused::NameTaken) => {
                 Err(Problem::conflict("there is an admin of this name already").into())
@@ -167,8 +169,10 @@ impl AdminsApi {
     ) -> Result<DoneAnswer, Failure<{ ADMIN | BODY | failure::NOT_FOUND }>> {
         let username = known(&username)?;
         let hash = app.passwords.hash(body.0).await?;
-        let changed = app.store.change_password(username, hash, admin.actor(), now()).await?;
+        let epoch = fresh_epoch()?;
+        let changed = app.store.change_password(username.clone(), hash, epoch, admin.actor(), now()).await?;
         changed.map_err(|_| Problem::no_such_admin())?;
+        initial_password::forget(&app.data_dir, &username).await;
         Ok(DoneAnswer::Done)
     }
 
@@ -185,8 +189,12 @@ impl AdminsApi {
         username: Path<String>,
     ) -> Result<DoneAnswer, Failure<{ ADMIN | failure::MALFORMED | failure::NOT_FOUND | failure::CONFLICT }>>
     {
-        match app.store.delete_admin(known(&username)?, admin.actor(), now()).await? {
-            Ok(()) => Ok(DoneAnswer::Done),
+        let username = known(&username)?;
+        match app.store.delete_admin(username.clone(), admin.actor(), now()).await? {
+            Ok(()) => {
+                initial_password::forget(&app.data_dir, &username).await;
+                Ok(DoneAnswer::Done)
+            }
             Err(DeleteRefused::NotFound) => Err(Problem::no_such_admin().into()),
             Err(DeleteRefused::LastAdmin) => {
                 Err(Problem::conflict("the last admin cannot be deleted: create another one first").into())

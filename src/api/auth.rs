@@ -13,16 +13,18 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 use serde_json::{Map, Value};
 
+use super::envelope::ProvedSender;
 use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of, object_of};
 use super::problem::{Failure, Problem, failure};
 use super::wire::{Nullable, Time};
 use super::{App, Caller, Group, Peer, SystemUser, now};
 use crate::auth::password::TypedPassword;
+use crate::auth::throttle::RetryAfter;
 use crate::domain::{Actor, ActorKind, Admin, Network, Username};
 use crate::metrics::Throttle;
 
 /// Where tokens are got; also the OAuth2 token URL in the specification.
-const LOGIN_PATH: &str = "/api/auth/login";
+pub(super) const LOGIN_PATH: &str = "/api/auth/login";
 /// Names of the two ways, in the specification, to send a token.
 const PASSWORD_SCHEME: &str = "password";
 const BEARER_SCHEME: &str = "bearer";
@@ -286,6 +288,15 @@ impl Sysadmin {
     /// # Errors
     /// [`Problem::unauthorized`] when it carries none that holds.
     pub async fn who_sent(app: &App, request: &Request) -> Result<Self, Problem> {
+        let sysadmin = Self::proved_by(app, request).await?;
+        if let Some(sender) = request.data::<ProvedSender>() {
+            let Actor { kind, name, .. } = sysadmin.actor();
+            sender.note(kind, &name);
+        }
+        Ok(sysadmin)
+    }
+
+    async fn proved_by(app: &App, request: &Request) -> Result<Self, Problem> {
         if let Some(Caller::System(user)) = request.data() {
             return Ok(Self { proof: Proof::Socket(user.clone()), ip: None });
         }
@@ -293,7 +304,7 @@ impl Sysadmin {
         let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
         let admin = app.store.admin(claims.admin).await?;
         match admin {
-            Some(admin) if admin.token_epoch == claims.epoch => {
+            Some(admin) if admin.token_epoch == claims.epoch() => {
                 Ok(Self { proof: Proof::Token(admin), ip: request.data::<Peer>().map(|peer| peer.0) })
             }
             _ => Err(Problem::unauthorized()),
@@ -324,6 +335,7 @@ impl AuthApi {
         &self,
         app: Data<&Arc<App>>,
         peer: Data<&Peer>,
+        sender: Data<&ProvedSender>,
         login: Login,
     ) -> Result<
         Json<TokenDocument>,
@@ -338,12 +350,20 @@ impl AuthApi {
             },
         >,
     > {
-        let admitted = app.logins.admit(Network::of(peer.0.0), &login.username.folded()).await;
-        let attempt = admitted.inspect_err(|_| app.metrics.throttled(Throttle::Login))?;
+        let network = Network::of(peer.0.0);
+        let turned_away = |_: &RetryAfter| app.metrics.throttled(Throttle::Login);
+        let claim = app.logins.claim(network).inspect_err(turned_away)?;
+        let turn = app.passwords.turn(claim).await.inspect_err(|_| app.metrics.throttled(Throttle::Queue))?;
+        let attempt = app.logins.attempt(network, &login.username.folded()).inspect_err(turned_away)?;
         let tried = login.username.as_str().to_owned();
         let admin = app.store.admin_named(login.username).await?;
         let stored = admin.as_ref().map(|admin| admin.password_hash.clone());
-        let right = app.passwords.verify(login.password, stored).await?;
+        let settle = move |right| match attempt {
+            Some(attempt) if right => attempt.succeeded(),
+            Some(attempt) => attempt.failed(),
+            None => {}
+        };
+        let right = turn.verify(login.password, stored, settle).await?;
         let Some(admin) = admin.filter(|_| right) else {
             if app.failed_logins.may_record() {
                 let actor = Actor { kind: ActorKind::Unproven, name: tried, ip: Some(peer.0.0) };
@@ -351,9 +371,7 @@ impl AuthApi {
             }
             return Err(Problem::wrong_login().into());
         };
-        if let Some(attempt) = attempt {
-            attempt.succeeded();
-        }
+        sender.note(ActorKind::Admin, admin.username.as_str());
         let token = app.tokens.issue(&admin, now())?;
         Ok(Json(TokenDocument {
             access_token: token.text,

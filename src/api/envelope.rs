@@ -1,8 +1,8 @@
 //! What every answer has in common: a request id, the headers, the form of
 //! errors, and one line in the log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -16,10 +16,18 @@ use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
+use super::auth::LOGIN_PATH;
 use super::problem::{self, FieldError, Problem};
 use super::tls::CertificateDesk;
 use super::{App, Peer, docs, methods, routes};
+use crate::domain::ActorKind;
 use crate::metrics::Metrics;
+
+/// The most of a site id that was presented which is logged: a good one has
+/// 36 characters.
+const MAX_SITE_ID: usize = 64;
+/// The one route on which sites prove themselves.
+const HEARTBEAT: &str = "/api/heartbeat";
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,6 +38,22 @@ pub struct Api {
     patterns: Vec<Pattern>,
     certificate: Arc<CertificateDesk>,
     ids: RequestIds,
+}
+
+/// Who proved to have sent a request, for its line in the log. Put into each
+/// request here, filled in by whoever checks the proof.
+#[derive(Debug, Clone, Default)]
+pub struct ProvedSender(Arc<OnceLock<(ActorKind, String)>>);
+
+impl ProvedSender {
+    /// Notes it; only the first counts.
+    pub fn note(&self, kind: ActorKind, name: &str) {
+        let _ = self.0.set((kind, name.to_owned()));
+    }
+
+    fn named(&self, wanted: ActorKind) -> Option<&str> {
+        self.0.get().filter(|(kind, _)| *kind == wanted).map(|(_, name)| name.as_str())
+    }
 }
 
 /// Ids of requests: UUIDs of version 7 (RFC 9562), whose random part is a
@@ -97,6 +121,7 @@ impl Api {
         if exchange.method == Method::HEAD {
             request.set_method(Method::GET);
         }
+        request.set_data(exchange.sender.clone());
         let response = self.routes.get_response(request).await;
         self.finish(&exchange, response)
     }
@@ -114,6 +139,8 @@ impl Api {
             method: request.method().clone(),
             pattern: self.patterns.iter().find(|pattern| pattern.matches(path)),
             peer: request.data::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
+            sender: ProvedSender::default(),
+            site_id: (path == HEARTBEAT).then(|| request.headers().get("X-Site-ID")).flatten().map(shown),
         }
     }
 
@@ -156,6 +183,9 @@ struct Exchange<'a> {
     method: Method,
     pattern: Option<&'a Pattern>,
     peer: String,
+    sender: ProvedSender,
+    /// The one that a heartbeat presented, right or wrong.
+    site_id: Option<String>,
 }
 
 impl Exchange<'_> {
@@ -167,14 +197,29 @@ impl Exchange<'_> {
         let Self { id: request_id, method, peer, .. } = self;
         let status = response.status().as_u16();
         let route = self.route();
+        let (admin, user) = (self.sender.named(ActorKind::Admin), self.sender.named(ActorKind::System));
+        let site_id = self.site_id.as_deref();
         let milliseconds = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         match cause {
             Some(cause) => {
-                tracing::error!(%method, route, status, milliseconds, request_id, peer, cause, "request")
+                tracing::error!(%method, route, status, milliseconds, request_id, peer, admin, user, site_id, cause, "request")
             }
-            None => tracing::info!(%method, route, status, milliseconds, request_id, peer, "request"),
+            None => {
+                tracing::info!(%method, route, status, milliseconds, request_id, peer, admin, user, site_id, "request")
+            }
         }
     }
+}
+
+/// What a client wrote, fit for a line of the log: bounded, and without
+/// anything but visible ASCII.
+fn shown(value: &HeaderValue) -> String {
+    let mut text = value.as_bytes().escape_ascii().map(char::from);
+    let mut shown: String = text.by_ref().take(MAX_SITE_ID).collect();
+    if text.next().is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 /// Takes the body away and leaves the length that it would have. hyper does so
@@ -189,7 +234,11 @@ fn drop_body(response: &mut Response) {
 
 /// Writes a problem out.
 fn render(problem: &Problem, exchange: &Exchange<'_>, response: &mut Response) {
-    let body = serde_json::to_vec(&problem.document(exchange.id.clone())).unwrap_or_default();
+    let document = match exchange.route() {
+        LOGIN_PATH => problem.token_document(exchange.id.clone()),
+        _ => problem.document(exchange.id.clone()),
+    };
+    let body = serde_json::to_vec(&document).unwrap_or_default();
     response.set_status(problem.status);
     response.set_body(body);
     let headers = response.headers_mut();
@@ -281,5 +330,21 @@ impl Pattern {
             (Some(_), None) => false,
         });
         all && given.next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_wrote_is_bounded_and_escaped_in_the_log() {
+        let shown = |bytes: &[u8]| shown(&HeaderValue::from_bytes(bytes).unwrap());
+        let id = "6f1d2c0e-93b4-4c55-8a37-2f0e9d1b7c48";
+        assert_eq!(shown(id.as_bytes()), id);
+        assert_eq!(shown(b"a\tb \xc2\x85\xe2\x80\xae\"\\"), r#"a\tb \xc2\x85\xe2\x80\xae\"\\"#);
+        assert_eq!(shown(&[b'x'; 64]), "x".repeat(64));
+        assert_eq!(shown(&[b'x'; 8000]), "x".repeat(64) + "...");
+        assert_eq!(shown(&[0xff; 8000]).len(), 64 + 3);
     }
 }

@@ -19,8 +19,9 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 
 use crate::auth::password::PasswordFault;
+use crate::auth::queue::NoTurn;
 use crate::auth::throttle::RetryAfter;
-use crate::auth::token::SigningFailed;
+use crate::auth::token::{NoRandomness, SigningFailed};
 use crate::store::{SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
@@ -55,6 +56,16 @@ pub struct ProblemDocument {
     pub detail: String,
     /// Id of this request, as in the `X-Request-Id` header and in the log.
     pub request_id: String,
+    /// Of `POST /api/auth/login` alone, for OAuth2 clients (RFC 6749,
+    /// section 5.2): `invalid_grant`, `unsupported_grant_type`, `invalid_request`,
+    /// `temporarily_unavailable` or `server_error`.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Beside `error`: `detail` and the bad fields, in ASCII.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<String>,
     /// The bad fields, all of them; with 400 and 422 only.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,7 +214,38 @@ impl Problem {
             status: self.status.as_u16(),
             detail: self.detail.clone(),
             request_id,
+            error: None,
+            error_description: None,
             errors: (!self.errors.is_empty()).then(|| self.errors.clone()),
+        }
+    }
+
+    /// The body where an OAuth2 client asks for a token: it looks for two
+    /// members of its own (RFC 6749, section 5.2), and takes what has none for
+    /// a token.
+    pub fn token_document(&self, request_id: String) -> ProblemDocument {
+        let is_of_another_grant = self.errors.iter().any(|error| error.field == "grant_type");
+        let error = match self.status {
+            StatusCode::UNAUTHORIZED => "invalid_grant",
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+            status if status.is_server_error() => "server_error",
+            _ if is_of_another_grant => "unsupported_grant_type",
+            _ => "invalid_request",
+        };
+        let fields = self.errors.iter().map(|error| format!("{} {}", error.field, error.message));
+        let fields: Vec<String> = fields.collect();
+        let words = if fields.is_empty() {
+            self.detail.clone()
+        } else {
+            format!("{}: {}", self.detail, fields.join("; "))
+        };
+        // %x20-21 / %x23-5B / %x5D-7E
+        let allowed = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+        let words = words.chars().map(|c| if allowed(c) { c } else { '?' }).collect();
+        ProblemDocument {
+            error: Some(error.to_owned()),
+            error_description: Some(words),
+            ..self.document(request_id)
         }
     }
 
@@ -259,6 +301,15 @@ impl From<RetryAfter> for Problem {
     }
 }
 
+impl From<NoTurn> for Problem {
+    fn from(refused: NoTurn) -> Self {
+        match refused {
+            NoTurn::Full => PasswordFault::Busy.into(),
+            NoTurn::NetworkFull => RetryAfter::a_second().into(),
+        }
+    }
+}
+
 impl From<PasswordFault> for Problem {
     fn from(fault: PasswordFault) -> Self {
         match fault {
@@ -270,6 +321,12 @@ impl From<PasswordFault> for Problem {
 
 impl From<SigningFailed> for Problem {
     fn from(fault: SigningFailed) -> Self {
+        Self::internal(fault.to_string())
+    }
+}
+
+impl From<NoRandomness> for Problem {
+    fn from(fault: NoRandomness) -> Self {
         Self::internal(fault.to_string())
     }
 }
@@ -394,5 +451,21 @@ fn headers_of(status: StatusCode) -> Vec<MetaHeader> {
             vec![header("Retry-After", "integer", "Seconds to wait before trying again.")]
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_no_place_in_line_is_told_when_to_come_again() {
+        for (refused, status, seconds) in [
+            (NoTurn::Full, StatusCode::SERVICE_UNAVAILABLE, STORE_RETRY_SECONDS),
+            (NoTurn::NetworkFull, StatusCode::TOO_MANY_REQUESTS, 1),
+        ] {
+            let problem = Problem::from(refused);
+            assert_eq!((problem.status, problem.retry_after_seconds), (status, Some(seconds)));
+        }
     }
 }

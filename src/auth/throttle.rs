@@ -2,9 +2,15 @@
 //!
 //! What each promises:
 //! - [`LoginThrottle`]: an address may fail so often a minute; all addresses
-//!   that have failed before may together guess at one name
+//!   that have failed in the last minute may together guess at one name
 //!   [`NAME_FACTOR`] times as often. An address that has not failed is never
-//!   refused, whatever others do.
+//!   refused, whatever others do. What surrounds an address is counted too,
+//!   by the /16 of IPv4 and the /48 of IPv6: where [`SURROUNDINGS_FACTOR`]
+//!   times as many guesses came from there, its other addresses come last in
+//!   line; those of a /48, which as a rule is one site's (RFC 6177, section
+//!   2), also share in the allowance of the name. Only a password that was
+//!   checked and wrong counts: a refusal, a fault and a client that goes away
+//!   before its turn cost nothing.
 //! - [`HeartbeatThrottle`]: an address may fail so often a minute, then it is
 //!   told 429 in place of 401; a right key passes all the same, since another
 //!   site may sit behind the same address. Each site has an allowance of its
@@ -25,21 +31,30 @@ use governor::state::keyed::HashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, Quota, RateLimiter};
 
-use tokio::sync::{OwnedMutexGuard, Semaphore};
-
-use crate::domain::Network;
+use super::queue::{Claim, Standing};
+use crate::domain::{Network, Surroundings};
 
 /// Most networks whose failures are remembered, for each throttle.
 pub const MAX_NETWORKS: usize = 16_384;
+/// Most surroundings of networks that guesses are counted for.
+const MAX_SURROUNDINGS: usize = 16_384;
 /// Most names that guesses are counted for.
 const MAX_NAMES: usize = 16_384;
+/// Most networks, and most surroundings, whose last login is remembered.
+pub const MAX_KNOWN: usize = 1024;
+/// For how long a network that has logged in comes before others.
+pub const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// Within what time failures are counted, and for how long the last one makes
+/// a network one that has failed.
+const MINUTE: Duration = Duration::from_secs(60);
 /// How many times an address's allowance all guessers together have on one
 /// name.
 pub const NAME_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+/// How many times an address's allowance its surroundings have before they
+/// come last in line.
+pub const SURROUNDINGS_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
 /// Failed logins that enter the audit trail in an hour.
 pub const FAILED_LOGINS_RECORDED_PER_HOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
-/// Most logins from one address that wait for the one before them.
-const MAX_WAITING: usize = 32;
 
 type Keyed<K, C> = RateLimiter<K, HashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 type Single<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
@@ -54,6 +69,11 @@ impl RetryAfter {
         (self.0.as_secs() + u64::from(self.0.subsec_nanos() > 0)).max(1)
     }
 
+    /// Refused for a second.
+    pub fn a_second() -> Self {
+        Self(Duration::from_secs(1))
+    }
+
     fn until<P: Reference>(refused: &NotUntil<P>, now: P) -> Self {
         Self(refused.wait_time_from(now))
     }
@@ -61,130 +81,258 @@ impl RetryAfter {
 
 /// Limits failed logins.
 pub struct LoginThrottle<C: Clock> {
-    per_minute: Option<NonZeroU32>,
     clock: C,
-    guessers: Mutex<HashMap<Network, Arc<Guesser<C>>>>,
-    names: Option<Keyed<u64, C>>,
+    began: C::Instant,
+    /// `None`: no limit is set.
+    limits: Option<Limits>,
     hasher: RandomState,
 }
 
-/// What is known of one network.
-struct Guesser<C: Clock> {
-    /// Held while a login from there is checked: they are checked one by one,
-    /// so that many at once cannot slip in before the first has failed.
-    tally: Arc<tokio::sync::Mutex<Tally<C>>>,
-    waiting: Semaphore,
+struct Limits {
+    network: Allowance,
+    surroundings: Allowance,
+    name: Allowance,
+    counted: Arc<Mutex<Counted>>,
 }
 
-struct Tally<C: Clock> {
-    attempts: Single<C>,
-    has_failed: bool,
-    last_attempt: C::Instant,
+/// What is remembered. All times are since the throttle was made.
+#[derive(Default)]
+struct Counted {
+    networks: HashMap<Network, Failures>,
+    surroundings: HashMap<Surroundings, Level>,
+    names: HashMap<u64, Level>,
+    /// When each last logged in.
+    known: HashMap<Network, Duration>,
+    /// When somebody last logged in from there.
+    familiar: HashMap<Surroundings, Duration>,
 }
 
-/// Leave to check one password. Dropped without [`Attempt::succeeded`], it
-/// counts as a failure: so does a client that went away.
-pub struct Attempt<C: Clock> {
-    tally: OwnedMutexGuard<Tally<C>>,
-    forgiven: Single<C>,
+/// The failures of one network.
+#[derive(Default)]
+struct Failures {
+    level: Level,
+    last: Duration,
 }
 
-impl<C: Clock> Attempt<C> {
-    /// The password was right: the network's failures are forgotten.
-    pub fn succeeded(mut self) {
-        self.tally.has_failed = false;
-        std::mem::swap(&mut self.tally.attempts, &mut self.forgiven);
+impl Failures {
+    fn are_recent(&self, now: Duration) -> bool {
+        now < self.last + MINUTE
     }
 }
 
-impl<C: Clock + Clone> LoginThrottle<C> {
+/// How much of an allowance is used, by the generic cell rate algorithm: when
+/// all of it will be there again. governor, which does the same, cannot take
+/// a count back.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level(Duration);
+
+/// So many a minute, all of them at once where none came before.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    /// For how long one counts.
+    each: Duration,
+}
+
+impl Allowance {
+    fn per_minute(count: NonZeroU32) -> Self {
+        Self { each: MINUTE / count.get() }
+    }
+
+    fn check(self, level: Level, now: Duration) -> Result<(), RetryAfter> {
+        let over = (level.0.max(now) + self.each).saturating_sub(now + MINUTE);
+        if over.is_zero() { Ok(()) } else { Err(RetryAfter(over)) }
+    }
+
+    fn count(self, level: &mut Level, now: Duration) {
+        level.0 = level.0.max(now) + self.each;
+    }
+
+    fn take_back(self, level: &mut Level) {
+        level.0 = level.0.saturating_sub(self.each);
+    }
+}
+
+/// Leave to check one password. It counts as a failure once it is told so;
+/// dropped, it counts as nothing.
+#[must_use]
+pub struct Attempt {
+    counted: Arc<Mutex<Counted>>,
+    network: Network,
+    /// The name's count, where it was charged.
+    name: Option<u64>,
+    allowances: [Allowance; 3],
+    now: Duration,
+    failed: bool,
+}
+
+impl Attempt {
+    /// The password was right: the network's failures are forgotten, and it
+    /// comes before others from now on.
+    pub fn succeeded(self) {
+        let mut counted = locked(&self.counted);
+        counted.networks.remove(&self.network);
+        note_login(&mut counted.known, self.network, self.now);
+        note_login(&mut counted.familiar, self.network.surroundings(), self.now);
+    }
+
+    /// The password was wrong.
+    pub fn failed(mut self) {
+        self.failed = true;
+        let [of_network, ..] = self.allowances;
+        let mut counted = locked(&self.counted);
+        make_room(&mut counted.networks, &self.network, MAX_NETWORKS);
+        let failures = counted.networks.entry(self.network).or_default();
+        of_network.count(&mut failures.level, self.now);
+        failures.last = self.now;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.failed {
+            return;
+        }
+        let [_, of_surroundings, of_name] = self.allowances;
+        let mut counted = locked(&self.counted);
+        if let Some(level) = counted.surroundings.get_mut(&self.network.surroundings()) {
+            of_surroundings.take_back(level);
+        }
+        if let Some(level) = self.name.and_then(|name| counted.names.get_mut(&name)) {
+            of_name.take_back(level);
+        }
+    }
+}
+
+impl<C: Clock> LoginThrottle<C> {
     /// At most `per_minute` failures for each network; 0: no limit.
     pub fn new(per_minute: u32, clock: C) -> Self {
-        let per_minute = NonZeroU32::new(per_minute);
-        let names = per_minute.map(|per_minute| {
-            let quota = Quota::per_minute(per_minute.saturating_mul(NAME_FACTOR));
-            RateLimiter::hashmap_with_clock(quota, clock.clone())
+        let limits = NonZeroU32::new(per_minute).map(|per_minute| Limits {
+            network: Allowance::per_minute(per_minute),
+            surroundings: Allowance::per_minute(per_minute.saturating_mul(SURROUNDINGS_FACTOR)),
+            name: Allowance::per_minute(per_minute.saturating_mul(NAME_FACTOR)),
+            counted: Arc::default(),
         });
-        Self { per_minute, clock, guessers: Mutex::default(), names, hasher: RandomState::new() }
+        Self { began: clock.now(), clock, limits, hasher: RandomState::new() }
     }
 
-    /// Asks leave to check a password for `name` (folded) from `network`;
-    /// waits for the logins from there that came before. `None`: no limit is
-    /// set.
+    /// With what claim a login from `network` waits for its turn.
     ///
     /// # Errors
-    /// [`RetryAfter`] when the network has failed too often, or has failed
-    /// and the name is being guessed at from all sides.
-    pub async fn admit(&self, network: Network, name: &str) -> Result<Option<Attempt<C>>, RetryAfter> {
-        let Some(per_minute) = self.per_minute else {
+    /// [`RetryAfter`] when the network has failed too often: it need not wait.
+    pub fn claim(&self, network: Network) -> Result<Claim, RetryAfter> {
+        let Some(limits) = &self.limits else {
+            return Ok(Claim { standing: Standing::New, network: None });
+        };
+        let (now, counted) = (self.now(), locked(&limits.counted));
+        let failures = counted.networks.get(&network);
+        limits.network.check(failures.map_or(Level::default(), |failures| failures.level), now)?;
+        let around = counted.surroundings.get(&network.surroundings()).copied().unwrap_or_default();
+        let guesses = failures.is_some_and(|failures| failures.are_recent(now))
+            || limits.surroundings.check(around, now).is_err();
+        let standing = if is_lately(&counted.known, &network, now) {
+            Standing::Known
+        } else if guesses {
+            Standing::Suspect
+        } else if is_lately(&counted.familiar, &network.surroundings(), now) {
+            Standing::Familiar
+        } else {
+            Standing::New
+        };
+        Ok(Claim { standing, network: Some(network) })
+    }
+
+    /// Asks leave to check a password for `name` (folded) from `network`,
+    /// whose turn it is. `None`: no limit is set.
+    ///
+    /// # Errors
+    /// [`RetryAfter`] when the network has failed too often, or it or its /48
+    /// guesses and the name is being guessed at from all sides.
+    pub fn attempt(&self, network: Network, name: &str) -> Result<Option<Attempt>, RetryAfter> {
+        let Some(limits) = &self.limits else {
             return Ok(None);
         };
-        let quota = Quota::per_minute(per_minute);
-        let guesser = self.guesser(network, quota);
-        let _place = guesser.waiting.try_acquire().map_err(|_| RetryAfter(Duration::from_secs(1)))?;
-        let mut tally = Arc::clone(&guesser.tally).lock_owned().await;
-        let now = self.clock.now();
-        tally.attempts.check().map_err(|refused| RetryAfter::until(&refused, now))?;
-        if tally.has_failed {
-            self.admit_name(name)?;
+        let (now, mut counted) = (self.now(), locked(&limits.counted));
+        let failures = counted.networks.get(&network);
+        limits.network.check(failures.map_or(Level::default(), |failures| failures.level), now)?;
+        let has_failed = failures.is_some_and(|failures| failures.are_recent(now));
+        let (known, surroundings) = (is_lately(&counted.known, &network, now), network.surroundings());
+        make_room(&mut counted.surroundings, &surroundings, MAX_SURROUNDINGS);
+        let around = counted.surroundings.entry(surroundings).or_default();
+        let is_of_a_guesser = surroundings.are_one_site() && limits.surroundings.check(*around, now).is_err();
+        let before = *around;
+        limits.surroundings.count(around, now);
+        let mut charged = None;
+        if !known && (has_failed || is_of_a_guesser) {
+            // Past the bound, all names share one count until the next sweep.
+            let hash = self.hasher.hash_one(name);
+            let there = counted.names.len() < MAX_NAMES || counted.names.contains_key(&hash);
+            let key = if there { hash } else { 0 };
+            let level = counted.names.entry(key).or_default();
+            if let Err(wait) = limits.name.check(*level, now) {
+                counted.surroundings.insert(surroundings, before);
+                return Err(wait);
+            }
+            limits.name.count(level, now);
+            charged = Some(key);
         }
-        tally.has_failed = true;
-        tally.last_attempt = now;
-        Ok(Some(Attempt { tally, forgiven: RateLimiter::direct_with_clock(quota, self.clock.clone()) }))
-    }
-
-    fn admit_name(&self, name: &str) -> Result<(), RetryAfter> {
-        let Some(names) = &self.names else {
-            return Ok(());
-        };
-        // Past the bound, all names share one count until the next sweep.
-        let key = if names.len() < MAX_NAMES { self.hasher.hash_one(name) } else { 0 };
-        names.check_key(&key).map_err(|refused| RetryAfter::until(&refused, self.clock.now()))
-    }
-
-    fn guesser(&self, network: Network, quota: Quota) -> Arc<Guesser<C>> {
-        let mut guessers = locked(&self.guessers);
-        if let Some(known) = guessers.get(&network) {
-            return Arc::clone(known);
-        }
-        if guessers.len() >= MAX_NETWORKS {
-            let forgiven = guessers.keys().next().copied();
-            forgiven.and_then(|network| guessers.remove(&network));
-        }
-        let tally = Tally {
-            attempts: RateLimiter::direct_with_clock(quota, self.clock.clone()),
-            has_failed: false,
-            last_attempt: self.clock.now(),
-        };
-        let guesser = Arc::new(Guesser {
-            tally: Arc::new(tokio::sync::Mutex::new(tally)),
-            waiting: Semaphore::new(MAX_WAITING),
-        });
-        guessers.insert(network, Arc::clone(&guesser));
-        guesser
+        drop(counted);
+        Ok(Some(Attempt {
+            counted: Arc::clone(&limits.counted),
+            network,
+            name: charged,
+            allowances: [limits.network, limits.surroundings, limits.name],
+            now,
+            failed: false,
+        }))
     }
 
     /// Forgets the networks and names whose allowance is whole again. To be
     /// called about once a minute.
     pub fn sweep(&self) {
-        let now = self.clock.now();
-        let recovered = |tally: &Tally<C>| {
-            !tally.has_failed
-                || Duration::from(now.duration_since(tally.last_attempt)) > Duration::from_secs(60)
+        let Some(limits) = &self.limits else {
+            return;
         };
-        locked(&self.guessers).retain(|_, guesser| match guesser.tally.try_lock() {
-            Ok(tally) => !recovered(&tally) || Arc::strong_count(guesser) > 1,
-            Err(_) => true,
-        });
-        if let Some(names) = &self.names {
-            names.retain_recent();
-            names.shrink_to_fit();
-        }
+        let (now, mut counted) = (self.now(), locked(&limits.counted));
+        let is_used = |level: &Level| level.0 > now;
+        counted.networks.retain(|_, failures| is_used(&failures.level) || failures.are_recent(now));
+        counted.surroundings.retain(|_, level| is_used(level));
+        counted.names.retain(|_, level| is_used(level));
+        counted.known.retain(|_, at| now < *at + KNOWN_FOR);
+        counted.familiar.retain(|_, at| now < *at + KNOWN_FOR);
+        counted.networks.shrink_to_fit();
+        counted.surroundings.shrink_to_fit();
+        counted.names.shrink_to_fit();
     }
 
-    /// How many networks are remembered.
+    /// How many networks are remembered for their failures.
     pub fn remembered(&self) -> usize {
-        locked(&self.guessers).len()
+        self.limits.as_ref().map_or(0, |limits| locked(&limits.counted).networks.len())
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.now().duration_since(self.began).into()
+    }
+}
+
+/// Whether somebody logged in from there within [`KNOWN_FOR`].
+fn is_lately<K: Hash + Eq>(logins: &HashMap<K, Duration>, from: &K, now: Duration) -> bool {
+    logins.get(from).is_some_and(|at| now < *at + KNOWN_FOR)
+}
+
+/// Notes a login, in place of the one longest ago where there are too many.
+fn note_login<K: Hash + Eq + Copy>(logins: &mut HashMap<K, Duration>, from: K, now: Duration) {
+    if logins.len() >= MAX_KNOWN && !logins.contains_key(&from) {
+        let longest_ago = logins.iter().min_by_key(|(_, at)| **at).map(|(from, _)| *from);
+        longest_ago.and_then(|from| logins.remove(&from));
+    }
+    logins.insert(from, now);
+}
+
+/// Forgives an old guesser, whichever, where a newcomer would be one too many.
+fn make_room<K: Hash + Eq + Copy, V>(table: &mut HashMap<K, V>, newcomer: &K, most: usize) {
+    if table.len() >= most && !table.contains_key(newcomer) {
+        let forgiven = table.keys().next().copied();
+        forgiven.and_then(|key| table.remove(&key));
     }
 }
 
@@ -287,86 +435,175 @@ mod tests {
         Network::of(std::net::IpAddr::from(n.to_be_bytes()))
     }
 
-    async fn fails(throttle: &LoginThrottle<FakeRelativeClock>, from: u32, name: &str) -> Result<(), u64> {
-        throttle.admit(network(from), name).await.map(drop).map_err(RetryAfter::seconds)
+    fn fails(throttle: &LoginThrottle<FakeRelativeClock>, from: Network, name: &str) -> Result<(), u64> {
+        let attempt = throttle.attempt(from, name).map_err(RetryAfter::seconds)?;
+        attempt.unwrap().failed();
+        Ok(())
     }
 
-    #[tokio::test]
-    async fn an_address_that_failed_five_times_waits_to_the_second() {
+    fn ipv6(text: &str) -> Network {
+        Network::of(text.parse().unwrap())
+    }
+
+    fn standing(throttle: &LoginThrottle<FakeRelativeClock>, from: Network) -> Result<Standing, u64> {
+        throttle.claim(from).map(|claim| claim.standing).map_err(RetryAfter::seconds)
+    }
+
+    #[test]
+    fn an_address_that_failed_five_times_waits_to_the_second() {
         let clock = FakeRelativeClock::default();
         let throttle = LoginThrottle::new(5, clock.clone());
         for _ in 0..5 {
-            assert_eq!(fails(&throttle, 1, "a").await, Ok(()));
+            assert_eq!(fails(&throttle, network(1), "a"), Ok(()));
         }
-        assert_eq!(fails(&throttle, 1, "a").await, Err(12));
+        assert_eq!(fails(&throttle, network(1), "a"), Err(12));
+        assert_eq!(standing(&throttle, network(1)), Err(12), "and need not wait for a turn");
         clock.advance(Duration::from_millis(1500));
-        assert_eq!(fails(&throttle, 1, "b").await, Err(11));
+        assert_eq!(fails(&throttle, network(1), "b"), Err(11));
         clock.advance(Duration::from_millis(10_500));
-        assert_eq!(fails(&throttle, 1, "a").await, Ok(()));
-        assert_eq!(fails(&throttle, 1, "a").await, Err(12));
+        assert_eq!(fails(&throttle, network(1), "a"), Ok(()));
+        assert_eq!(fails(&throttle, network(1), "a"), Err(12));
     }
 
-    #[tokio::test]
-    async fn a_right_password_clears_the_address() {
+    #[test]
+    fn a_right_password_clears_the_address() {
         let throttle = LoginThrottle::new(2, FakeRelativeClock::default());
         for _ in 0..20 {
-            assert_eq!(fails(&throttle, 1, "a").await, Ok(()));
-            throttle.admit(network(1), "a").await.unwrap().unwrap().succeeded();
+            assert_eq!(fails(&throttle, network(1), "a"), Ok(()));
+            throttle.attempt(network(1), "a").unwrap().unwrap().succeeded();
         }
     }
 
-    #[tokio::test]
-    async fn a_clean_address_passes_while_a_thousand_others_guess_at_the_same_name() {
+    #[test]
+    fn an_attempt_that_came_to_nothing_costs_nothing() {
+        let throttle = LoginThrottle::new(5, FakeRelativeClock::default());
+        // A /48 that guesses, so that the name is charged as well.
+        for subnet in 0..20 {
+            fails(&throttle, ipv6(&format!("2001:db8:0:{subnet}::1")), "a").unwrap();
+        }
+        let (here, elsewhere) = (ipv6("2001:db8:0:ffff::1"), ipv6("2001:db8:1::1"));
+        for _ in 0..1000 {
+            drop(throttle.attempt(here, "a").unwrap());
+            drop(throttle.attempt(elsewhere, "a").unwrap());
+        }
+        assert_eq!(standing(&throttle, elsewhere), Ok(Standing::New));
+        for _ in 0..5 {
+            assert_eq!(fails(&throttle, here, "a"), Ok(()));
+        }
+        assert_eq!(fails(&throttle, here, "a"), Err(12));
+    }
+
+    #[test]
+    fn a_clean_address_passes_while_a_thousand_others_guess_at_the_same_name() {
         let throttle = LoginThrottle::new(5, FakeRelativeClock::default());
         let mut refused = 0;
         for from in 1..=1000 {
             for _ in 0..5 {
-                refused += u32::from(fails(&throttle, from, "sysadmin").await.is_err());
+                refused += u32::from(fails(&throttle, network(from), "sysadmin").is_err());
             }
         }
         // The first guess of each is free; all others share 20 × 5.
         assert_eq!(refused, 4000 - 100);
-        assert_eq!(fails(&throttle, 5000, "sysadmin").await, Ok(()));
+        assert_eq!(fails(&throttle, network(5000), "sysadmin"), Ok(()));
     }
 
-    #[tokio::test]
-    async fn logins_from_one_address_are_checked_one_by_one_and_few_may_wait() {
+    #[test]
+    fn who_has_failed_or_lies_among_those_who_guess_comes_last_in_line() {
+        let clock = FakeRelativeClock::default();
+        let throttle = LoginThrottle::new(5, clock.clone());
+        assert_eq!(standing(&throttle, network(1)), Ok(Standing::New));
+        fails(&throttle, network(1), "a").unwrap();
+        assert_eq!(standing(&throttle, network(1)), Ok(Standing::Suspect));
+        // The /16 of IPv4 has 4 × 5.
+        for from in 2..20 {
+            fails(&throttle, network(from), "a").unwrap();
+        }
+        assert_eq!(standing(&throttle, network(30)), Ok(Standing::New));
+        let underway = throttle.attempt(network(20), "a").unwrap();
+        assert_eq!(standing(&throttle, network(30)), Ok(Standing::Suspect));
+        drop(underway);
+        assert_eq!(standing(&throttle, network(30)), Ok(Standing::New));
+        fails(&throttle, network(20), "a").unwrap();
+        assert_eq!(standing(&throttle, network(30)), Ok(Standing::Suspect));
+        assert_eq!(standing(&throttle, network(0x0001_0001)), Ok(Standing::New), "another /16");
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(standing(&throttle, network(1)), Ok(Standing::New), "a minute later");
+    }
+
+    #[test]
+    fn addresses_of_a_48_that_guesses_share_the_allowance_of_the_name() {
         let throttle = LoginThrottle::new(5, FakeRelativeClock::default());
-        let first = throttle.admit(network(1), "a").await.unwrap().unwrap();
-        let mut second = Box::pin(throttle.admit(network(1), "a"));
-        assert!(futures_poll_once(second.as_mut()).is_none(), "the second must wait for the first");
-        first.succeeded();
-        second.await.unwrap().unwrap().succeeded();
-        let _held = throttle.admit(network(1), "a").await.unwrap();
-        let mut waiting: Vec<_> =
-            (0..MAX_WAITING).map(|_| Box::pin(throttle.admit(network(1), "a"))).collect();
-        for one in &mut waiting {
-            assert!(futures_poll_once(one.as_mut()).is_none());
-        }
-        assert_eq!(fails(&throttle, 1, "a").await, Err(1));
+        let subnet = |n: u32| ipv6(&format!("2001:db8:0:{n:x}::1"));
+        // 4 × 5 at first, each from a /64 of its own, then 20 × 5 of the name.
+        let passed = (0..1000).filter(|n| fails(&throttle, subnet(*n), "sysadmin").is_ok()).count();
+        assert_eq!(passed, 20 + 100);
+        assert_eq!(fails(&throttle, ipv6("2001:db8:1::1"), "sysadmin"), Ok(()), "another /48");
+        assert_eq!(fails(&throttle, network(1), "sysadmin"), Ok(()));
     }
 
-    fn futures_poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match future.poll(&mut context) {
-            std::task::Poll::Ready(output) => Some(output),
-            std::task::Poll::Pending => None,
+    #[test]
+    fn a_network_that_has_logged_in_comes_first_for_a_month_and_few_are_remembered() {
+        let clock = FakeRelativeClock::default();
+        let throttle = LoginThrottle::new(5, clock.clone());
+        let logs_in = |from| throttle.attempt(from, "a").unwrap().unwrap().succeeded();
+        logs_in(network(0));
+        assert_eq!(standing(&throttle, network(9)), Ok(Standing::Familiar), "of the same /16");
+        fails(&throttle, network(0), "a").unwrap();
+        assert_eq!(standing(&throttle, network(0)), Ok(Standing::Known), "also after a slip");
+        for from in 1..=u32::try_from(MAX_KNOWN).unwrap() {
+            clock.advance(Duration::from_secs(1));
+            logs_in(network(from << 16));
         }
+        assert_eq!(standing(&throttle, network(9)), Ok(Standing::New), "the one longest ago made room");
+        assert_eq!(standing(&throttle, network(0)), Ok(Standing::New));
+        assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::Known));
+        for guess in 0..20 {
+            fails(&throttle, network(0x0001_0100 + guess), "a").unwrap();
+        }
+        assert_eq!(standing(&throttle, network(0x0001_ffff)), Ok(Standing::Suspect), "they guess by now");
+        clock.advance(KNOWN_FOR);
+        assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::New));
+        throttle.sweep();
+        let counted = locked(&throttle.limits.as_ref().unwrap().counted);
+        assert_eq!((counted.known.len(), counted.familiar.len()), (0, 0));
     }
 
-    #[tokio::test]
-    async fn login_state_is_bounded_and_swept() {
+    #[test]
+    fn who_has_logged_in_is_not_held_to_the_allowance_of_the_name() {
+        let throttle = LoginThrottle::new(5, FakeRelativeClock::default());
+        throttle.attempt(network(9999), "sysadmin").unwrap().unwrap().succeeded();
+        for from in 1..=1000 {
+            for _ in 0..2 {
+                let _ = fails(&throttle, network(from), "sysadmin");
+            }
+        }
+        for _ in 0..5 {
+            assert_eq!(fails(&throttle, network(9999), "sysadmin"), Ok(()));
+        }
+        assert_eq!(fails(&throttle, network(9999), "sysadmin"), Err(12), "but to its own");
+    }
+
+    #[test]
+    fn login_state_is_bounded_and_swept() {
         let clock = FakeRelativeClock::default();
         let throttle = LoginThrottle::new(5, clock.clone());
         for from in 0..u32::try_from(MAX_NETWORKS).unwrap() + 100 {
-            assert_eq!(fails(&throttle, from, "a").await, Ok(()));
+            assert_eq!(fails(&throttle, network(from << 16), &from.to_string()), Ok(()));
+            let _ = fails(&throttle, network(from << 16), &from.to_string());
         }
         assert_eq!(throttle.remembered(), MAX_NETWORKS);
+        {
+            let counted = locked(&throttle.limits.as_ref().unwrap().counted);
+            assert_eq!(counted.surroundings.len(), MAX_SURROUNDINGS);
+            assert_eq!(counted.names.len(), MAX_NAMES + 1);
+        }
         throttle.sweep();
         assert_eq!(throttle.remembered(), MAX_NETWORKS);
         clock.advance(Duration::from_secs(61));
         throttle.sweep();
         assert_eq!(throttle.remembered(), 0);
+        let counted = locked(&throttle.limits.as_ref().unwrap().counted);
+        assert_eq!((counted.surroundings.len(), counted.names.len()), (0, 0));
     }
 
     #[test]
@@ -410,13 +647,13 @@ mod tests {
         assert_eq!((0..1000).filter(|_| trail.may_record()).count(), 600);
     }
 
-    #[tokio::test]
-    async fn zero_switches_a_limit_off() {
+    #[test]
+    fn zero_switches_a_limit_off() {
         let clock = FakeRelativeClock::default();
         let logins = LoginThrottle::new(0, clock.clone());
         let heartbeats = HeartbeatThrottle::new(0, 0, 0, clock);
         for _ in 0..1000 {
-            assert!(logins.admit(network(1), "a").await.unwrap().is_none());
+            assert!(logins.attempt(network(1), "a").unwrap().is_none());
             heartbeats.accept(1).unwrap();
             heartbeats.fail(network(1)).unwrap();
         }

@@ -1,13 +1,23 @@
 //! Access tokens: JWT (RFC 7519) signed with HS256.
 //!
-//! A token names the admin by number and by the count of password changes, so
-//! that a changed password or a deleted admin ends it at once: whoever checks
-//! a token looks the admin up.
+//! A token names the admin by number and by the epoch of the admin's tokens,
+//! which each change of the password draws anew, so that a changed password
+//! or a deleted admin ends it at once: whoever checks a token looks the admin
+//! up.
+//!
+//! Only what this server would have made counts: header and claims are those
+//! of [`Tokens::issue`] and no others, and a token ends no later than one
+//! that was made now. Whoever gets hold of the signing key for a moment does
+//! not stay admin for years.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Admin, AdminId, Timestamp};
+use crate::domain::{Admin, AdminId, Timestamp, TokenEpoch};
+
+/// How far ahead of the clock a token may have been issued, in seconds: the
+/// clock may have been set back since.
+const LEEWAY_SECONDS: i64 = 60;
 
 /// Issues and checks tokens.
 pub struct Tokens {
@@ -18,17 +28,25 @@ pub struct Tokens {
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)] // `nbf` would have to be honoured
 pub struct Claims {
     /// The admin's name, for people who look into a token.
     pub sub: String,
     /// The admin's number.
     pub admin: AdminId,
     /// The admin's [`Admin::token_epoch`] when the token was issued.
-    pub epoch: u64,
+    epoch: u64,
     /// When it was issued, in seconds since the epoch.
     pub iat: i64,
     /// When it ends, in seconds since the epoch.
     pub exp: i64,
+}
+
+impl Claims {
+    /// The epoch of the admin's tokens when this one was issued.
+    pub fn epoch(&self) -> TokenEpoch {
+        TokenEpoch(self.epoch)
+    }
 }
 
 /// A fresh token.
@@ -45,6 +63,11 @@ pub struct AccessToken {
 #[derive(Debug, thiserror::Error)]
 #[error("the access token could not be signed")]
 pub struct SigningFailed;
+
+/// The system has no random bytes to give.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no random bytes")]
+pub struct NoRandomness;
 
 impl Tokens {
     /// Tokens signed with `key` that last `minutes`.
@@ -65,25 +88,48 @@ impl Tokens {
         let claims = Claims {
             sub: admin.username.as_str().to_owned(),
             admin: admin.id,
-            epoch: admin.token_epoch,
+            epoch: admin.token_epoch.0,
             iat: now.unix(),
             exp: expires_at.unix(),
         };
-        let text = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
-            .map_err(|_| SigningFailed)?;
+        let text = jsonwebtoken::encode(&header(), &claims, &self.encoding).map_err(|_| SigningFailed)?;
         Ok(AccessToken { text, expires_in_seconds: self.lifetime_seconds, expires_at })
     }
 
-    /// What `token` says, if its signature is ours and it has not ended.
+    /// What `token` says, if its signature is ours, it has not ended, and it
+    /// is one that this server may have issued.
     pub fn check(&self, token: &str, now: Timestamp) -> Option<Claims> {
-        // Only the algorithm that we sign with (RFC 8725, section 3.1). The
-        // end is compared here, with the caller's clock and no leeway.
+        // Only the algorithm that we sign with (RFC 8725, section 3.1). Times
+        // are compared here, with the caller's clock.
         let mut rules = Validation::new(Algorithm::HS256);
         rules.validate_exp = false;
         rules.validate_aud = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules).ok()?.claims;
-        (now.unix() < claims.exp).then_some(claims)
+        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules).ok()?;
+        // Another type (RFC 8725, section 3.11), a `crit` that would have to
+        // be understood (RFC 7515, section 4.1.11), and whatever else.
+        if token.header != header() {
+            return None;
+        }
+        let (Claims { iat, exp, .. }, now) = (&token.claims, now.unix());
+        let may_be_ours =
+            *iat <= now.saturating_add(LEEWAY_SECONDS) && *exp <= iat.saturating_add(self.lifetime_seconds);
+        (now < *exp && may_be_ours).then_some(token.claims)
     }
+}
+
+/// The header of every token.
+fn header() -> Header {
+    Header::new(Algorithm::HS256)
+}
+
+/// A fresh epoch.
+///
+/// # Errors
+/// [`NoRandomness`].
+pub fn fresh_epoch() -> Result<TokenEpoch, NoRandomness> {
+    let mut bits = [0; 8];
+    aws_lc_rs::rand::fill(&mut bits).map_err(|_| NoRandomness)?;
+    Ok(TokenEpoch(u64::from_be_bytes(bits)))
 }
 
 #[cfg(test)]
@@ -95,7 +141,7 @@ mod tests {
             id: 3,
             username: "sysadmin".parse().unwrap(),
             password_hash: String::new(),
-            token_epoch: 2,
+            token_epoch: TokenEpoch(u64::MAX - 1),
             created_at: Timestamp::from_unix(0).unwrap(),
         }
     }
@@ -107,7 +153,7 @@ mod tests {
         let token = tokens.issue(&admin(), now).unwrap();
         assert_eq!((token.expires_in_seconds, token.expires_at.seconds_since(now)), (900, 900));
         let claims = tokens.check(&token.text, now.checked_add_seconds(899).unwrap()).unwrap();
-        assert_eq!((claims.admin, claims.epoch, claims.sub.as_str()), (3, 2, "sysadmin"));
+        assert_eq!((claims.admin, claims.epoch(), claims.sub.as_str()), (3, admin().token_epoch, "sysadmin"));
         assert_eq!(tokens.check(&token.text, now.checked_add_seconds(900).unwrap()), None);
     }
 
@@ -129,5 +175,42 @@ mod tests {
         // {"alg":"none","typ":"JWT"} with the same claims and no signature.
         let body = other.split('.').nth(1).unwrap();
         assert_eq!(tokens.check(&format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{body}."), now), None);
+    }
+
+    #[test]
+    fn only_a_token_that_may_have_been_issued_lately_is_taken() {
+        let (key, now) = ([7; 32], 1_900_000_000);
+        let taken = |header: &Header, claims: serde_json::Value| {
+            let key = EncodingKey::from_secret(&key);
+            let token = jsonwebtoken::encode(header, &claims, &key).unwrap();
+            Tokens::new(&[7; 32], 15).check(&token, Timestamp::from_unix(now).unwrap()).is_some()
+        };
+        let claims = |iat: i64, exp: i64| serde_json::json!({"sub": "x", "admin": 3, "epoch": 2, "iat": now + iat, "exp": now + exp});
+        assert!(taken(&header(), claims(0, 900)));
+        assert!(taken(&header(), claims(-600, 300)));
+        assert!(taken(&header(), claims(60, 960)), "the clock was set back by a minute");
+        assert!(!taken(&header(), claims(61, 900)), "issued in the future");
+        assert!(!taken(&header(), claims(0, 901)), "longer than any that is issued");
+        assert!(!taken(&header(), claims(-3600, 600)));
+        assert!(!taken(&header(), claims(0, 30 * 365 * 86_400)));
+        assert!(!taken(&header(), claims(i64::MAX - now, i64::MAX - now)));
+        assert!(!taken(&header(), claims(i64::MIN + now, 1)));
+        for (name, value) in [("nbf", serde_json::json!(now)), ("nbf", serde_json::Value::Null)] {
+            let mut claims = claims(0, 900);
+            claims.as_object_mut().unwrap().insert(name.to_owned(), value);
+            assert!(!taken(&header(), claims), "{name}");
+        }
+        let changed = |change: &dyn Fn(&mut Header)| {
+            let mut header = header();
+            change(&mut header);
+            taken(&header, claims(0, 900))
+        };
+        assert!(changed(&|_| ()));
+        assert!(!changed(&|header| header.typ = Some("at+jwt".to_owned())));
+        assert!(!changed(&|header| header.typ = None));
+        assert!(!changed(&|header| header.crit = Some(vec!["exp".to_owned()])));
+        assert!(!changed(&|header| header.crit = Some(Vec::new())));
+        assert!(!changed(&|header| header.kid = Some("1".to_owned())));
+        assert!(!changed(&|header| header.extras.insert("b64", false)));
     }
 }

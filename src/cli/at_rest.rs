@@ -8,7 +8,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use rustix::process::{Gid, Uid, geteuid};
 use super::complain;
 use crate::api::envelope::Api;
 use crate::api::{App, Caller, Peer, SystemUser};
+use crate::auth::initial_password;
 use crate::config::Config;
 use crate::server::{StartError, keep_backups};
 use crate::store::{FILE_NAME, Store};
@@ -40,6 +41,7 @@ pub(super) struct AtRest {
     api: Api,
     store: Store,
     user: SystemUser,
+    initial_password: PathBuf,
 }
 
 impl AtRest {
@@ -71,7 +73,8 @@ impl AtRest {
             what: "set up the metrics",
             source: std::io::Error::other(error),
         })?;
-        Ok(Some(Self { api: Api::new(Arc::new(app)), store, user }))
+        let initial_password = initial_password::path(data_dir);
+        Ok(Some(Self { api: Api::new(Arc::new(app)), store, user, initial_password }))
     }
 
     /// Answers as a server would on its control socket.
@@ -82,7 +85,12 @@ impl AtRest {
         *request.headers_mut() = parts.headers;
         request.set_data(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         request.set_data(Caller::System(self.user.clone()));
+        // What the server would say in its log.
+        let had_initial_password = self.initial_password.exists();
         let (parts, body) = self.api.answer(request).await.into_parts();
+        if had_initial_password && !self.initial_password.exists() {
+            complain(format!("removed {}, which works no more", self.initial_password.display()));
+        }
         let mut response = Response::new(body.into_bytes().await.unwrap_or_default());
         *response.status_mut() = parts.status;
         *response.headers_mut() = parts.headers;

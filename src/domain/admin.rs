@@ -9,6 +9,19 @@ use super::time::Timestamp;
 /// An admin's number, from 1; never used again.
 pub type AdminId = u64;
 
+/// What the tokens of an admin carry and must match: 64 random bits, drawn
+/// anew with each password. Version 0.1 counted them from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenEpoch(pub u64);
+
+impl TokenEpoch {
+    /// Whether it may have been counted: whoever has an old backup knows it.
+    /// One of 2^32 random ones looks so too, and is drawn again for nothing.
+    pub fn may_be_counted(self) -> bool {
+        self.0 <= u64::from(u32::MAX)
+    }
+}
+
 /// An admin's name: 1 to 64 characters without control characters, unique
 /// without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -104,8 +117,8 @@ pub struct Admin {
     pub username: Username,
     /// Argon2id PHC string.
     pub password_hash: String,
-    /// Counts password changes; a token of an earlier count is void.
-    pub token_epoch: u64,
+    /// A token of another epoch is void.
+    pub token_epoch: TokenEpoch,
     /// When it was created.
     pub created_at: Timestamp,
 }

@@ -1,6 +1,6 @@
-//! The unit in which strangers are counted.
+//! The units in which strangers are counted.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An IPv4 address, or the /64 that an IPv6 address lies in: whoever has one
 /// address of a /64 has them all (RFC 6177, section 2).
@@ -21,6 +21,36 @@ impl Network {
     }
 }
 
+/// What a network lies in: the /16 of an IPv4 address, the /48 of an IPv6
+/// network. Whoever guesses from many networks has them, as a rule, in few
+/// surroundings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Surroundings(IpAddr);
+
+impl Surroundings {
+    /// Whether one party has all of it, as a rule: a /48 is what a site gets
+    /// (RFC 6177, section 2); in a /16 of IPv4 there are thousands.
+    pub fn are_one_site(self) -> bool {
+        self.0.is_ipv6()
+    }
+}
+
+impl Network {
+    /// What it lies in.
+    pub fn surroundings(self) -> Surroundings {
+        Surroundings(match self.0 {
+            IpAddr::V4(v4) => {
+                let [a, b, ..] = v4.octets();
+                Ipv4Addr::new(a, b, 0, 0).into()
+            }
+            IpAddr::V6(v6) => {
+                let [a, b, c, ..] = v6.segments();
+                Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +62,15 @@ mod tests {
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn surroundings_are_a_16_of_ipv4_and_a_48_of_ipv6() {
+        let of = |text: &str| Network::of(text.parse().unwrap()).surroundings();
+        assert_eq!(of("192.0.2.1"), of("192.0.255.255"));
+        assert_ne!(of("192.0.2.1"), of("192.1.2.1"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8:0:ffff::1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:1::1"));
+        assert!(of("2001:db8::1").are_one_site() && !of("192.0.2.1").are_one_site());
     }
 }

@@ -6,7 +6,7 @@ use super::audit::{self, Record};
 use super::codec::{self, AdminRow, Row};
 use super::tables::{WriteTables, meta, unreadable};
 use super::{Outcome, Store, Unavailable};
-use crate::domain::{Action, Actor, Admin, AdminId, Timestamp, Username};
+use crate::domain::{Action, Actor, Admin, AdminId, Timestamp, TokenEpoch, Username};
 
 impl Store {
     /// The admin with this number, or `None`.
@@ -47,23 +47,25 @@ impl Store {
         &self,
         username: Username,
         password_hash: String,
+        epoch: TokenEpoch,
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
         self.write_always(move |tables| {
             if !tables.admins.is_empty()? {
                 return Ok(false);
             }
-            insert(tables, &username, &password_hash, now)?;
+            insert(tables, &username, &password_hash, epoch, now)?;
             Ok(true)
         })
         .await
     }
 
-    /// Creates an admin.
+    /// Creates an admin, whose tokens carry `epoch`.
     pub async fn create_admin(
         &self,
         username: Username,
         password_hash: String,
+        epoch: TokenEpoch,
         by: Actor,
         now: Timestamp,
     ) -> Outcome<Admin, CreateRefused> {
@@ -71,7 +73,7 @@ impl Store {
             if tables.admin_names.get(username.folded().as_str())?.is_some() {
                 return Ok(Err(CreateRefused::NameTaken));
             }
-            let admin = insert(tables, &username, &password_hash, now)?;
+            let admin = insert(tables, &username, &password_hash, epoch, now)?;
             note(tables, &by, Action::AdminCreated, &admin, now)?;
             Ok(Ok(admin))
         })
@@ -79,11 +81,12 @@ impl Store {
     }
 
     /// Changes an admin's password, and ends all tokens of that admin with
-    /// this commit.
+    /// this commit: the next ones carry `epoch`.
     pub async fn change_password(
         &self,
         username: Username,
         password_hash: String,
+        epoch: TokenEpoch,
         by: Actor,
         now: Timestamp,
     ) -> Outcome<Admin, NoSuchAdmin> {
@@ -92,10 +95,25 @@ impl Store {
                 return Ok(Err(NoSuchAdmin));
             };
             admin.password_hash.clone_from(&password_hash);
-            admin.token_epoch += 1;
+            admin.token_epoch = epoch;
             put(tables, &admin)?;
             note(tables, &by, Action::AdminPasswordChanged, &admin, now)?;
             Ok(Ok(admin))
+        })
+        .await
+    }
+
+    /// Ends all tokens of an admin that carry `known`: the next ones carry
+    /// `epoch`. No entry in the audit trail: nobody did it.
+    pub async fn renew_token_epoch(
+        &self,
+        id: AdminId,
+        known: TokenEpoch,
+        epoch: TokenEpoch,
+    ) -> Result<(), Unavailable> {
+        self.write_always(move |tables| match load(&tables.admins, id)? {
+            Some(admin) if admin.token_epoch == known => put(tables, &Admin { token_epoch: epoch, ..admin }),
+            _ => Ok(()),
         })
         .await
     }
@@ -147,13 +165,14 @@ fn insert(
     tables: &mut WriteTables<'_>,
     username: &Username,
     password_hash: &str,
+    token_epoch: TokenEpoch,
     now: Timestamp,
 ) -> Result<Admin, Unavailable> {
     let admin = Admin {
         id: tables.next_number(meta::NEXT_ADMIN)?,
         username: username.clone(),
         password_hash: password_hash.to_owned(),
-        token_epoch: 1,
+        token_epoch,
         created_at: now,
     };
     put(tables, &admin)?;

@@ -19,7 +19,7 @@ use super::batch::{Deed, OperationRefused};
 use crate::domain::secret_key::OldKey;
 use crate::domain::{
     Action, Actor, ActorKind, Admin, AuditEntry, FieldChange, Heartbeat, KeyHash, Seen, Site, SiteId,
-    Timestamp,
+    Timestamp, TokenEpoch,
 };
 
 /// No record is larger; a length in damaged bytes must not make us allocate
@@ -207,7 +207,7 @@ impl AdminRow {
         Self {
             username: admin.username.as_str().to_owned(),
             password_hash: admin.password_hash.clone(),
-            token_epoch: admin.token_epoch,
+            token_epoch: admin.token_epoch.0,
             created_at: admin.created_at.unix(),
         }
     }
@@ -217,7 +217,7 @@ impl AdminRow {
             id,
             username: text("username", &self.username)?,
             password_hash: self.password_hash,
-            token_epoch: self.token_epoch,
+            token_epoch: TokenEpoch(self.token_epoch),
             created_at: time("created_at", self.created_at)?,
         })
     }

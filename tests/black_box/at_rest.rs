@@ -88,6 +88,23 @@ fn a_password_changed_while_the_server_is_down_counts_at_its_next_start_and_ends
 }
 
 #[test]
+fn the_initial_password_goes_when_it_is_changed_or_its_admin_deleted_while_the_server_is_down() {
+    for (command, gone) in [
+        (["admin", "passwd", "other", "--json"], false),
+        (["admin", "passwd", "sysadmin", "--json"], true),
+        (["admin", "delete", "sysadmin", "--yes"], true),
+    ] {
+        let setup = Server::start().stop_for_another_start();
+        run(&setup, &["admin", "create", "other"], PASSWORD);
+        let mut t = Transcript::new("", setup.directory());
+        t.run_with(&command, &format!("{PASSWORD}\n{PASSWORD}\n"), |_| {});
+        assert_eq!(setup.data_dir().join("initial-admin-password").exists(), !gone, "{command:?}");
+        let told = t.text().contains("removed ./data/initial-admin-password");
+        assert_eq!(told, gone, "{}", t.text());
+    }
+}
+
+#[test]
 fn a_password_is_changed_on_the_file_of_a_killed_server_whose_socket_is_left() {
     let setup = Server::start().kill();
     assert!(setup.data_dir().join("control.sock").exists());

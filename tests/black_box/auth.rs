@@ -124,6 +124,49 @@ fn every_bad_field_of_a_login_is_named_at_once() {
 }
 
 #[test]
+fn an_oauth2_client_reads_why_it_got_no_token() {
+    let setup = Setup::new().config("[limits]\nfailed_logins_per_minute = 1\n");
+    let server = setup.start();
+    let form = |form: &str| server.post("/api/auth/login").form(form).send();
+    let json = |body: &str| {
+        server.post("/api/auth/login").header("Content-Type", "application/json").body(body).send()
+    };
+    for (answer, status, error, description) in [
+        (form("grant_type=password"), 422, "invalid_request", "username is required; password is required"),
+        (json("{"), 400, "invalid_request", "the body is not valid JSON"),
+        (json(r#"{"a\\\"ü": 1}"#), 422, "invalid_request", "a???"),
+        (
+            form("grant_type=implicit&username=a&password=b"),
+            422,
+            "unsupported_grant_type",
+            "must be password",
+        ),
+        (
+            server.post("/api/auth/login").header("Content-Type", "text/plain").body("x").send(),
+            415,
+            "invalid_request",
+            "send JSON or a form",
+        ),
+        (
+            form("grant_type=password&username=sysadmin&password=wrong"),
+            401,
+            "invalid_grant",
+            "wrong username or password",
+        ),
+        (json(r#"{"username": "a", "password": "b"}"#), 429, "temporarily_unavailable", "try again in"),
+    ] {
+        answer.assert_problem(status);
+        let problem = answer.json();
+        assert_eq!(problem["error"], error, "{problem}");
+        let told = problem["error_description"].as_str().unwrap();
+        assert!(told.contains(description), "{problem}");
+        assert!(told.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\'), "{problem}");
+    }
+    let elsewhere = server.get("/api/auth/me").send();
+    assert_eq!(elsewhere.fields(), ["type", "title", "status", "detail", "request_id"]);
+}
+
+#[test]
 fn a_login_of_another_media_type_is_refused() {
     let server = Server::start();
     for media_type in ["text/plain", "multipart/form-data; boundary=x", "application/xml"] {
@@ -156,6 +199,29 @@ fn the_fifth_failure_of_an_address_is_its_last_for_a_while_and_others_still_come
     }
     assert_eq!(from("2001:db8:0:1:ffff::1", "wrong password").status, 429);
     assert_eq!(from("2001:db8:0:2::1", "wrong password").status, 401);
+}
+
+#[test]
+fn logins_from_hundreds_of_addresses_take_the_memory_of_two_and_give_it_back() {
+    let server = Setup::new().config("trusted_proxies = [\"127.0.0.1\"]\n").start();
+    let (password, (idle, _)) = (server.password(), server.memory());
+    let login = |number: u32| {
+        let right = number.is_multiple_of(8);
+        let body =
+            json!({ "username": "sysadmin", "password": if right { &password } else { "wrong password" } });
+        let address = format!("2001:db8:{number:x}::1");
+        let answer = server.post("/api/auth/login").header("X-Forwarded-For", &address).json(&body).send();
+        assert_eq!(answer.status, if right { 200 } else { 401 });
+    };
+    std::thread::scope(|scope| {
+        for first in 0..25 {
+            let login = &login;
+            scope.spawn(move || (first..200).step_by(25).for_each(login));
+        }
+    });
+    let (after, peak) = server.memory();
+    assert!(peak <= idle + 60, "{peak} MiB at the peak, {idle} before");
+    assert!(after <= idle + 20, "{after} MiB after it, {idle} before");
 }
 
 #[test]
@@ -233,6 +299,61 @@ fn only_a_token_that_the_server_would_make_now_is_taken() {
     }
     let basic = server.get("/api/auth/me").header("Authorization", "Basic c3lzYWRtaW46eA==").send();
     basic.assert_problem(401);
+}
+
+#[test]
+fn a_token_of_years_or_from_the_future_is_refused_though_its_signature_is_right() {
+    let (server, key) = with_known_key();
+    let right = server.login();
+    let now = chrono::Utc::now().timestamp();
+    let me = |claims: Value| {
+        let token = token(&right, &key, Algorithm::HS256, claims);
+        server.get("/api/auth/me").bearer(&token).send().status
+    };
+    assert_eq!(me(json!({ "iat": now, "exp": now + 900 })), 200);
+    assert_eq!(me(json!({ "exp": now + 30 * 365 * 86_400 })), 401);
+    assert_eq!(me(json!({ "iat": now + 3600, "exp": now + 3600 + 900 })), 401);
+    assert_eq!(me(json!({ "nbf": now - 900 })), 401);
+    let header = |header: Header| {
+        let key = EncodingKey::from_secret(key.as_bytes());
+        let token = jsonwebtoken::encode(&header, &claims_of(&right), &key).unwrap();
+        server.get("/api/auth/me").bearer(&token).send().status
+    };
+    assert_eq!(header(Header::default()), 200);
+    assert_eq!(header(Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() }), 401);
+    assert_eq!(header(Header { typ: Some("at+jwt".to_owned()), ..Header::default() }), 401);
+}
+
+#[test]
+fn an_epoch_is_random_and_drawn_anew_with_each_password() {
+    let server = Server::start();
+    let first = server.login();
+    let epoch = |token: &str| claims_of(token)["epoch"].as_u64().unwrap();
+    let change = json!({ "password": "another password" });
+    assert_eq!(server.put("/api/admins/sysadmin/password").bearer(&first).json(&change).send().status, 204);
+    let answer = login(&server, "sysadmin", "another password");
+    let second = answer.json()["access_token"].as_str().unwrap().to_owned();
+    let other = json!({ "username": "second", "password": "another password" });
+    assert_eq!(server.post("/api/admins").bearer(&second).json(&other).send().status, 201);
+    let third =
+        login(&server, "second", "another password").json()["access_token"].as_str().unwrap().to_owned();
+    let epochs = [epoch(&first), epoch(&second), epoch(&third)];
+    assert!(epochs.iter().all(|epoch| *epoch > 1 << 32), "no counting: {epochs:?}");
+    assert_ne!(epochs[0], epochs[1]);
+    assert_ne!(epochs[1], epochs[2]);
+}
+
+#[test]
+fn epochs_that_were_counted_are_drawn_anew_at_the_first_start() {
+    // The certificate in it is none.
+    let setup = Setup::new().config("[tls]\nmode = \"off\"\n");
+    std::fs::create_dir(setup.data_dir()).unwrap();
+    std::fs::copy("tests/data/v1.redb", setup.data_dir().join("sitewarden.redb")).unwrap();
+    let server = setup.start();
+    server
+        .log_line(|line| line.contains("ended the logins of earlier versions") && line.contains("Sysadmin"));
+    let log = server.restart().stop();
+    assert!(!log.contains("ended the logins"), "once: {log}");
 }
 
 #[test]

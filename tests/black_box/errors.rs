@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, Setup, new_site};
+use crate::server::{Server, Setup, new_site, sitewarden};
 
 #[test]
 fn an_answer_and_its_line_in_the_log_carry_the_same_request_id() {
@@ -32,6 +32,47 @@ fn an_answer_and_its_line_in_the_log_carry_the_same_request_id() {
         ids.push(id);
     }
     assert_eq!(server.log().lines().filter(|line| line.contains(&ids[0])).count(), 1, "one line a request");
+}
+
+#[test]
+fn the_log_names_the_admin_behind_the_token_and_the_site_that_a_heartbeat_presented() {
+    let server = Server::start();
+    let token = server.login();
+    let site = server.register(&token);
+    let known = site["site_id"].as_str().unwrap();
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let login = json!({ "username": "SYSADMIN", "password": server.password() });
+    let wrong = json!({ "username": "sysadmin", "password": "my password in the wrong field" });
+    let heartbeat = || server.heartbeat(&site);
+    let with_id = |id: &str| heartbeat().without("X-Site-ID").header("X-Site-ID", id);
+    for (call, status, admin, site_id) in [
+        (server.get("/api/sites").bearer(&token), 200, Some("sysadmin"), None),
+        (server.get("/api/sites/no-uuid").bearer(&token), 400, Some("sysadmin"), None),
+        (server.get("/health").bearer(&token), 200, Some("sysadmin"), None),
+        (server.get("/api/sites").bearer("x"), 401, None, None),
+        (server.post("/api/auth/login").json(&login), 200, Some("sysadmin"), None),
+        (server.post("/api/auth/login").json(&wrong), 401, None, None),
+        (heartbeat(), 200, None, Some(known)),
+        (heartbeat().without("X-Site-Key").header("X-Site-Key", "swk_wrong"), 401, None, Some(known)),
+        (heartbeat().without("X-Site-Key"), 401, None, Some(known)),
+        (with_id(unknown), 401, None, Some(unknown)),
+        (with_id(&"x".repeat(300)), 401, None, Some(&*("x".repeat(64) + "..."))),
+        (with_id("\"\tü"), 401, None, Some(r#"\"\t\xc3\xbc"#)),
+        (heartbeat().without("X-Site-ID"), 401, None, None),
+        (heartbeat().body("no JSON"), 400, None, Some(known)),
+        (server.get("/api/heartbeat").header("X-Site-ID", unknown), 405, None, Some(unknown)),
+        (server.get("/health").header("X-Site-ID", unknown), 200, None, None),
+    ] {
+        let answer = call.send();
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let id = answer.header("X-Request-Id").to_owned();
+        let line: Value = serde_json::from_str(&server.log_line(|line| line.contains(&id))).unwrap();
+        assert_eq!((line["admin"].as_str(), line["site_id"].as_str()), (admin, site_id), "{line}");
+        assert!(line.get("user").is_none(), "{line}");
+    }
+    let mut list = sitewarden(&["site", "list"]);
+    assert!(list.current_dir(server.data_dir().parent().unwrap()).status().unwrap().success());
+    server.log_line(|line| line.contains("\"user\":\"") && !line.contains("\"admin\":"));
 }
 
 #[test]

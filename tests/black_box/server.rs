@@ -217,6 +217,16 @@ impl Server {
         serde_json::from_str(&self.stdout.lock().unwrap().recv_timeout(PATIENCE).unwrap()).unwrap()
     }
 
+    /// What it holds in memory, and the most that it held so far, in MiB.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+        };
+        (of("VmRSS:"), of("VmHWM:"))
+    }
+
     /// Where it keeps its data.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.setup.data_dir()

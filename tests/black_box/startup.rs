@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
 use serde_json::{Value, json};
 
+
 use crate::server::{Server, Setup, program_for_anybody, run_to_end, sitewarden};
 
 const DATABASE: &str = "sitewarden.redb";
@@ -108,6 +109,42 @@ fn a_password_file_that_was_deleted_is_not_made_again() {
     std::fs::remove_file(server.data_dir().join("initial-admin-password")).unwrap();
     let server = server.restart();
     assert!(!server.data_dir().join("initial-admin-password").exists());
+}
+
+#[test]
+fn the_initial_password_is_warned_of_while_it_works_and_goes_with_its_first_change() {
+    let warning = "the password of the first start still works";
+    let server = Server::start();
+    let file = server.data_dir().join("initial-admin-password");
+    let token = server.login();
+    let change = json!({ "password": "another password" });
+    let other = json!({ "username": "other", "password": "another password" });
+    assert_eq!(server.post("/api/admins").bearer(&token).json(&other).send().status, 201);
+    assert_eq!(server.put("/api/admins/other/password").bearer(&token).json(&change).send().status, 204);
+    assert!(file.exists(), "another admin's");
+    let server = server.restart();
+    server.log_line(|line| line.contains(warning) && line.contains("admin passwd sysadmin"));
+    let path = "/api/admins/SysAdmin/password";
+    assert_eq!(server.put(path).bearer(&server.login()).json(&change).send().status, 204);
+    assert!(!file.exists());
+    let setup = server.stop_for_another_start();
+    // A password that opens nothing is no secret: it came with another database.
+    std::fs::write(&file, "of another database\n").unwrap();
+    let server = setup.start();
+    server.log_line(|line| line.contains("removed the initial password"));
+    assert!(!file.exists());
+    assert!(!server.stop().contains(warning));
+}
+
+#[test]
+fn the_initial_password_goes_with_the_admin_whose_it_is() {
+    let server = Server::start();
+    let token = server.login();
+    let other = json!({ "username": "other", "password": "another password" });
+    assert_eq!(server.post("/api/admins").bearer(&token).json(&other).send().status, 201);
+    assert_eq!(server.delete("/api/admins/sysadmin").bearer(&token).send().status, 204);
+    assert!(!server.data_dir().join("initial-admin-password").exists());
+    assert!(server.stop().contains("removed the initial password"));
 }
 
 #[test]

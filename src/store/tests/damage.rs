@@ -3,8 +3,8 @@
 
 use super::simulated::Dice;
 use super::*;
-use crate::domain::Admin;
 use crate::domain::site::SilentAfterHours;
+use crate::domain::{Admin, TokenEpoch};
 use crate::store::inspect::check;
 
 /// How many files: few every day, 2,000 with `DAMAGED_FILES=2000`.
@@ -32,7 +32,7 @@ async fn content(store: &Store) -> String {
 async fn sample(closed: bool) -> (Vec<u8>, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path());
-    store.create_first_admin("a".parse().unwrap(), "hash".to_owned(), at(NOW)).await.unwrap();
+    store.create_first_admin("a".parse().unwrap(), "hash".to_owned(), TokenEpoch(1), at(NOW)).await.unwrap();
     store.signing_key_or(SigningKey([7; 32])).await.unwrap();
     for number in 1..=200 {
         register(&store, number).await.unwrap();

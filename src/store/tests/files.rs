@@ -5,7 +5,7 @@ use redb::{ReadableDatabase, TableDefinition};
 use super::*;
 use crate::domain::LockReason;
 use crate::domain::site::RevisionCheck;
-use crate::domain::{SiteChange, Username};
+use crate::domain::{SiteChange, TokenEpoch, Username};
 use crate::store::inspect::{CheckError, check};
 use crate::store::migrate::Step;
 use crate::store::restore::{RestoreError, restore};
@@ -35,7 +35,12 @@ async fn make_v1(path: &Path) {
     let store = Store::open(path).unwrap();
     let name: Username = "Sysadmin".parse().unwrap();
     store
-        .create_first_admin(name, "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned(), at(NOW))
+        .create_first_admin(
+            name,
+            "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned(),
+            TokenEpoch(1),
+            at(NOW),
+        )
         .await
         .unwrap();
     store.signing_key_or(SigningKey([7; 32])).await.unwrap();
@@ -68,7 +73,7 @@ async fn a_file_of_schema_version_1_is_read_in_every_field() {
     assert_eq!(check(&path).unwrap().schema_version, 1);
     let store = Store::open(&path).unwrap();
     let admin = store.admin_named("SYSADMIN".parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!((admin.id, admin.username.as_str(), admin.token_epoch), (1, "Sysadmin", 1));
+    assert_eq!((admin.id, admin.username.as_str(), admin.token_epoch), (1, "Sysadmin", TokenEpoch(1)));
     assert_eq!((admin.password_hash.len(), admin.created_at), (40, at(NOW)));
     assert_eq!(store.signing_key_or(SigningKey([0; 32])).await.unwrap().0, [7; 32]);
     let identity = store.tls_identity().await.unwrap().unwrap();

@@ -1,0 +1,383 @@
+//! Whose password is hashed next.
+//!
+//! A hash costs some 20 ms of a core and 19 MiB on purpose, so few run at a
+//! time and a flood of logins makes the others wait. Who is turned away, and
+//! who comes first, must not be chance: an admin has to get in while hundreds
+//! guess.
+//!
+//! Promises:
+//! - [`RUNNING`] hashes at a time. [`WAITING`] more wait, of them
+//!   [`WAITING_OF_ONE_NETWORK`] of one network, whose logins come one by one:
+//!   many at once must not slip in before the first has failed.
+//! - A network that has logged in lately comes first, the others in the order
+//!   in which they came, but that one near which somebody has logged in lately
+//!   passes [`WAITING`] others, and one that guesses lets as many pass. So
+//!   nobody waits for ever, and who did not guess does not wait for those who
+//!   do.
+//! - When all places are taken, whoever would come last is turned away, be it
+//!   the newcomer or another.
+//! - Whoever goes away gives the place back at once.
+//!
+//! Rejected: last in, first out, which serves a newcomer at once or, when
+//! another comes in the next 10 ms, perhaps never.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::buffer::Buffer;
+use crate::domain::Network;
+
+/// Hashes that run at the same time.
+pub const RUNNING: usize = 2;
+/// Most that wait for their turn. At some 100 hashes a second the last of
+/// them waits little more than a second.
+pub const WAITING: usize = 128;
+/// Most of one network that wait for their turn.
+pub const WAITING_OF_ONE_NETWORK: usize = 32;
+
+/// What is known of who asks for a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has proved itself, now or lately.
+    Known,
+    /// Another in its surroundings has, and they do not guess.
+    Familiar,
+    /// Nothing.
+    New,
+    /// It, or its surroundings, guess.
+    Suspect,
+}
+
+/// A wish for a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Decides when the turn comes.
+    pub standing: Standing,
+    /// Logins from there come one by one; `None`: no such limit.
+    pub network: Option<Network>,
+}
+
+/// Why there is no turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoTurn {
+    /// [`WAITING`] others have better claims.
+    Full,
+    /// [`WAITING_OF_ONE_NETWORK`] others of the network wait.
+    NetworkFull,
+}
+
+/// The places in line.
+#[derive(Default)]
+pub struct Queue(Mutex<Line>);
+
+#[derive(Default)]
+struct Line {
+    running: usize,
+    /// Networks whose turn it is.
+    busy: HashSet<Network>,
+    waiting: Vec<Waiter>,
+    /// How many have come so far.
+    arrivals: u64,
+}
+
+struct Waiter {
+    /// Least first; by number where it is the same.
+    place: u64,
+    number: u64,
+    network: Option<Network>,
+    /// Dropped unused, it turns the waiter away.
+    call: oneshot::Sender<Turn>,
+}
+
+/// Leave to hash one password, and the memory for it. Dropped, it is the turn
+/// of the next, who takes over the memory; where nobody waits, the memory is
+/// given back.
+pub struct Turn {
+    queue: Arc<Queue>,
+    network: Option<Network>,
+    pub(super) buffer: Buffer,
+    over: bool,
+}
+
+/// A place in line, given back when dropped.
+struct Place<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+impl Queue {
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// [`NoTurn`], at once or when somebody with a better claim comes.
+    pub async fn turn(self: &Arc<Self>, claim: Claim) -> Result<Turn, NoTurn> {
+        let (call, called) = oneshot::channel();
+        let _place = self.line().enter(claim, call).map(|number| Place { queue: self, number })?;
+        self.call_next(None, Buffer::default());
+        called.await.map_err(|_| NoTurn::Full)
+    }
+
+    /// Calls those whose turn it is, once `ended` has had its own; the first
+    /// of them takes over `memory`.
+    fn call_next(self: &Arc<Self>, mut ended: Option<Option<Network>>, mut memory: Buffer) {
+        loop {
+            let mut line = self.line();
+            if let Some(network) = ended.take() {
+                line.end(network);
+            }
+            let Some(next) = line.take_next() else { break };
+            drop(line);
+            let queue = Arc::clone(self);
+            let turn =
+                Turn { queue, network: next.network, buffer: std::mem::take(&mut memory), over: false };
+            if let Err(mut turn) = next.call.send(turn) {
+                // Went away between.
+                turn.over = true;
+                ended = Some(turn.network);
+                memory = std::mem::take(&mut turn.buffer);
+            }
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn enter(&mut self, claim: Claim, call: oneshot::Sender<Turn>) -> Result<u64, NoTurn> {
+        let Claim { standing, network } = claim;
+        let of_one = self.waiting.iter().filter(|waiter| network.is_some() && waiter.network == network);
+        if of_one.count() >= WAITING_OF_ONE_NETWORK {
+            return Err(NoTurn::NetworkFull);
+        }
+        let number = self.arrivals + 1;
+        let others = WAITING as u64;
+        let place = match standing {
+            Standing::Known => 0,
+            Standing::Familiar => number,
+            Standing::New => number + others,
+            Standing::Suspect => number + 2 * others,
+        };
+        if self.waiting.len() >= WAITING {
+            let last = self.waiting.iter().enumerate().max_by_key(|(_, waiter)| waiter.rank());
+            match last {
+                Some((index, waiter)) if waiter.rank() > (place, number) => {
+                    self.waiting.swap_remove(index);
+                }
+                _ => return Err(NoTurn::Full),
+            }
+        }
+        self.arrivals = number;
+        self.waiting.push(Waiter { place, number, network, call });
+        Ok(number)
+    }
+
+    /// Takes out the first whose turn may begin now, and begins it.
+    fn take_next(&mut self) -> Option<Waiter> {
+        if self.running >= RUNNING {
+            return None;
+        }
+        let may_begin = |waiter: &Waiter| waiter.network.is_none_or(|network| !self.busy.contains(&network));
+        let waiting = self.waiting.iter().enumerate().filter(|(_, waiter)| may_begin(waiter));
+        let (index, _) = waiting.min_by_key(|(_, waiter)| waiter.rank())?;
+        let next = self.waiting.swap_remove(index);
+        self.running += 1;
+        self.busy.extend(next.network);
+        Some(next)
+    }
+
+    fn end(&mut self, network: Option<Network>) {
+        self.running -= 1;
+        if let Some(network) = network {
+            self.busy.remove(&network);
+        }
+    }
+}
+
+impl Waiter {
+    fn rank(&self) -> (u64, u64) {
+        (self.place, self.number)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !std::mem::replace(&mut self.over, true) {
+            let memory = std::mem::take(&mut self.buffer);
+            self.queue.call_next(Some(self.network), memory);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.queue.line().waiting.retain(|waiter| waiter.number != self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    type Waiting = Pin<Box<dyn Future<Output = Result<Turn, NoTurn>>>>;
+
+    fn network(n: usize) -> Network {
+        Network::of(std::net::IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()))
+    }
+
+    /// Somebody of network `n` who stands in line.
+    fn comes(queue: &Arc<Queue>, n: usize, standing: Standing) -> Waiting {
+        let (queue, claim) = (Arc::clone(queue), Claim { standing, network: Some(network(n)) });
+        let mut waiting: Waiting = Box::pin(async move { queue.turn(claim).await });
+        assert!(poll(&mut waiting).is_none(), "all turns were taken");
+        waiting
+    }
+
+    /// Somebody who comes and is told something at once.
+    fn told(queue: &Arc<Queue>, n: usize, standing: Standing) -> Result<Turn, NoTurn> {
+        let (queue, claim) = (Arc::clone(queue), Claim { standing, network: Some(network(n)) });
+        let mut waiting: Waiting = Box::pin(async move { queue.turn(claim).await });
+        poll(&mut waiting).unwrap()
+    }
+
+    fn poll(waiting: &mut Waiting) -> Option<Result<Turn, NoTurn>> {
+        match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(turn) => Some(turn),
+            Poll::Pending => None,
+        }
+    }
+
+    /// A queue whose turns are taken, all but `free`.
+    fn busy(free: usize) -> (Arc<Queue>, Vec<Turn>) {
+        let queue = Arc::new(Queue::default());
+        let turns = (free..RUNNING).map(|n| told(&queue, 1_000_000 + n, Standing::New).unwrap()).collect();
+        (queue, turns)
+    }
+
+    #[test]
+    fn few_run_at_a_time_and_the_others_in_the_order_in_which_they_came() {
+        let (queue, mut turns) = busy(0);
+        let mut first = comes(&queue, 1, Standing::New);
+        let mut second = comes(&queue, 2, Standing::New);
+        drop(turns.pop());
+        let first = poll(&mut first).unwrap().ok().unwrap();
+        assert!(poll(&mut second).is_none());
+        drop(first);
+        assert!(poll(&mut second).unwrap().is_ok());
+    }
+
+    #[test]
+    fn who_has_logged_in_lately_comes_before_all_others() {
+        let (queue, mut turns) = busy(0);
+        let mut new: Vec<_> = (0..100).map(|n| comes(&queue, n, Standing::New)).collect();
+        let mut known = comes(&queue, 500, Standing::Known);
+        drop(turns.pop());
+        assert!(poll(&mut known).unwrap().is_ok());
+        assert!(poll(new.first_mut().unwrap()).is_some(), "and after it the first that came");
+    }
+
+    #[test]
+    fn who_comes_from_where_an_admin_did_passes_others() {
+        let (queue, mut turns) = busy(0);
+        let mut new: Vec<_> = (0..100).map(|n| comes(&queue, n, Standing::New)).collect();
+        let mut familiar = comes(&queue, 500, Standing::Familiar);
+        let mut known = comes(&queue, 501, Standing::Known);
+        drop(turns.pop());
+        let known = poll(&mut known).unwrap();
+        assert!(poll(&mut familiar).is_none());
+        drop(known);
+        let familiar = poll(&mut familiar).unwrap();
+        assert!(poll(new.first_mut().unwrap()).is_none());
+        drop(familiar);
+        assert!(poll(new.first_mut().unwrap()).unwrap().is_ok());
+    }
+
+    #[test]
+    fn who_did_not_guess_comes_before_all_who_do_and_those_are_not_forgotten() {
+        let (queue, mut turns) = busy(0);
+        let mut suspects: Vec<_> = (0..WAITING - 1).map(|n| comes(&queue, n, Standing::Suspect)).collect();
+        let mut turn = {
+            let mut new = comes(&queue, 500, Standing::New);
+            drop(turns.pop());
+            poll(&mut new).unwrap().ok()
+        };
+        // The first suspect was number 3, and lets as many pass as may wait.
+        for number in 0..WAITING - 1 {
+            assert!(poll(suspects.first_mut().unwrap()).is_none(), "{number}");
+            let mut next = comes(&queue, 1000 + number, Standing::New);
+            drop(turn.take());
+            match poll(&mut next) {
+                Some(next) => turn = Some(next.ok().unwrap()),
+                None => {
+                    assert!(poll(suspects.first_mut().unwrap()).unwrap().is_ok());
+                    return;
+                }
+            }
+        }
+        panic!("newcomers kept the suspects out");
+    }
+
+    #[test]
+    fn when_all_places_are_taken_whoever_would_come_last_is_turned_away() {
+        let (queue, _turns) = busy(0);
+        let mut new: Vec<_> = (0..WAITING - 1).map(|n| comes(&queue, n, Standing::New)).collect();
+        let mut suspect = comes(&queue, 500, Standing::Suspect);
+        assert_eq!(told(&queue, 501, Standing::Suspect).err(), Some(NoTurn::Full));
+        new.push(comes(&queue, 502, Standing::New));
+        assert_eq!(
+            poll(&mut suspect).unwrap().err(),
+            Some(NoTurn::Full),
+            "made room for one who did not guess"
+        );
+        assert_eq!(told(&queue, 503, Standing::New).err(), Some(NoTurn::Full));
+        let _known = comes(&queue, 504, Standing::Known);
+        assert_eq!(poll(new.last_mut().unwrap()).unwrap().err(), Some(NoTurn::Full));
+        assert!(new.iter_mut().rev().skip(1).all(|waiting| poll(waiting).is_none()));
+    }
+
+    #[test]
+    fn logins_from_one_network_come_one_by_one_and_few_may_wait() {
+        let (queue, _turns) = busy(1);
+        let first = told(&queue, 1, Standing::New).unwrap();
+        let mut others: Vec<_> =
+            (0..WAITING_OF_ONE_NETWORK).map(|_| comes(&queue, 1, Standing::New)).collect();
+        assert_eq!(told(&queue, 1, Standing::New).err(), Some(NoTurn::NetworkFull));
+        drop(first);
+        let second = poll(others.first_mut().unwrap()).unwrap().ok().unwrap();
+        assert!(others.iter_mut().skip(1).all(|waiting| poll(waiting).is_none()));
+        drop(second);
+        assert!(poll(others.get_mut(1).unwrap()).unwrap().is_ok());
+    }
+
+    #[test]
+    fn one_network_leaves_turns_to_others() {
+        let (queue, _turns) = busy(0);
+        let _first = comes(&queue, 1, Standing::New);
+        let free = Arc::new(Queue::default());
+        let _mine = told(&free, 1, Standing::New).unwrap();
+        let _second_of_mine = comes(&free, 1, Standing::New);
+        assert!(told(&free, 2, Standing::New).is_ok());
+    }
+
+    #[test]
+    fn who_goes_away_gives_the_place_and_the_turn_back() {
+        let (queue, mut turns) = busy(0);
+        drop(comes(&queue, 1, Standing::New));
+        assert!(queue.line().waiting.is_empty());
+        // Called, and gone before it heard.
+        let called = comes(&queue, 2, Standing::New);
+        let mut next = comes(&queue, 3, Standing::New);
+        drop(turns.pop());
+        drop(called);
+        assert!(poll(&mut next).unwrap().is_ok());
+        drop(turns);
+        let line = queue.line();
+        assert_eq!((line.running, line.busy.len(), line.waiting.len()), (0, 0, 0));
+    }
+}

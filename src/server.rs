@@ -50,14 +50,18 @@ use self::scrape::Scrape;
 use self::tls::{Certificates, Pair};
 use crate::api::App;
 use crate::api::envelope::Api;
+use crate::api::signing_key::SigningKeyPlace;
 use crate::api::tls::CertificateDesk;
 use crate::auth::password::{PasswordFault, Passwords};
-use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
+use crate::auth::throttle::{
+    FAILED_LOGINS_RECORDED_PER_HOUR, FailedLoginTrail, HeartbeatThrottle, LoginThrottle,
+};
 use crate::auth::token::Tokens;
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::backups::{self, Schedule};
+use crate::store::strangers::STRANGER_DAYS;
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
 
 /// Where the first admin's password is put when nobody watches.
@@ -170,7 +174,12 @@ async fn serve(
     let mut signals = Signals::new()?;
     let passwords = Passwords::default();
     make_first_admin(&store, &passwords, &config.data_dir).await?;
-    let signing_key = signing_key(config, &store).await?;
+    let given = given_signing_key(config)?;
+    let signing_key_place = SigningKeyPlace::new(given.is_some());
+    let signing_key = match given {
+        Some(key) => key,
+        None => kept_signing_key(&store).await?,
+    };
     let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
     let keeping = keep_certificate(config, &store, &certificate).await?;
     let plain_listeners = match &config.tls {
@@ -182,6 +191,7 @@ async fn serve(
         store,
         passwords,
         tokens: Tokens::new(&signing_key, config.token_minutes),
+        signing_key: signing_key_place,
         logins: LoginThrottle::new(config.limits.failed_logins_per_minute, MonotonicClock),
         failed_logins: FailedLoginTrail::new(MonotonicClock),
         heartbeats: HeartbeatThrottle::new(
@@ -306,15 +316,28 @@ async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
         if let Err(error) = app.store.forget_requests(Timestamp::from_clock(Utc::now())).await {
             tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
         }
-        if let Some(days) = audit_keep_days {
-            let age = i64::from(days) * 86_400;
-            let before =
-                Timestamp::from_clock(Utc::now()).checked_add_seconds(-age).unwrap_or(Timestamp::MIN);
-            if let Err(error) = app.store.prune_audit(before).await {
-                tracing::warn!(%error, "old entries of the audit trail could not be removed; trying again in a minute");
-            }
+        let left_out = app.failed_logins.take_left_out();
+        if left_out > 0 {
+            tracing::warn!(
+                count = left_out,
+                "so many failed logins are not kept one by one: there are more than {FAILED_LOGINS_RECORDED_PER_HOUR} an hour"
+            );
+        }
+        let kept_days = audit_keep_days.map_or(STRANGER_DAYS, |days| days.min(STRANGER_DAYS));
+        if let Err(error) = app.store.forget_strangers(days_ago(kept_days)).await {
+            tracing::warn!(%error, "old failed logins could not be removed; trying again in a minute");
+        }
+        if let Some(days) = audit_keep_days
+            && let Err(error) = app.store.prune_audit(days_ago(days)).await
+        {
+            tracing::warn!(%error, "old entries of the audit trail could not be removed; trying again in a minute");
         }
     }
+}
+
+fn days_ago(days: u32) -> Timestamp {
+    let age = i64::from(days) * 86_400;
+    Timestamp::from_clock(Utc::now()).checked_add_seconds(-age).unwrap_or(Timestamp::MIN)
 }
 
 /// What the system or an operator wants.
@@ -439,10 +462,9 @@ fn random_password() -> Option<NewPassword> {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bits).parse().ok()
 }
 
-async fn signing_key(config: &Config, store: &Store) -> Result<Vec<u8>, StartError> {
-    if let Some(key) = given_signing_key(config)? {
-        return Ok(key);
-    }
+/// The signing key in the database, which gets one where it has none: at the
+/// first start, and at the first on a restored backup.
+async fn kept_signing_key(store: &Store) -> Result<Vec<u8>, StartError> {
     let mut fresh = [0; 32];
     aws_lc_rs::rand::fill(&mut fresh)
         .map_err(|_| StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() })?;

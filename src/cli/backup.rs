@@ -18,8 +18,9 @@ use crate::store::restore::{self, RestoreError};
 /// Copy the whole database into one file, while the server runs or while it
 /// is down
 ///
-/// The file holds everything, the server's secrets too; only you can read it.
-/// `sitewarden restore` puts it back.
+/// The file holds everything, the server's secrets too, but for the key that
+/// signs logins and the logins that failed; only you can read it. `sitewarden
+/// restore` puts it back.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Backup {

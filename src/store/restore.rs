@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::inspect::{self, CheckError, Report};
-use super::{FILE_NAME, engine, open, snapshot};
+use super::{FILE_NAME, engine, file_copy, open, snapshot};
 use crate::domain::Timestamp;
 
 /// The backup while it is copied.
@@ -44,7 +44,8 @@ pub enum RestoreError {
 
 /// Puts a copy of `backup` in the place of the database in `data_dir`, which
 /// is kept under a name with `now` in it. At every moment there is one or the
-/// other.
+/// other. What is put in place holds no signing key: the server makes one, and
+/// whoever had the backup has no login.
 ///
 /// # Errors
 /// [`RestoreError`]; the database is then as it was.
@@ -70,7 +71,12 @@ pub fn restore(backup: &Path, data_dir: &Path, now: Timestamp) -> Result<Restore
             std::os::unix::fs::chown(&part, Some(owner.uid()), Some(owner.gid()))
         })
         .map_err(error(&part))
-        .and_then(|()| Ok(inspect::check(&part)?));
+        .and_then(|()| Ok(inspect::check(&part)?))
+        .and_then(|_| {
+            // Copies that version 0.1.0 made hold the key that signs tokens.
+            file_copy::strip(&part).map_err(error(&part))?;
+            Ok(inspect::check(&part)?)
+        });
     let report = prepared.inspect_err(|_| {
         let _ = snapshot::remove_if_there(&part);
     })?;
@@ -86,7 +92,8 @@ pub fn restore(backup: &Path, data_dir: &Path, now: Timestamp) -> Result<Restore
     Ok(Restored { kept, report })
 }
 
-/// Copies the database of a server that is down to `to`, which is replaced.
+/// Copies the database of a server that is down to `to`, which is replaced;
+/// the key that signs tokens is left out, as it is from every copy.
 ///
 /// # Errors
 /// [`RestoreError`]; [`RestoreError::Running`] when the server is not down.
@@ -100,5 +107,5 @@ pub fn copy_at_rest(database: &Path, to: &Path) -> Result<(), RestoreError> {
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Err(RestoreError::Running(database.to_owned()));
     }
-    open::copy(database, to).map_err(error(to))
+    file_copy::make(database, to).map_err(error(to))
 }

@@ -23,6 +23,7 @@ mod http2;
 mod keys;
 mod metrics;
 mod server;
+mod signing_key;
 mod sites;
 mod startup;
 mod story;

@@ -1,7 +1,7 @@
 //! The copyable file and its dated copies.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::*;
 use crate::store::inspect::check;
@@ -108,6 +108,79 @@ async fn a_failed_backup_leaves_the_one_before_and_is_tried_again() {
     wait_until("it is made after all", || count(&path, "sites") == Some(1));
     // The file has its place before its maker has told so.
     wait_until("the failure is over", || store.backup_state().unwrap().last_error.is_none());
+}
+
+/// Whether the clock of the next test panics.
+static PANICS: AtomicBool = AtomicBool::new(true);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_panics_is_told_of_tried_again_and_costs_the_file_its_seal() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    let path = snapshot_in(directory.path());
+    let clock = || {
+        assert!(!PANICS.load(Ordering::Relaxed), "on purpose");
+        at(NOW)
+    };
+    let schedule = Schedule { clock, ..schedule(directory.path(), Duration::ZERO, Duration::from_millis(1)) };
+    store.keep_backups(schedule).unwrap();
+    let error = || store.backup_state().unwrap().last_error;
+    wait_until("the panic is told", || error().is_some());
+    assert_eq!(error().unwrap(), "reading the database: a write panicked and was undone");
+    assert!(!path.exists());
+    PANICS.store(false, Ordering::Relaxed);
+    first(&store, &path);
+    wait_until("the failure is over", || error().is_none());
+    register(&store, 1).await.unwrap();
+    wait_until("changes are backed up again", || count(&path, "sites") == Some(1));
+    store.close();
+    let sealed = seal::take_off(&File::open(directory.path().join(FILE_NAME)).unwrap());
+    assert!(!sealed, "the next start checks the file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_does_not_get_into_the_place_of_a_good_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    let path = snapshot_in(directory.path());
+    store.keep_backups(schedule(directory.path(), Duration::ZERO, Duration::from_millis(1))).unwrap();
+    register(&store, 1).await.unwrap();
+    wait_until("the site is in the backup", || count(&path, "sites") == Some(1));
+    let damage = |tables: &mut WriteTables<'_>| {
+        tables.requests.insert([1; 32].as_slice(), [1, 250].as_slice())?;
+        tables.written = true;
+        Ok(())
+    };
+    store.write_always(damage).await.unwrap();
+    wait_until("it is told", || store.backup_state().unwrap().last_error.is_some());
+    let error = store.backup_state().unwrap().last_error.unwrap();
+    assert!(error.contains("a record in requests cannot be read: the record is malformed"), "{error}");
+    assert_eq!(count(&path, "sites"), Some(1));
+    assert!(check(&path).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_backup_is_made_for_a_failed_login_and_that_for_a_login_or_a_backup_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    let path = snapshot_in(directory.path());
+    store.keep_backups(schedule(directory.path(), Duration::ZERO, LONG)).unwrap();
+    first(&store, &path);
+    let before = modified(&path);
+    let waiting = || store.backup_state().unwrap().waiting;
+    wait_until("all is in the backup", || waiting().is_none());
+    store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
+    store.forget_strangers(at(NOW + 1)).await.unwrap();
+    store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
+    assert_eq!(waiting(), None);
+    let admin = Actor { kind: ActorKind::Admin, name: "anna".to_owned(), ip: Some(HERE) };
+    store.record_login(admin.clone(), at(NOW)).await.unwrap();
+    store.record_backup(admin, at(NOW)).await.unwrap();
+    assert!(waiting().is_some());
+    assert_eq!(modified(&path), before);
+    // The last one, at the end, has the entries, and no failed login.
+    store.close();
+    assert_eq!((count(&path, "audit"), count(&path, "strangers")), (Some(2), Some(0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

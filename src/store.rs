@@ -270,7 +270,7 @@ impl Store {
         };
         let made = match tokio::task::spawn_blocking(make).await {
             Ok(result) => result,
-            Err(_) => Err(SnapshotError::Source(Unavailable::Panicked)),
+            Err(_) => Err(SnapshotError::Panicked),
         };
         made.inspect_err(|error| {
             if error.casts_doubt_on_the_database() {

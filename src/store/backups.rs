@@ -16,7 +16,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Unavailable;
 use super::engine::Engine;
 use super::snapshot::{self, SnapshotError};
 use super::writer::Written;
@@ -235,8 +234,7 @@ impl Keeper {
 
     /// As [`Keeper::make`]; a panic is a failure like others.
     fn try_to_make(&self) -> Result<(), SnapshotError> {
-        let made = catch_unwind(AssertUnwindSafe(|| self.make()))
-            .unwrap_or(Err(SnapshotError::Source(Unavailable::Panicked)));
+        let made = catch_unwind(AssertUnwindSafe(|| self.make())).unwrap_or(Err(SnapshotError::Panicked));
         made.inspect_err(|error| {
             if error.casts_doubt_on_the_database() {
                 self.engine.distrust();

@@ -28,6 +28,11 @@ pub enum SnapshotError {
     /// The database could not be read.
     #[error("reading the database: {0}")]
     Source(Unavailable),
+    /// Making it panicked: a bug, or the database is damaged.
+    #[error(
+        "making it panicked, which is a bug unless the database is damaged: stop the server and check the file"
+    )]
+    Panicked,
     /// The snapshot could not be written.
     #[error("writing {path}: {source}")]
     Io {
@@ -70,8 +75,8 @@ impl SnapshotError {
     /// something is wrong with.
     pub(super) fn casts_doubt_on_the_database(&self) -> bool {
         match self {
-            Self::Source(fault) => matches!(fault, Unavailable::Panicked | Unavailable::Record { .. }),
-            Self::Verify { .. } => true,
+            Self::Source(fault) => matches!(fault, Unavailable::Record { .. }),
+            Self::Panicked | Self::Verify { .. } => true,
             Self::Io { .. } | Self::Write { .. } | Self::NoRoom { .. } => false,
         }
     }

@@ -320,3 +320,19 @@ fn dated_copies(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_has_ended_is_told_of() {
+        let thread = std::thread::spawn(|| {});
+        while !thread.is_finished() {
+            std::thread::yield_now();
+        }
+        let backups = Backups { changes: Arc::default(), state: Arc::default(), thread: Some(thread) };
+        let error = backups.state().last_error;
+        assert!(error.as_deref().is_some_and(|error| error.contains("restart the server")), "{error:?}");
+    }
+}

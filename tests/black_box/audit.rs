@@ -1,8 +1,12 @@
 //! Who changed what.
 
-use serde_json::{Value, json};
+use std::time::Instant;
 
-use crate::server::Server;
+use serde_json::{Value, json};
+use sitewarden::domain::Timestamp;
+use sitewarden::store::{FILE_NAME, Store};
+
+use crate::server::{PATIENCE, Server};
 
 struct Trail {
     server: Server,
@@ -189,6 +193,32 @@ fn failed_logins_are_kept_apart_with_their_address_and_no_name_that_is_no_admins
     assert!(next.contains("actor_kind=stranger"), "{next}");
     let next = trail.server.get(next).bearer(&trail.token).send();
     assert_eq!((next.json()[0]["id"].as_u64(), next.has("Link")), (Some(1), false));
+}
+
+#[test]
+fn failed_logins_are_forgotten_after_30_days_or_with_the_trail_if_that_goes_sooner() {
+    for (config, days) in [("", 30), ("[audit]\nkeep_days = 0\n", 30), ("[audit]\nkeep_days = 7\n", 7)] {
+        let setup = Server::start().stop_for_another_start().config(config);
+        let store = Store::open(&setup.data_dir().join(FILE_NAME)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for age in [days + 1, days - 1] {
+            let then = Timestamp::from_clock(chrono::Utc::now() - chrono::TimeDelta::days(age));
+            let ip = "192.0.2.1".parse().unwrap();
+            runtime.block_on(store.record_failed_login(None, ip, then)).unwrap();
+        }
+        store.close();
+        let server = setup.start();
+        let trail = Trail { token: server.login(), server };
+        let deadline = Instant::now() + PATIENCE;
+        let left = loop {
+            let left = trail.read("?actor_kind=stranger");
+            if left.len() == 1 {
+                break left;
+            }
+            assert!(Instant::now() < deadline, "{left:?}");
+        };
+        assert_eq!(left[0]["id"], 2, "{days} days");
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 
 /// The codec, from its own source: it is nobody's business outside the store,
 /// and is not made public for a bench. Around it stands what it expects there.
-#[expect(dead_code, unused_imports, reason = "two of its rows are measured")]
+#[expect(dead_code, reason = "two of its rows are measured")]
 #[path = "../src/store"]
 mod store {
     use sitewarden::domain::{Seen, Site};

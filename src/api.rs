@@ -18,6 +18,7 @@ pub mod heartbeat;
 mod idempotency;
 pub mod page;
 pub mod problem;
+pub mod signing_key;
 pub mod sites;
 mod specification;
 pub mod tls;
@@ -50,6 +51,8 @@ pub struct App {
     pub passwords: Passwords,
     /// Access tokens.
     pub tokens: Tokens,
+    /// Where the key that signs them comes from.
+    pub signing_key: signing_key::SigningKeyPlace,
     /// Limit on failed logins.
     pub logins: LoginThrottle<MonotonicClock>,
     /// Limit on what failed logins may write.
@@ -72,15 +75,17 @@ pub struct App {
 
 impl App {
     /// For the host's own users while no server runs: they need no token, so
-    /// none is made that counts, and nobody is there to be limited.
+    /// none is made that counts, and nobody is there to be limited. The
+    /// signing key may be `signing_key_given` by the configuration.
     ///
     /// # Errors
     /// When the metrics cannot be set up; a bug.
-    pub fn at_rest(store: Store, data_dir: PathBuf) -> prometheus::Result<Self> {
+    pub fn at_rest(store: Store, data_dir: PathBuf, signing_key_given: bool) -> prometheus::Result<Self> {
         Ok(Self {
             store,
             passwords: Passwords::default(),
             tokens: Tokens::new(&[], 0),
+            signing_key: signing_key::SigningKeyPlace::new(signing_key_given),
             logins: LoginThrottle::new(0, MonotonicClock),
             failed_logins: FailedLoginTrail::new(MonotonicClock),
             heartbeats: HeartbeatThrottle::new(0, 0, 0, MonotonicClock),
@@ -169,6 +174,7 @@ type Groups = (
     audit::AuditApi,
     backup::BackupApi,
     tls::TlsApi,
+    signing_key::SigningKeyApi,
     health::HealthApi,
 );
 
@@ -182,6 +188,7 @@ fn groups() -> Groups {
         audit::AuditApi,
         backup::BackupApi,
         tls::TlsApi,
+        signing_key::SigningKeyApi,
         health::HealthApi,
     )
 }

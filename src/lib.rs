@@ -11,6 +11,10 @@
 //!
 //! The modules in reading order:
 
+// The recipe of the tests' files is used inside of the crate and outside.
+#[cfg(test)]
+extern crate self as sitewarden;
+
 // The vocabulary and its rules. No I/O, no clock, no framework.
 pub mod domain;
 // The one file: every table, every transaction.

@@ -90,6 +90,7 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     heartbeats: IntCounterVec,
     throttled: IntCounterVec,
+    failed_logins: IntCounterVec,
     commit_seconds: Histogram,
     commit_writes: Histogram,
     writes_waiting: IntGauge,
@@ -127,6 +128,14 @@ impl Metrics {
             "Lines of the log that were dropped because nobody read it fast enough.",
         )?;
         add(&registry, &log_lines_dropped)?;
+        let failed_logins = counters(
+            "sitewarden_failed_logins_total",
+            "Logins with a wrong name or password, by whether they are kept one by one.",
+            &["kept"],
+        )?;
+        for kept in ["yes", "no"] {
+            failed_logins.with_label_values(&[kept]);
+        }
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help)?;
             add(&registry, &gauge)?;
@@ -178,6 +187,7 @@ impl Metrics {
                 "Logins, heartbeats and connections turned away, by the limit that they met.",
                 &["limit"],
             )?,
+            failed_logins,
             commit_seconds: histogram(
                 "sitewarden_store_commit_duration_seconds",
                 "How long the store took to write a batch and have it on disk.",
@@ -234,6 +244,11 @@ impl Metrics {
     /// Counts somebody turned away.
     pub fn throttled(&self, by: Throttle) {
         self.throttled.with_label_values(&[by.as_str()]).inc();
+    }
+
+    /// Counts a login with a wrong name or password.
+    pub fn failed_login(&self, kept: bool) {
+        self.failed_logins.with_label_values(&[if kept { "yes" } else { "no" }]).inc();
     }
 
     /// Counts a commit.

@@ -53,10 +53,13 @@ use self::self_signed::SelfSigned;
 use self::tls::{Certificates, Pair};
 use crate::api::App;
 use crate::api::envelope::Api;
+use crate::api::signing_key::SigningKeyPlace;
 use crate::api::tls::CertificateDesk;
 use crate::auth::initial_password::{self, FIRST_ADMIN};
 use crate::auth::password::{PasswordFault, Passwords};
-use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
+use crate::auth::throttle::{
+    FAILED_LOGINS_RECORDED_PER_HOUR, FailedLoginTrail, HeartbeatThrottle, LoginThrottle,
+};
 use crate::auth::token::{NoRandomness, Tokens, fresh_epoch};
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Timestamp, Username};
@@ -187,7 +190,12 @@ async fn serve(
     let passwords = Passwords::default();
     let is_first_start = make_first_admin(&store, &passwords, &config.data_dir, announcer).await?;
     renew_counted_epochs(&store).await?;
-    let signing_key = signing_key(config, &store).await?;
+    let given = given_signing_key(config)?;
+    let signing_key_place = SigningKeyPlace::new(given.is_some());
+    let signing_key = match given {
+        Some(key) => key,
+        None => kept_signing_key(&store).await?,
+    };
     let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
     let keeping = keep_certificate(config, &store, &certificate, announcer).await?;
     let plain_listeners = match &config.tls {
@@ -199,6 +207,7 @@ async fn serve(
         store,
         passwords,
         tokens: Tokens::new(&signing_key, config.token_minutes),
+        signing_key: signing_key_place,
         logins: LoginThrottle::new(config.limits.failed_logins_per_minute, MonotonicClock),
         failed_logins: FailedLoginTrail::new(MonotonicClock),
         heartbeats: HeartbeatThrottle::new(
@@ -328,6 +337,13 @@ async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
         ticks.tick().await;
         app.logins.sweep();
         app.heartbeats.sweep();
+        let left_out = app.failed_logins.take_left_out();
+        if left_out > 0 {
+            tracing::warn!(
+                count = left_out,
+                "so many failed logins are not kept one by one: there are more than {FAILED_LOGINS_RECORDED_PER_HOUR} an hour"
+            );
+        }
         forget_old(&app.store, Timestamp::from_clock(Utc::now()), audit_keep_days).await;
     }
 }
@@ -510,10 +526,9 @@ fn random_password() -> Option<NewPassword> {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bits).parse().ok()
 }
 
-async fn signing_key(config: &Config, store: &Store) -> Result<Vec<u8>, StartError> {
-    if let Some(key) = given_signing_key(config)? {
-        return Ok(key);
-    }
+/// The signing key in the database, which gets one where it has none: at the
+/// first start, and at the first on a restored backup.
+async fn kept_signing_key(store: &Store) -> Result<Vec<u8>, StartError> {
     let mut fresh = [0; 32];
     aws_lc_rs::rand::fill(&mut fresh)
         .map_err(|_| StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() })?;

@@ -32,6 +32,7 @@ mod clock;
 mod codec;
 mod disk;
 mod engine;
+mod file_copy;
 mod heartbeats;
 pub mod inspect;
 mod keyring;
@@ -43,6 +44,7 @@ mod seal;
 mod sites;
 mod snapshot;
 mod statistics;
+pub mod strangers;
 mod tables;
 mod writer;
 
@@ -61,7 +63,7 @@ pub use self::clock::ClockReport;
 use self::clock::{ClockWatch, Known};
 use self::engine::Engine;
 pub use self::heartbeats::HeartbeatRefused;
-pub use self::keyring::{SigningKey, TlsIdentity};
+pub use self::keyring::{NoSigningKey, SigningKey, TlsIdentity};
 pub use self::sites::{NoSuchSite, SiteFilter, SitePage, UpdateRefused};
 pub use self::snapshot::SnapshotError;
 pub use self::statistics::SiteStatistics;
@@ -105,11 +107,9 @@ pub enum OpenError {
         /// in place.
         remedy: String,
     },
-    /// There is no file, but there are backups of one: to begin anew would
-    /// put an empty backup in their place.
-    #[error(
-        "{path} is missing, and there are backups of it: {remedy}, or move the backups away to begin anew"
-    )]
+    /// There is no file, but there are copies of one: to begin anew would put
+    /// an empty one in their place.
+    #[error("{path} is missing, and there are copies of it: {remedy}, or move the copies away to begin anew")]
     Missing {
         /// The file.
         path: PathBuf,
@@ -279,10 +279,15 @@ impl Store {
             let bytes = snapshot::write(&transaction, &file, &path)?;
             Ok((file, bytes))
         };
-        match tokio::task::spawn_blocking(make).await {
+        let made = match tokio::task::spawn_blocking(make).await {
             Ok(result) => result,
-            Err(_) => Err(SnapshotError::Source(Unavailable::Panicked)),
-        }
+            Err(_) => Err(SnapshotError::Panicked),
+        };
+        made.inspect_err(|error| {
+            if error.casts_doubt_on_the_database() {
+                self.engine.distrust();
+            }
+        })
     }
 
     /// Runs `work` on a snapshot, where blocking is allowed. After a fault of
@@ -294,10 +299,10 @@ impl Store {
     {
         let engine = Arc::clone(&self.engine);
         let read = move || engine.read(|transaction| work(&ReadTables::open(transaction)?));
-        match tokio::task::spawn_blocking(read).await {
-            Ok(result) => result,
-            Err(_) => Err(Unavailable::Panicked),
-        }
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| {
+            self.engine.distrust();
+            Err(Unavailable::Panicked)
+        })
     }
 
     /// Queues `work` for the writer and waits until it is on disk. `work`

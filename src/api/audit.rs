@@ -7,6 +7,7 @@ use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::auth::Sysadmin;
@@ -16,19 +17,19 @@ use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, Problem, failure};
 use super::wire::{Given, Nullable, Parameter, Time};
 use super::{App, Group};
-use crate::domain::{ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
+use crate::domain::{Action, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
 use crate::store::AuditFilter;
 
 /// What vouches for the name of who acted.
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename = "ActorKind", rename_all = "snake_case")]
 pub enum ActorKindDocument {
-    /// An admin's access token.
+    /// An admin's access token or password.
     Admin,
     /// A user of the host, on the control socket.
     System,
     /// Nothing: a login that failed.
-    Unproven,
+    Stranger,
 }
 
 impl From<ActorKind> for ActorKindDocument {
@@ -36,7 +37,7 @@ impl From<ActorKind> for ActorKindDocument {
         match kind {
             ActorKind::Admin => Self::Admin,
             ActorKind::System => Self::System,
-            ActorKind::Unproven => Self::Unproven,
+            ActorKind::Stranger => Self::Stranger,
         }
     }
 }
@@ -63,12 +64,14 @@ impl From<FieldChange> for FieldChangeDocument {
 #[derive(Object)]
 #[oai(rename = "AuditEntry")]
 pub struct AuditEntryDocument {
-    /// Number in order of time, from 1.
+    /// Number in order of time, from 1; failed logins have numbers of their
+    /// own.
     id: u64,
     /// When.
     at: Time,
-    /// Who: name of the admin or of the host's user.
-    actor: String,
+    /// Who: name of the admin or of the host's user; null for a failed login
+    /// that named no admin.
+    actor: Nullable<String>,
     /// What vouches for the name.
     actor_kind: ActorKindDocument,
     /// Address that the request came from; null: the control socket.
@@ -76,7 +79,8 @@ pub struct AuditEntryDocument {
     /// What: `site_registered`, `site_updated`, `site_locked`,
     /// `site_unlocked`, `site_key_rotated`, `site_deleted`, `admin_created`,
     /// `admin_password_changed`, `admin_deleted`,
-    /// `certificate_renewal_requested` or `login_failed`.
+    /// `certificate_renewal_requested`, `signing_key_rotated`, `backup_taken`,
+    /// `login_succeeded` or `login_failed`.
     action: String,
     /// Which site; null when it was none.
     site_id: Nullable<Uuid>,
@@ -91,7 +95,7 @@ impl From<AuditEntry> for AuditEntryDocument {
         Self {
             id: entry.id,
             at: Time(entry.at),
-            actor: entry.actor.name,
+            actor: Nullable(Some(entry.actor.name).filter(|name| !name.is_empty())),
             actor_kind: entry.actor.kind.into(),
             ip: Nullable(entry.actor.ip.map(|ip| ip.to_string())),
             action: entry.action.as_str().to_owned(),
@@ -116,6 +120,44 @@ impl FromStr for SiteFilter {
 impl Parameter for SiteFilter {
     fn schema() -> MetaSchema {
         MetaSchema::new_with_format("string", "uuid")
+    }
+}
+
+/// The `action` parameter.
+struct ActionFilter(Action);
+
+impl FromStr for ActionFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words = || format!("must be one of {}", Action::ALL.map(Action::as_str).join(", "));
+        Action::named(text).map(Self).ok_or_else(words)
+    }
+}
+
+impl Parameter for ActionFilter {
+    fn schema() -> MetaSchema {
+        let enum_items = Action::ALL.into_iter().map(|action| json!(action.as_str())).collect();
+        MetaSchema { enum_items, ..MetaSchema::new("string") }
+    }
+}
+
+/// The `actor_kind` parameter.
+struct ActorKindFilter(ActorKind);
+
+impl FromStr for ActorKindFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words = || format!("must be one of {}", ActorKind::ALL.map(ActorKind::as_str).join(", "));
+        ActorKind::named(text).map(Self).ok_or_else(words)
+    }
+}
+
+impl Parameter for ActorKindFilter {
+    fn schema() -> MetaSchema {
+        let enum_items = ActorKind::ALL.into_iter().map(|kind| json!(kind.as_str())).collect();
+        MetaSchema { enum_items, ..MetaSchema::new("string") }
     }
 }
 
@@ -160,10 +202,15 @@ pub struct AuditApi;
 impl AuditApi {
     /// Who changed what
     ///
-    /// Every change made by an admin, and failed logins (at most 600 an
-    /// hour), newest first, a page at a time: follow the `Link` header with
+    /// Every change made by an admin, every login and every backup taken,
+    /// newest first, a page at a time: follow the `Link` header with
     /// `rel="next"` while there is one. Kept for two years unless configured
     /// otherwise.
+    ///
+    /// Failed logins are kept apart, the newest 10,000 of the last 30 days and
+    /// at most 600 an hour, and are shown where `actor_kind` is `stranger` or
+    /// `action` is `login_failed`. The name that was typed is kept only where
+    /// it is an admin's.
     #[oai(path = "/audit", method = "get", operation_id = "list_audit")]
     async fn list(
         &self,
@@ -174,6 +221,10 @@ impl AuditApi {
         /// Only entries in which this admin acted or was acted on, without
         /// regard to case.
         admin: Query<Given<Username>>,
+        /// Only entries of this action.
+        action: Query<Given<ActionFilter>>,
+        /// Only entries of such actors.
+        actor_kind: Query<Given<ActorKindFilter>>,
         /// Only entries from this time on: RFC 3339 with any offset.
         since: Query<Given<Timestamp>>,
         /// Only entries before this time: RFC 3339 with any offset.
@@ -188,6 +239,8 @@ impl AuditApi {
         let filter = AuditFilter {
             site_id: site_id.0.take("site_id", &mut errors).map(|site_id| site_id.0),
             admin: admin.0.take("admin", &mut errors).map(|admin| admin.as_str().to_owned()),
+            action: action.0.take("action", &mut errors).map(|action| action.0),
+            actor_kind: actor_kind.0.take("actor_kind", &mut errors).map(|kind| kind.0),
             since: since.0.take("since", &mut errors),
             until: until.0.take("until", &mut errors),
         };
@@ -200,6 +253,8 @@ impl AuditApi {
         let mut query = Vec::new();
         query.extend(filter.site_id.map(|site_id| ("site_id", site_id.to_string())));
         query.extend(filter.admin.map(|admin| ("admin", admin)));
+        query.extend(filter.action.map(|action| ("action", action.as_str().to_owned())));
+        query.extend(filter.actor_kind.map(|kind| ("actor_kind", kind.as_str().to_owned())));
         query.extend(filter.since.map(|since| ("since", since.to_string())));
         query.extend(filter.until.map(|until| ("until", until.to_string())));
         let link = page.next.map(|after| next_link("/api/audit", query, limit, after));

@@ -329,7 +329,8 @@ impl AuthApi {
     /// Gives an access token for 15 minutes (`auth.token_minutes`). Takes
     /// JSON, or the OAuth2 password form that the Authorize dialog sends.
     /// Failed logins are limited by address: 5 a minute unless configured
-    /// otherwise.
+    /// otherwise. Logins are in the audit trail; failed ones are kept beside
+    /// it.
     #[oai(path = "/login", method = "post", operation_id = "login")]
     async fn login(
         &self,
@@ -355,7 +356,6 @@ impl AuthApi {
         let claim = app.logins.claim(network).inspect_err(turned_away)?;
         let turn = app.passwords.turn(claim).await.inspect_err(|_| app.metrics.throttled(Throttle::Queue))?;
         let attempt = app.logins.attempt(network, &login.username.folded()).inspect_err(turned_away)?;
-        let tried = login.username.as_str().to_owned();
         let admin = app.store.admin_named(login.username).await?;
         let stored = admin.as_ref().map(|admin| admin.password_hash.clone());
         let settle = move |right| match attempt {
@@ -364,15 +364,23 @@ impl AuthApi {
             None => {}
         };
         let right = turn.verify(login.password, stored, settle).await?;
-        let Some(admin) = admin.filter(|_| right) else {
-            if app.failed_logins.may_record() {
-                let actor = Actor { kind: ActorKind::Unproven, name: tried, ip: Some(peer.0.0) };
-                app.store.record_failed_login(actor, now()).await?;
+        let Some(admin) = admin.as_ref().filter(|_| right) else {
+            let kept = app.failed_logins.may_record();
+            app.metrics.failed_login(kept);
+            if kept {
+                let named = admin.map(|admin| admin.username);
+                app.store.record_failed_login(named, peer.0.0, now()).await?;
             }
             return Err(Problem::wrong_login().into());
         };
         sender.note(ActorKind::Admin, admin.username.as_str());
-        let token = app.tokens.issue(&admin, now())?;
+        let token = app.tokens.issue(admin, now())?;
+        let name = admin.username.as_str().to_owned();
+        let actor = Actor { kind: ActorKind::Admin, name, ip: Some(peer.0.0) };
+        if let Err(error) = app.store.record_login(actor.clone(), now()).await {
+            // Whoever looks after a full disk has to get in.
+            tracing::error!(%error, admin = actor.name, ip = %peer.0.0, "a login is not in the audit trail");
+        }
         Ok(Json(TokenDocument {
             access_token: token.text,
             token_type: "Bearer".to_owned(),

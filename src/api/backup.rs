@@ -53,17 +53,25 @@ impl BackupApi {
     ///
     /// Everything that the server keeps, as of this moment and while it goes
     /// on working: one file, which `sitewarden restore` or a plain copy puts
-    /// in place. It holds the server's secrets. One at a time: 503 while
-    /// another is under way.
+    /// in place. It holds the server's secrets, but for the key that signs
+    /// access tokens: a server on which it is put makes its own, and logins
+    /// end. One at a time: 503 while another is under way. Who took it is in
+    /// the audit trail.
     #[oai(path = "/", method = "get", operation_id = "get_backup")]
     async fn get(
         &self,
-        _admin: Sysadmin,
+        admin: Sysadmin,
         app: Data<&Arc<App>>,
     ) -> Result<BackupAnswer, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
         let turn = Arc::clone(&app.backup_turn.0).try_acquire_owned();
         let turn = turn.map_err(|_| Problem::another_backup())?;
         let (file, bytes) = app.store.snapshot(&app.data_dir).await.map_err(Problem::from)?;
+        let actor = admin.actor();
+        if let Err(error) = app.store.record_backup(actor.clone(), now()).await {
+            // Where the disk fails, a backup is what is needed most.
+            let ip = actor.ip.map(|ip| ip.to_string());
+            tracing::error!(%error, admin = actor.name, ip, "a backup was taken, which is not in the audit trail");
+        }
         let name = format!("attachment; filename=\"sitewarden-{}.redb\"", now().to_string().replace(':', ""));
         Ok(BackupAnswer::Backup(Binary(stream(file, turn)), name, bytes))
     }

@@ -117,7 +117,8 @@ impl HealthApi {
     /// 200 while the store takes writes, 503 when it does not. Whoever sends
     /// the access token of a sysadmin is also told how the certificate and the
     /// clock stand and how the backups go; a token that does not hold counts
-    /// as none.
+    /// as none. Backups that fail make no 503: sites are served all the same,
+    /// and a restart would not help; `last_error` and the metrics tell of them.
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(
         &self,

@@ -283,6 +283,7 @@ impl From<SnapshotError> for Problem {
     fn from(error: SnapshotError) -> Self {
         match error {
             SnapshotError::Source(error) => error.into(),
+            SnapshotError::Panicked => Self::internal(error.to_string()),
             error => Self::busy("the backup cannot be made now", Some(error.to_string())),
         }
     }

@@ -22,6 +22,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -336,19 +337,32 @@ fn make_room<K: Hash + Eq + Copy, V>(table: &mut HashMap<K, V>, newcomer: &K, mo
     }
 }
 
-/// Limits how many failed logins an hour enter the audit trail, so that
-/// strangers cannot fill the disk with it; all are in the log.
-pub struct FailedLoginTrail<C: Clock>(Single<C>);
+/// Limits how many failed logins an hour are kept, so that strangers cannot
+/// keep the disk busy with them; all are in the log and in the metrics.
+pub struct FailedLoginTrail<C: Clock> {
+    allowance: Single<C>,
+    left_out: AtomicU64,
+}
 
 impl<C: Clock> FailedLoginTrail<C> {
     /// At most [`FAILED_LOGINS_RECORDED_PER_HOUR`].
     pub fn new(clock: C) -> Self {
-        Self(RateLimiter::direct_with_clock(Quota::per_hour(FAILED_LOGINS_RECORDED_PER_HOUR), clock))
+        let quota = Quota::per_hour(FAILED_LOGINS_RECORDED_PER_HOUR);
+        Self { allowance: RateLimiter::direct_with_clock(quota, clock), left_out: AtomicU64::new(0) }
     }
 
-    /// Whether one more may be recorded.
+    /// Whether one more may be recorded; counts it where it may not.
     pub fn may_record(&self) -> bool {
-        self.0.check().is_ok()
+        let may = self.allowance.check().is_ok();
+        if !may {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// How many might not be recorded since this was asked last.
+    pub fn take_left_out(&self) -> u64 {
+        self.left_out.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -643,6 +657,7 @@ mod tests {
         let clock = FakeRelativeClock::default();
         let trail = FailedLoginTrail::new(clock.clone());
         assert_eq!((0..1000).filter(|_| trail.may_record()).count(), 600);
+        assert_eq!((trail.take_left_out(), trail.take_left_out()), (400, 0));
         clock.advance(Duration::from_secs(3600));
         assert_eq!((0..1000).filter(|_| trail.may_record()).count(), 600);
     }

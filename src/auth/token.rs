@@ -10,6 +10,8 @@
 //! that was made now. Whoever gets hold of the signing key for a moment does
 //! not stay admin for years.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +23,20 @@ const LEEWAY_SECONDS: i64 = 60;
 
 /// Issues and checks tokens.
 pub struct Tokens {
+    keys: RwLock<Arc<Keys>>,
+    lifetime_seconds: i64,
+}
+
+/// One key, for its two uses.
+struct Keys {
     encoding: EncodingKey,
     decoding: DecodingKey,
-    lifetime_seconds: i64,
+}
+
+impl Keys {
+    fn of(key: &[u8]) -> Arc<Self> {
+        Arc::new(Self { encoding: EncodingKey::from_secret(key), decoding: DecodingKey::from_secret(key) })
+    }
 }
 
 /// What a token says.
@@ -72,11 +85,16 @@ pub struct NoRandomness;
 impl Tokens {
     /// Tokens signed with `key` that last `minutes`.
     pub fn new(key: &[u8], minutes: u32) -> Self {
-        Self {
-            encoding: EncodingKey::from_secret(key),
-            decoding: DecodingKey::from_secret(key),
-            lifetime_seconds: i64::from(minutes) * 60,
-        }
+        Self { keys: RwLock::new(Keys::of(key)), lifetime_seconds: i64::from(minutes) * 60 }
+    }
+
+    /// Signs with `key` from now on: tokens of before are void.
+    pub fn sign_with(&self, key: &[u8]) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys::of(key);
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A token for `admin`.
@@ -92,7 +110,8 @@ impl Tokens {
             iat: now.unix(),
             exp: expires_at.unix(),
         };
-        let text = jsonwebtoken::encode(&header(), &claims, &self.encoding).map_err(|_| SigningFailed)?;
+        let text =
+            jsonwebtoken::encode(&header(), &claims, &self.keys().encoding).map_err(|_| SigningFailed)?;
         Ok(AccessToken { text, expires_in_seconds: self.lifetime_seconds, expires_at })
     }
 
@@ -104,7 +123,7 @@ impl Tokens {
         let mut rules = Validation::new(Algorithm::HS256);
         rules.validate_exp = false;
         rules.validate_aud = false;
-        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules).ok()?;
+        let token = jsonwebtoken::decode::<Claims>(token, &self.keys().decoding, &rules).ok()?;
         // Another type (RFC 8725, section 3.11), a `crit` that would have to
         // be understood (RFC 7515, section 4.1.11), and whatever else.
         if token.header != header() {
@@ -155,6 +174,18 @@ mod tests {
         let claims = tokens.check(&token.text, now.checked_add_seconds(899).unwrap()).unwrap();
         assert_eq!((claims.admin, claims.epoch(), claims.sub.as_str()), (3, admin().token_epoch, "sysadmin"));
         assert_eq!(tokens.check(&token.text, now.checked_add_seconds(900).unwrap()), None);
+    }
+
+    #[test]
+    fn another_key_ends_the_tokens_of_before_and_signs_those_of_after() {
+        let tokens = Tokens::new(&[7; 32], 15);
+        let now = Timestamp::from_unix(1_900_000_000).unwrap();
+        let before = tokens.issue(&admin(), now).unwrap().text;
+        tokens.sign_with(&[8; 32]);
+        assert_eq!(tokens.check(&before, now), None);
+        let after = tokens.issue(&admin(), now).unwrap().text;
+        assert!(tokens.check(&after, now).is_some());
+        assert!(Tokens::new(&[8; 32], 15).check(&after, now).is_some());
     }
 
     #[test]

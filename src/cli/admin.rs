@@ -37,6 +37,8 @@ pub(super) enum Admin {
         #[arg(long)]
         yes: bool,
     },
+    /// Replace the key that signs logins, and end all logins
+    RotateSigningKey,
 }
 
 impl Admin {
@@ -48,7 +50,7 @@ impl Admin {
         let work = match self {
             Self::List => Work::Look,
             Self::Create { .. } => Work::Found,
-            Self::Passwd { .. } | Self::Delete { .. } => Work::Change,
+            Self::Passwd { .. } | Self::Delete { .. } | Self::RotateSigningKey => Work::Change,
         };
         let daemon = target.daemon_or_database(data_dir, work)?;
         match self {
@@ -74,6 +76,11 @@ impl Admin {
                 }
                 daemon.call(Method::DELETE, &format!("/api/admins/{}", segment(name)), None)?;
                 Ok(done(target, &json!({ "username": name }), &format!("deleted admin {name}")))
+            }
+            Self::RotateSigningKey => {
+                daemon.call(Method::POST, "/api/signing-key/rotate", None)?;
+                let words = "replaced the key that signs logins; all logins have ended";
+                Ok(done(target, &json!({ "rotated": true }), words))
             }
         }
     }

@@ -69,9 +69,9 @@ impl AtRest {
             // The last one is made when the database is closed.
             keep_backups(config, &store)?;
         }
-        let app = App::at_rest(store.clone(), data_dir.clone()).map_err(|error| StartError::System {
-            what: "set up the metrics",
-            source: std::io::Error::other(error),
+        let given = config.signing_key_file.is_some();
+        let app = App::at_rest(store.clone(), data_dir.clone(), given).map_err(|error| {
+            StartError::System { what: "set up the metrics", source: std::io::Error::other(error) }
         })?;
         let initial_password = initial_password::path(data_dir);
         Ok(Some(Self { api: Api::new(Arc::new(app)), store, user, initial_password }))

@@ -1,6 +1,7 @@
 //! `sitewarden audit`
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use hyper::Method;
 use serde_json::Value;
 
@@ -8,6 +9,7 @@ use super::daemon::{CallError, Target};
 use super::path::with_query;
 use super::table::Table;
 use super::{Ended, complain, field, print, print_json};
+use crate::domain::{Action, ActorKind};
 
 /// Show who changed what, newest first.
 #[derive(Debug, Args)]
@@ -19,6 +21,13 @@ pub(super) struct Audit {
     /// Only entries in which this admin acted or was acted on
     #[arg(long, value_name = "NAME")]
     admin: Option<String>,
+    /// Only entries of this action
+    #[arg(long, value_name = "ACTION", value_parser = PossibleValuesParser::new(Action::ALL.map(Action::as_str)))]
+    action: Option<String>,
+    /// Only what admins did, or users of this host (system); stranger shows
+    /// the failed logins, which are kept apart
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(ActorKind::ALL.map(ActorKind::as_str)))]
+    actor_kind: Option<String>,
     /// Only entries from this time on, such as 2030-12-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -41,6 +50,8 @@ impl Audit {
             &[
                 ("site_id", self.site.clone()),
                 ("admin", self.admin.clone()),
+                ("action", self.action.clone()),
+                ("actor_kind", self.actor_kind.clone()),
                 ("since", self.since.clone()),
                 ("until", self.until.clone()),
                 ("limit", Some(self.limit.to_string())),
@@ -64,6 +75,7 @@ impl Audit {
                 ip => ip,
             };
             let [at, who, what] = ["at", "actor", "action"].map(|name| field(entry, name));
+            let who = if who.is_empty() { "-".to_owned() } else { who };
             table.row([at, who, from, what, on, changes(entry)]);
         }
         Ok(print(&table.text()))

@@ -11,8 +11,8 @@ use crate::store::inspect::{self, Report};
 
 /// Check a database file or a backup, without changing it
 ///
-/// Every page is held against its checksum, every record is read, every index
-/// is held against its table. Exit code 0: the file is good.
+/// Every page is held against its checksum, every record of every table is
+/// read, every index is held against its table. Exit code 0: the file is good.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// The file; not one that a running server has open

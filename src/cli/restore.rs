@@ -19,7 +19,8 @@ use crate::store::restore::{RestoreError, Restored, restore};
 /// Put a backup in the place of the database, while the server is down
 ///
 /// Checks the backup first, shows what it holds beside what is there, and
-/// asks. The present database is kept beside the new one.
+/// asks. The present database is kept beside the new one. All logins end: the
+/// key that signs them is in no backup.
 #[derive(Debug, Args)]
 pub(super) struct Restore {
     /// The backup
@@ -93,7 +94,12 @@ impl Restore {
             return Ok(print_json(&document));
         }
         let kept = kept.map_or_else(String::new, |kept| format!("; what was there is {}", kept.display()));
-        Ok(print(&format!("{} is {} now{kept}\n", database.display(), self.file.display())))
+        Ok(print(&format!(
+            "{} is {} now{kept}\nall logins end: backups leave out the key that signs them, and the server makes \
+             another at its next start, unless it is given one\n",
+            database.display(),
+            self.file.display()
+        )))
     }
 }
 

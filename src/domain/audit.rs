@@ -1,4 +1,5 @@
-//! Who changed what: the trail that every change leaves.
+//! Who changed what: the trail that every change leaves, and with it every
+//! login and every backup that somebody took.
 
 use std::net::IpAddr;
 
@@ -23,17 +24,27 @@ pub enum ActorKind {
     Admin,
     /// The kernel, on the control socket.
     System,
-    /// Nothing: a login that failed.
-    Unproven,
+    /// Nothing: a login that failed. The name is that of the admin who was
+    /// named, and empty where it was none's: people type passwords into the
+    /// wrong field.
+    Stranger,
 }
 
 impl ActorKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Admin, Self::System, Self::Stranger];
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::System => "system",
-            Self::Unproven => "unproven",
+            Self::Stranger => "stranger",
         }
     }
 }
@@ -61,13 +72,19 @@ pub enum Action {
     AdminDeleted,
     /// A new certificate was asked for.
     CertificateRenewalRequested,
+    /// The key that signs access tokens was replaced.
+    SigningKeyRotated,
+    /// A backup was taken by somebody.
+    BackupTaken,
+    /// An admin logged in.
+    LoginSucceeded,
     /// A login failed.
     LoginFailed,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::SiteRegistered,
         Self::SiteUpdated,
         Self::SiteLocked,
@@ -78,6 +95,9 @@ impl Action {
         Self::AdminPasswordChanged,
         Self::AdminDeleted,
         Self::CertificateRenewalRequested,
+        Self::SigningKeyRotated,
+        Self::BackupTaken,
+        Self::LoginSucceeded,
         Self::LoginFailed,
     ];
 
@@ -94,6 +114,9 @@ impl Action {
             Self::AdminPasswordChanged => "admin_password_changed",
             Self::AdminDeleted => "admin_deleted",
             Self::CertificateRenewalRequested => "certificate_renewal_requested",
+            Self::SigningKeyRotated => "signing_key_rotated",
+            Self::BackupTaken => "backup_taken",
+            Self::LoginSucceeded => "login_succeeded",
             Self::LoginFailed => "login_failed",
         }
     }

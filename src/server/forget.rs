@@ -3,10 +3,11 @@
 
 use crate::domain::Timestamp;
 use crate::store::Store;
+use crate::store::strangers::STRANGER_DAYS;
 
-/// Forgets what is old at `now`: requests of more than a day ago, and entries
-/// of the audit trail that have been kept for `audit_keep_days` (`None`: for
-/// ever). Nothing while the clock is not believed.
+/// Forgets what is old at `now`: requests of more than a day ago, failed logins
+/// of more than [`STRANGER_DAYS`], and entries of the audit trail that have been
+/// kept for `audit_keep_days` (`None`: for ever). Nothing while the clock is not believed.
 pub(super) async fn forget_old(store: &Store, now: Timestamp, audit_keep_days: Option<u32>) {
     match store.look_at_clock(now).await {
         Ok(clock) if clock.may_forget() => {}
@@ -19,11 +20,15 @@ pub(super) async fn forget_old(store: &Store, now: Timestamp, audit_keep_days: O
     if let Err(error) = store.forget_requests(now).await {
         tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
     }
-    if let Some(days) = audit_keep_days {
-        let before = now.checked_add_seconds(-i64::from(days) * 86_400).unwrap_or(Timestamp::MIN);
-        if let Err(error) = store.prune_audit(before).await {
-            tracing::warn!(%error, "old entries of the audit trail could not be removed; trying again in a minute");
-        }
+    let days_ago = |days: u32| now.checked_add_seconds(-i64::from(days) * 86_400).unwrap_or(Timestamp::MIN);
+    let stranger_days = audit_keep_days.map_or(STRANGER_DAYS, |days| days.min(STRANGER_DAYS));
+    if let Err(error) = store.forget_strangers(days_ago(stranger_days)).await {
+        tracing::warn!(%error, "old failed logins could not be removed; trying again in a minute");
+    }
+    if let Some(days) = audit_keep_days
+        && let Err(error) = store.prune_audit(days_ago(days)).await
+    {
+        tracing::warn!(%error, "old entries of the audit trail could not be removed; trying again in a minute");
     }
 }
 

@@ -106,9 +106,8 @@ impl Store {
         let Some(row) = self.meta_row::<AcmeSetbackRow>(meta::ACME_SETBACK).await? else {
             return Ok(None);
         };
-        let AcmeSetbackRow { directory_url, domains, failures, failed_checks, retry_at, reason } = row;
-        let retry_at = Timestamp::from_unix(retry_at)
-            .ok_or_else(|| unreadable(meta::ACME_SETBACK, "the time is out of bounds"))?;
+        let retry_at = row.retry_at().map_err(|error| unreadable(meta::ACME_SETBACK, error))?;
+        let AcmeSetbackRow { directory_url, domains, failures, failed_checks, reason, .. } = row;
         Ok(Some(AcmeSetback { directory_url, domains, failures, failed_checks, retry_at, reason }))
     }
 

@@ -6,10 +6,12 @@
 //! rename, so that whoever copies the file gets the whole of one or of the
 //! other. The first of each day (UTC) also gets a dated name; old ones go
 //! only after a newer one has proved good, and not by a clock that may be
-//! wrong.
+//! wrong. One that fails, by a panic too, is told of and tried again; the one
+//! before stays.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -130,7 +132,10 @@ impl Backups {
     pub(super) fn state(&self) -> BackupState {
         let pending = self.changes.lock();
         let since = [pending.records, pending.heartbeats].into_iter().flatten().min();
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            state.last_error = Some("the thread that makes backups has ended: restart the server".to_owned());
+        }
         BackupState { waiting: since.map(|since| since.elapsed()), ..state }
     }
 }
@@ -176,7 +181,7 @@ impl Keeper {
         let mut not_before = Instant::now();
         while let Some(waits) = self.wait(not_before) {
             let started = Instant::now();
-            let rest = match self.make() {
+            let rest = match self.try_to_make() {
                 Ok(()) => started.elapsed().saturating_mul(REST).min(RETRY),
                 Err(error) => {
                     tracing::error!(%error, "the backup was not made; the one before stays");
@@ -234,6 +239,16 @@ impl Keeper {
 
     fn state(&self) -> MutexGuard<'_, BackupState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Keeper::make`]; a panic is a failure like others.
+    fn try_to_make(&self) -> Result<(), SnapshotError> {
+        let made = catch_unwind(AssertUnwindSafe(|| self.make())).unwrap_or(Err(SnapshotError::Panicked));
+        made.inspect_err(|error| {
+            if error.casts_doubt_on_the_database() {
+                self.engine.distrust();
+            }
+        })
     }
 
     fn make(&self) -> Result<(), SnapshotError> {
@@ -316,4 +331,20 @@ fn dated_copies(directory: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_has_ended_is_told_of() {
+        let thread = std::thread::spawn(|| {});
+        while !thread.is_finished() {
+            std::thread::yield_now();
+        }
+        let backups = Backups { changes: Arc::default(), state: Arc::default(), thread: Some(thread) };
+        let error = backups.state().last_error;
+        assert!(error.as_deref().is_some_and(|error| error.contains("restart the server")), "{error:?}");
+    }
 }

@@ -1,5 +1,8 @@
 //! Records as bytes: one version byte, then bincode 2 (standard
-//! configuration) of the struct of that version.
+//! configuration) of the struct of that version. A build reads all versions
+//! up to its own: that of today as it is, older ones through
+//! [`Row::upgrade`]. What each version looks like is kept in
+//! `tests/data/rows.txt`.
 //!
 //! bincode is the format that files in the field are written in and is no
 //! longer maintained (RUSTSEC-2025-0141); nothing outside this module names
@@ -8,6 +11,8 @@
 //! change of a domain type cannot silently change what old bytes mean.
 
 mod acme;
+#[cfg(test)]
+mod golden;
 
 use std::net::IpAddr;
 
@@ -43,8 +48,51 @@ pub(super) enum DecodeError {
 pub(super) trait Row: Serialize + DeserializeOwned {
     /// The table it lies in, for error messages.
     const TABLE: &'static str;
-    /// The version that [`encode`] writes.
+    /// The version that [`encode`] writes, and whose fields the type has.
     const VERSION: u8 = 1;
+
+    /// Makes a record of today of the `body` of an older `version`, which is
+    /// 1 or more: with [`body_of`], of the struct that that version had.
+    fn upgrade(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
+        let _ = (version, body);
+        Err(DecodeError::Malformed)
+    }
+}
+
+/// Every type of record with its table. What is not in the list is no
+/// [`Row`], and what is must have its bytes in `tests/data/rows.txt`.
+macro_rules! rows {
+    ($($row:ident in $table:literal $(, version $version:literal by $upgrade:path)?;)*) => {
+        $(impl Row for $row {
+            const TABLE: &'static str = $table;
+            $(
+                const VERSION: u8 = $version;
+
+                fn upgrade(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
+                    $upgrade(version, body)
+                }
+            )?
+        })*
+
+        /// Hands every type of record to `visitor`.
+        #[cfg(test)]
+        fn each_row(visitor: &mut impl golden::Visitor) {
+            $(visitor.visit::<$row>(stringify!($row));)*
+        }
+    };
+}
+
+rows! {
+    SiteRow in "sites";
+    SeenRow in "heartbeats";
+    AdminRow in "admins";
+    AuditRow in "audit";
+    StrangerRow in "strangers";
+    RequestRow in "requests";
+    TlsRow in "meta";
+    AcmeAccountRow in "meta";
+    AcmeCertificateRow in "meta";
+    AcmeSetbackRow in "meta";
 }
 
 /// The bytes of a record.
@@ -60,12 +108,16 @@ pub(super) fn encode<R: Row>(row: &R) -> Result<Vec<u8>, super::Unavailable> {
 /// The record of these bytes.
 pub(super) fn decode<R: Row>(bytes: &[u8]) -> Result<R, DecodeError> {
     let (&version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
-    if version > R::VERSION {
-        return Err(DecodeError::Newer { found: version, supported: R::VERSION });
+    match version {
+        0 => Err(DecodeError::Malformed),
+        _ if version > R::VERSION => Err(DecodeError::Newer { found: version, supported: R::VERSION }),
+        _ if version == R::VERSION => body_of(body),
+        _ => R::upgrade(version, body),
     }
-    if version == 0 {
-        return Err(DecodeError::Malformed);
-    }
+}
+
+/// What follows the version byte, as a struct of that version.
+pub(super) fn body_of<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
     match bincode::serde::decode_from_slice(body, configuration()) {
         Ok((row, used)) if used == body.len() => Ok(row),
         _ => Err(DecodeError::Malformed),
@@ -91,10 +143,6 @@ pub(super) struct SiteRow {
     revision: u64,
     key_generation: u64,
     old_key: Option<OldKeyRow>,
-}
-
-impl Row for SiteRow {
-    const TABLE: &'static str = "sites";
 }
 
 impl SiteRow {
@@ -161,10 +209,6 @@ pub(super) struct SeenRow {
     key_generation: u64,
 }
 
-impl Row for SeenRow {
-    const TABLE: &'static str = "heartbeats";
-}
-
 impl SeenRow {
     pub(super) fn from_seen(seen: &Seen) -> Self {
         Self {
@@ -196,10 +240,6 @@ pub(super) struct AdminRow {
     password_hash: String,
     token_epoch: u64,
     created_at: i64,
-}
-
-impl Row for AdminRow {
-    const TABLE: &'static str = "admins";
 }
 
 impl AdminRow {
@@ -236,10 +276,6 @@ pub(super) struct AuditRow {
     changes: Vec<(String, Option<String>, Option<String>)>,
 }
 
-impl Row for AuditRow {
-    const TABLE: &'static str = "audit";
-}
-
 impl AuditRow {
     pub(super) fn from_entry(entry: &AuditEntry) -> Self {
         let changes = entry.changes.iter();
@@ -256,8 +292,11 @@ impl AuditRow {
     }
 
     pub(super) fn into_entry(self, id: u64) -> Result<AuditEntry, DecodeError> {
-        let kinds = [ActorKind::Admin, ActorKind::System, ActorKind::Unproven];
-        let kind = kinds.into_iter().find(|kind| kind.as_str() == self.actor_kind);
+        // As version 0.1.0 kept failed logins here.
+        let kind = match self.actor_kind.as_str() {
+            "unproven" => Some(ActorKind::Stranger),
+            name => ActorKind::named(name),
+        };
         let changes = self.changes.into_iter();
         Ok(AuditEntry {
             id,
@@ -275,15 +314,37 @@ impl AuditRow {
     }
 }
 
+/// A failed login. The number is the key of its table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StrangerRow {
+    pub(super) at: i64,
+    pub(super) ip: Option<IpAddr>,
+    pub(super) admin: Option<String>,
+}
+
+impl StrangerRow {
+    pub(super) fn into_entry(self, id: u64) -> Result<AuditEntry, DecodeError> {
+        Ok(AuditEntry {
+            id,
+            at: time("at", self.at)?,
+            actor: Actor {
+                kind: ActorKind::Stranger,
+                name: self.admin.clone().unwrap_or_default(),
+                ip: self.ip,
+            },
+            action: Action::LoginFailed,
+            site_id: None,
+            admin: self.admin,
+            changes: Vec::new(),
+        })
+    }
+}
+
 /// The self-signed certificate and its private key, both DER.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct TlsRow {
     pub(super) certificate: Vec<u8>,
     pub(super) private_key: Vec<u8>,
-}
-
-impl Row for TlsRow {
-    const TABLE: &'static str = "meta";
 }
 
 /// A request that was done once ([`super::requests`]).
@@ -293,10 +354,6 @@ pub(super) struct RequestRow {
     pub(super) body: [u8; 32],
     pub(super) salt: [u8; 32],
     pub(super) deeds: Vec<DeedRow>,
-}
-
-impl Row for RequestRow {
-    const TABLE: &'static str = "requests";
 }
 
 /// What became of one operation of a request.
@@ -441,6 +498,9 @@ mod tests {
             if let Ok(row) = decode::<SeenRow>(&bytes) { let _ = row.into_seen(); }
             if let Ok(row) = decode::<AdminRow>(&bytes) { let _ = row.into_admin(1); }
             if let Ok(row) = decode::<AuditRow>(&bytes) {
+                let _ = row.into_entry(1);
+            }
+            if let Ok(row) = decode::<StrangerRow>(&bytes) {
                 let _ = row.into_entry(1);
             }
             let _ = decode::<TlsRow>(&bytes);

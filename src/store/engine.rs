@@ -15,6 +15,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(super) struct Engine {
 
 struct Shared {
     disk: Arc<dyn Disk>,
+    /// Something came up that a check at the next start should look into.
+    distrusted: AtomicBool,
     state: RwLock<State>,
     keeper: Mutex<Keeping>,
     wake: Condvar,
@@ -82,6 +85,7 @@ impl Engine {
     pub(super) fn start(disk: Arc<dyn Disk>, lock: Option<File>, database: Database) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             disk,
+            distrusted: AtomicBool::new(false),
             state: RwLock::new(State { round: 0, handle: Handle::Open(database), lock }),
             keeper: Mutex::new(Keeping::Resting),
             wake: Condvar::new(),
@@ -109,6 +113,10 @@ impl Engine {
                 Err(Unavailable::Storage(error)) if attempts < READ_ATTEMPTS => {
                     self.shared.fail(round, error);
                     attempts += 1;
+                }
+                Err(fault @ Unavailable::Record { .. }) => {
+                    self.distrust();
+                    return Err(fault);
                 }
                 result => return result,
             }
@@ -145,8 +153,15 @@ impl Engine {
         matches!(self.shared.state().handle, Handle::Open(_))
     }
 
-    /// Closes the file, and seals it when that went well; what comes later is
-    /// refused as [`Unavailable::Closed`].
+    /// Has the whole file checked when it is opened next: after a panic, or
+    /// over a record that cannot be read, it may be damaged.
+    pub(super) fn distrust(&self) {
+        self.shared.distrusted.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes the file, and seals it when that went well and nothing came up
+    /// in the meantime; what comes later is refused as
+    /// [`Unavailable::Closed`].
     pub(super) fn close(&self) {
         self.shared.set_keeping(Keeping::Stopped);
         let thread = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -154,7 +169,8 @@ impl Engine {
             tracing::error!("the store's keeper had panicked");
         }
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
-        let in_order = close_handle(std::mem::replace(&mut state.handle, Handle::Closed));
+        let in_order = close_handle(std::mem::replace(&mut state.handle, Handle::Closed))
+            && !self.shared.distrusted.load(Ordering::Relaxed);
         if let Some(lock) = state.lock.take().filter(|_| in_order)
             && let Err(error) = seal::put_on(&lock)
         {

@@ -1,6 +1,7 @@
 //! Heartbeats: the write that nearly all traffic is.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use super::codec::{self, SeenRow};
 use super::sites::{load, number_of};
@@ -21,7 +22,8 @@ impl Store {
     /// one transaction: a lock that was answered before is in the verdict.
     ///
     /// `admit` is asked with the site's number once the key has proved right,
-    /// so that strangers cannot use up what a site is allowed.
+    /// so that strangers cannot use up what a site is allowed. It is asked
+    /// once, however often the transaction has to be run.
     pub async fn record_heartbeat<R, A>(
         &self,
         site_id: SiteId,
@@ -32,9 +34,10 @@ impl Store {
         admit: A,
     ) -> Outcome<Verdict, HeartbeatRefused<R>>
     where
-        R: Send + 'static,
+        R: Copy + Send + 'static,
         A: Fn(u64) -> Result<(), R> + Send + 'static,
     {
+        let admitted = OnceLock::new();
         self.write(move |tables| {
             let Some(id) = number_of(&tables.site_ids, site_id)? else {
                 return Ok(Err(HeartbeatRefused::Unknown));
@@ -45,8 +48,8 @@ impl Store {
             let Some(key_generation) = site.key_matching(&key, now) else {
                 return Ok(Err(HeartbeatRefused::Unknown));
             };
-            if let Err(refusal) = admit(id) {
-                return Ok(Err(HeartbeatRefused::NotAdmitted(refusal)));
+            if let Err(refusal) = admitted.get_or_init(|| admit(id)) {
+                return Ok(Err(HeartbeatRefused::NotAdmitted(*refusal)));
             }
             let seen =
                 Seen { at: now, ip, heartbeat: heartbeat.clone(), key_generation }.after(site.seen.as_ref());

@@ -6,13 +6,14 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTableMetadata};
 
-use super::clock;
-use super::codec::{self, AdminRow, AuditRow, DecodeError, Row, SeenRow, SiteRow, TlsRow};
+use super::codec::{
+    self, AdminRow, AuditRow, DecodeError, DeedRow, RequestRow, Row, SeenRow, SiteRow, StrangerRow,
+};
 use super::disk::{FileBytes, Overlay};
 use super::migrate::{self, STEPS};
-use super::tables::{self, ReadTables, fixed, meta, unreadable};
+use super::tables::{self, EachRecord, ReadTables, fixed, meta, unreadable};
 use super::{SCHEMA_VERSION, Unavailable};
 use crate::domain::Timestamp;
 
@@ -71,8 +72,8 @@ pub enum CheckError {
     },
 }
 
-/// Checks every page against its checksum, reads every record, and holds the
-/// indexes against the tables.
+/// Checks every page against its checksum, reads every record of every table
+/// that this version knows, and holds the indexes against the tables.
 ///
 /// # Errors
 /// [`CheckError`] names the first thing that is wrong.
@@ -158,63 +159,19 @@ fn look(file: &File, bytes: u64) -> Result<Report, Fault> {
     Ok(Report { schema_version, bytes, closed_cleanly, counts: tables.counts()?, newest_heartbeat })
 }
 
-/// Reads every record, and tells when the newest heartbeat came.
-fn read_all(tables: &ReadTables) -> Result<Option<Timestamp>, Unavailable> {
-    let mut last_site = 0;
-    for entry in tables.sites.iter()? {
-        let (id, row) = entry?;
-        let id = id.value();
-        let site = codec::decode::<SiteRow>(row.value())
-            .and_then(|row| row.into_site(id, None))
-            .map_err(|error| wrong::<SiteRow>(id, &error))?;
-        let indexed = tables.site_ids.get(site.site_id.as_u128())?.map(|found| found.value());
-        if indexed != Some(id) {
-            return Err(unreadable("site_ids", format!("site {id} is not found by its site_id")));
-        }
-        last_site = id;
-    }
+/// Reads every record of every table, holds the indexes against the tables,
+/// and tells when the newest heartbeat came.
+pub(super) fn read_all(tables: &ReadTables) -> Result<Option<Timestamp>, Unavailable> {
+    let mut reading = Reading::default();
+    tables.each_record(&mut reading)?;
     same_count("site_ids", tables.site_ids.len()?, tables.sites.len()?)?;
-    let mut newest = None;
-    for entry in tables.heartbeats.iter()? {
-        let (id, row) = entry?;
-        let id = id.value();
-        let seen = codec::decode::<SeenRow>(row.value())
-            .and_then(SeenRow::into_seen)
-            .map_err(|error| wrong::<SeenRow>(id, &error))?;
-        if tables.sites.get(id)?.is_none() {
-            return Err(unreadable(SeenRow::TABLE, format!("there is no site {id}")));
-        }
-        newest = newest.max(Some(seen.at));
-    }
-    let mut last_admin = 0;
-    for entry in tables.admins.iter()? {
-        let (id, row) = entry?;
-        let id = id.value();
-        let admin = codec::decode::<AdminRow>(row.value())
-            .and_then(|row| row.into_admin(id))
-            .map_err(|error| wrong::<AdminRow>(id, &error))?;
-        let folded = admin.username.folded();
-        if tables.admin_names.get(folded.as_str())?.map(|found| found.value()) != Some(id) {
-            return Err(unreadable("admin_names", format!("admin {id} is not found by name")));
-        }
-        last_admin = id;
-    }
     same_count("admin_names", tables.admin_names.len()?, tables.admins.len()?)?;
-    let mut last_entry = 0;
-    for entry in tables.audit.iter()? {
-        let (id, row) = entry?;
-        last_entry = id.value();
-        codec::decode::<AuditRow>(row.value())
-            .and_then(|row| row.into_entry(last_entry))
-            .map_err(|error| wrong::<AuditRow>(last_entry, &error))?;
-    }
-    let last = [(meta::NEXT_SITE, last_site), (meta::NEXT_ADMIN, last_admin), (meta::NEXT_AUDIT, last_entry)];
-    read_meta(tables, last)?;
-    Ok(newest)
-}
-
-fn read_meta(tables: &ReadTables, numbers: [(&'static str, u64); 3]) -> Result<(), Unavailable> {
-    for (name, last) in numbers {
+    for (name, last) in [
+        (meta::NEXT_SITE, reading.last_site),
+        (meta::NEXT_ADMIN, reading.last_admin),
+        (meta::NEXT_AUDIT, reading.last_entry),
+        (meta::NEXT_STRANGER, reading.last_stranger),
+    ] {
         let next = match tables.meta.get(name)? {
             Some(bytes) => u64::from_le_bytes(fixed(name, bytes.value())?),
             None => 1,
@@ -223,14 +180,91 @@ fn read_meta(tables: &ReadTables, numbers: [(&'static str, u64); 3]) -> Result<(
             return Err(unreadable(name, format!("the number {last} is in use already")));
         }
     }
-    clock::Known::read(tables)?;
-    if let Some(bytes) = tables.meta.get(meta::SIGNING_KEY)? {
-        fixed::<32>(meta::SIGNING_KEY, bytes.value())?;
+    Ok(reading.newest_heartbeat)
+}
+
+/// What is known of the records that were read so far.
+#[derive(Default)]
+struct Reading {
+    last_site: u64,
+    last_admin: u64,
+    last_entry: u64,
+    last_stranger: u64,
+    newest_heartbeat: Option<Timestamp>,
+}
+
+impl EachRecord for Reading {
+    fn sites(&mut self, tables: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
+        let site = read::<SiteRow, _>(id, row, |row| row.into_site(id, None))?;
+        let indexed = tables.site_ids.get(site.site_id.as_u128())?.map(|found| found.value());
+        if indexed != Some(id) {
+            return Err(unreadable("site_ids", format!("site {id} is not found by its site_id")));
+        }
+        self.last_site = id;
+        Ok(())
     }
-    if let Some(bytes) = tables.meta.get(meta::TLS_IDENTITY)? {
-        codec::decode::<TlsRow>(bytes.value()).map_err(|error| unreadable(meta::TLS_IDENTITY, error))?;
+
+    fn site_ids(&mut self, tables: &ReadTables, _: u128, id: u64) -> Result<(), Unavailable> {
+        exists("site_ids", "site", id, tables.sites.get(id)?.is_some())
     }
-    Ok(())
+
+    fn heartbeats(&mut self, tables: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
+        let seen = read::<SeenRow, _>(id, row, SeenRow::into_seen)?;
+        self.newest_heartbeat = self.newest_heartbeat.max(Some(seen.at));
+        exists(SeenRow::TABLE, "site", id, tables.sites.get(id)?.is_some())
+    }
+
+    fn admins(&mut self, tables: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
+        let admin = read::<AdminRow, _>(id, row, |row| row.into_admin(id))?;
+        let folded = admin.username.folded();
+        if tables.admin_names.get(folded.as_str())?.map(|found| found.value()) != Some(id) {
+            return Err(unreadable("admin_names", format!("admin {id} is not found by name")));
+        }
+        self.last_admin = id;
+        Ok(())
+    }
+
+    fn admin_names(&mut self, tables: &ReadTables, _: &str, id: u64) -> Result<(), Unavailable> {
+        exists("admin_names", "admin", id, tables.admins.get(id)?.is_some())
+    }
+
+    fn audit(&mut self, _: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
+        self.last_entry = id;
+        read::<AuditRow, _>(id, row, |row| row.into_entry(id)).map(drop)
+    }
+
+    fn strangers(&mut self, _: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
+        self.last_stranger = id;
+        read::<StrangerRow, _>(id, row, |row| row.into_entry(id)).map(drop)
+    }
+
+    fn requests(&mut self, _: &ReadTables, request: &[u8], row: &[u8]) -> Result<(), Unavailable> {
+        let read = codec::decode::<RequestRow>(row).and_then(|row| row.deeds.iter().try_for_each(is_deed));
+        read.map_err(|error| unreadable(RequestRow::TABLE, error))?;
+        fixed::<32>(RequestRow::TABLE, request).map(drop)
+    }
+
+    fn meta(&mut self, _: &ReadTables, name: &str, bytes: &[u8]) -> Result<(), Unavailable> {
+        meta::read(name, bytes)
+    }
+}
+
+/// A record, made into what the domain knows by `into`.
+fn read<R: Row, T>(
+    id: u64,
+    row: &[u8],
+    into: impl FnOnce(R) -> Result<T, DecodeError>,
+) -> Result<T, Unavailable> {
+    let read = codec::decode::<R>(row).and_then(into);
+    read.map_err(|error| unreadable(R::TABLE, format!("record {id}: {error}")))
+}
+
+fn is_deed(row: &DeedRow) -> Result<(), DecodeError> {
+    row.read().map(drop)
+}
+
+fn exists(table: &'static str, what: &str, id: u64, exists: bool) -> Result<(), Unavailable> {
+    if exists { Ok(()) } else { Err(unreadable(table, format!("there is no {what} {id}"))) }
 }
 
 fn same_count(index: &'static str, found: u64, expected: u64) -> Result<(), Unavailable> {
@@ -239,8 +273,4 @@ fn same_count(index: &'static str, found: u64, expected: u64) -> Result<(), Unav
     } else {
         Err(unreadable(index, format!("it has {found} entries for {expected} records")))
     }
-}
-
-fn wrong<R: Row>(id: u64, error: &DecodeError) -> Unavailable {
-    unreadable(R::TABLE, format!("record {id}: {error}"))
 }

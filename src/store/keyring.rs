@@ -1,17 +1,25 @@
-//! The server's own secrets, kept in the database so that the one file is the
-//! whole backup.
+//! The server's own secrets, kept in the database so that the one file is
+//! everything. Copies have them too, but for the key that signs tokens: with
+//! it whoever gets hold of a copy would be an admin for as long as it is in
+//! use.
 
 use std::fmt;
 
 use redb::ReadableTable;
 
+use super::audit::{self, Record};
 use super::codec::{self, Row, TlsRow};
 use super::tables::{fixed, meta, unreadable};
-use super::{Store, Unavailable};
+use super::{Outcome, Store, Unavailable};
+use crate::domain::{Action, Actor, Timestamp};
 
 /// The key that signs access tokens: 256 bits. Never shown by `Debug`.
 #[derive(Clone)]
 pub struct SigningKey(pub [u8; 32]);
+
+/// There is no signing key in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSigningKey;
 
 /// The self-signed certificate and its private key (PKCS #8), both DER. The
 /// key is never shown by `Debug`.
@@ -45,6 +53,33 @@ impl Store {
             tables.meta.insert(meta::SIGNING_KEY, fresh.0.as_slice())?;
             tables.written = true;
             Ok(fresh.clone())
+        })
+        .await
+    }
+
+    /// Puts `fresh` in the place of the kept signing key: with this commit
+    /// every token of before is void, once the server signs with it.
+    pub async fn rotate_signing_key(
+        &self,
+        fresh: SigningKey,
+        by: Actor,
+        now: Timestamp,
+    ) -> Outcome<(), NoSigningKey> {
+        self.write(move |tables| {
+            if tables.meta.get(meta::SIGNING_KEY)?.is_none() {
+                return Ok(Err(NoSigningKey));
+            }
+            tables.meta.insert(meta::SIGNING_KEY, fresh.0.as_slice())?;
+            let record = Record {
+                at: now,
+                actor: &by,
+                action: Action::SigningKeyRotated,
+                site_id: None,
+                admin: None,
+                changes: Vec::new(),
+            };
+            audit::record(tables, record)?;
+            Ok(Ok(()))
         })
         .await
     }

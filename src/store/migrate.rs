@@ -1,8 +1,9 @@
 //! Older files become files of today, at open, in one transaction.
 //!
-//! The schema version in a file tells its tables; the version of a record's
-//! content is its first byte and needs no step here. Before the first step
-//! the caller has put a copy of the file aside.
+//! The schema version in a file tells its tables. The version of a record's
+//! content is its first byte, and older ones are read as they are
+//! ([`super::codec::Row::upgrade`]): they need no step here. Before the first
+//! step the caller has put a copy of the file aside.
 
 use redb::{Database, WriteTransaction};
 

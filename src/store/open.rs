@@ -13,7 +13,7 @@ use redb::{Database, DatabaseError, StorageError};
 use super::backups::DIRECTORY;
 use super::disk::{Disk, file_disk};
 use super::migrate::{self, Step};
-use super::{OpenError, engine, inspect, restore, seal, snapshot, tables};
+use super::{OpenError, engine, file_copy, inspect, restore, seal, snapshot, tables};
 use crate::domain::Timestamp;
 
 /// A new database before it is whole.
@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
         Ok(found) if found.len() > 0 => {}
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
         _ => {
-            if let Some(remedy) = remedy(path) {
+            if let Some(remedy) = remedy_for_missing(path)? {
                 return Err(OpenError::Missing { path: path.to_owned(), remedy });
             }
             make(path, steps)?;
@@ -113,14 +113,14 @@ pub(super) fn open_disk(disk: &dyn Disk, steps: &[Step], sealed: bool) -> Result
     Ok(database)
 }
 
-/// Copies the file, as it was before an upgrade, into the directory of
-/// backups.
+/// Copies the file, as it was before an upgrade but for what does not go into
+/// copies, into the directory of backups.
 fn put_aside(path: &Path, schema: u32) -> io::Result<PathBuf> {
     let directory = path.with_file_name(DIRECTORY);
     std::fs::create_dir_all(&directory)?;
     let kept = directory
         .join(format!("pre-upgrade-v{schema}-{}.redb", file_time(Timestamp::from_clock(Utc::now()))));
-    copy(path, &kept)?;
+    file_copy::make(&File::open(path)?, &kept)?;
     Ok(kept)
 }
 
@@ -152,18 +152,59 @@ pub(super) fn file_time(time: Timestamp) -> String {
     time.to_string().replace(':', "")
 }
 
+/// The directory of the database in `path`.
+fn data_dir(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What to do about a database that is missing, where there are copies of it,
+/// good ones or bad. `None` when there is none.
+///
+/// # Errors
+/// When it cannot be told: the directory of the copies cannot be read.
+fn remedy_for_missing(path: &Path) -> Result<Option<String>, OpenError> {
+    let directory = data_dir(path).join(DIRECTORY);
+    let there = copies(&directory).map_err(|source| OpenError::Io { path: directory.clone(), source })?;
+    if there.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(remedy(path).unwrap_or_else(|| {
+        format!(
+            "none of those in {} is good; put a good one in place with: sitewarden restore FILE --data-dir {}",
+            quoted(&directory),
+            quoted(data_dir(path)),
+        )
+    })))
+}
+
+/// The copies of a database in `directory`, good ones or bad, in no order;
+/// none where there is no such directory.
+fn copies(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "redb") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
 /// What to do about a database that is missing or damaged: names the newest
-/// good backup beside it. `None` when there is none.
+/// good copy beside it. `None` when there is none.
 fn remedy(path: &Path) -> Option<String> {
-    let data_dir = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut found: Vec<_> = std::fs::read_dir(data_dir.join(DIRECTORY))
+    let data_dir = data_dir(path);
+    let mut found: Vec<_> = copies(&data_dir.join(DIRECTORY))
         .ok()?
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let is_database = path.extension().is_some_and(|extension| extension == "redb");
+        .into_iter()
+        .filter_map(|path| {
             let modified = path.metadata().ok()?.modified().ok()?;
             // Of two names of one file the plain one is the first.
-            is_database.then_some((modified, std::cmp::Reverse(path.as_os_str().len()), path))
+            Some((modified, std::cmp::Reverse(path.as_os_str().len()), path))
         })
         .collect();
     found.sort();

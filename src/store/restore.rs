@@ -11,7 +11,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::inspect::{self, CheckError, Report};
-use super::{FILE_NAME, engine, open, snapshot};
+use super::{FILE_NAME, engine, file_copy, open, snapshot};
 use crate::domain::Timestamp;
 
 /// The backup while it is copied. A start removes what a killed restore left.
@@ -48,7 +48,9 @@ pub enum RestoreError {
 
 /// Puts a copy of `backup` in the place of the database in `data_dir`, which
 /// is kept under a name with `now` in it. At every moment there is one or the
-/// other. What it makes is the caller's, who should be the directory's owner.
+/// other. What it makes is the caller's, who should be the directory's owner;
+/// it holds no signing key: the server makes one, and whoever had the backup
+/// has no login.
 ///
 /// # Errors
 /// [`RestoreError`]; the database is then as it was.
@@ -67,9 +69,12 @@ pub fn restore(backup: &File, data_dir: &Path, now: Timestamp) -> Result<Restore
         None
     };
     let part = data_dir.join(PART_NAME);
-    let prepared = open::copy_open(backup, &part)
-        .map_err(error(&part))
-        .and_then(|copy| Ok(inspect::check_open(&copy, &part)?));
+    let prepared = open::copy_open(backup, &part).map_err(error(&part)).and_then(|copy| {
+        inspect::check_open(&copy, &part)?;
+        // Copies that version 0.1.0 made hold the key that signs tokens.
+        file_copy::strip(&copy).map_err(error(&part))?;
+        Ok(inspect::check_open(&copy, &part)?)
+    });
     let report = prepared.inspect_err(|_| {
         let _ = snapshot::remove_if_there(&part);
     })?;
@@ -90,7 +95,8 @@ pub fn restore(backup: &File, data_dir: &Path, now: Timestamp) -> Result<Restore
 }
 
 /// Copies the database of a server that is down to `to`, which is replaced;
-/// gives the copy, open.
+/// the key that signs tokens is left out, as it is from every copy. Gives the
+/// copy, open.
 ///
 /// # Errors
 /// [`RestoreError`]; [`RestoreError::Running`] when the server is not down.
@@ -104,7 +110,7 @@ pub fn copy_at_rest(database: &Path, to: &Path) -> Result<File, RestoreError> {
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Err(RestoreError::Running(database.to_owned()));
     }
-    open::copy_open(&file, to).map_err(error(to))
+    file_copy::make(&file, to).map_err(error(to))
 }
 
 /// Makes the file of a backup, for its owner alone to read; what is at `path`

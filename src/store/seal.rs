@@ -6,7 +6,9 @@
 //! attribute that names its inode, its length and the time of its last change,
 //! which is set with it. What copies, restores or damages the file breaks the
 //! seal, and a file without one is checked whole. Opening takes the seal
-//! off for good, so that after a crash there is none.
+//! off for good, so that after a crash there is none. Nor is there one after a
+//! panic, or after a record that could not be read: the check at the next
+//! start is to look into it.
 //!
 //! What it cannot see is a disk that gives back other bytes than were
 //! written, which is no different while the file is open.
@@ -60,8 +62,9 @@ mod tests {
     use super::*;
 
     fn sealed() -> (tempfile::TempDir, File) {
-        // Not in /tmp, which may have no extended attributes.
-        let directory = tempfile::tempdir().unwrap();
+        // Beside the build, not in /tmp, which may have no extended attributes.
+        let built = std::env::current_exe().unwrap();
+        let directory = tempfile::tempdir_in(built.parent().unwrap()).unwrap();
         let file = File::options()
             .create_new(true)
             .read(true)

@@ -2,7 +2,8 @@
 //!
 //! A plain copy of the live file can be torn. A snapshot is a database file of
 //! its own, made from one read transaction while writes go on: it is written,
-//! closed, opened again and checked, synced, and only then given its name.
+//! closed, synced, opened again and read whole, and only then given its name.
+//! The key that signs tokens is not in it (`copied` in [`super::tables`]).
 
 use std::fs::File;
 use std::io;
@@ -14,6 +15,7 @@ use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase};
 use super::Unavailable;
 use super::disk::{AnyBackend, FileBytes, Overlay, Unsynced};
 use super::engine::open_backend;
+use super::inspect;
 use super::tables::{self, ReadTables, WriteTables};
 
 /// Bytes of redb's page cache while it writes a snapshot: what does not fit
@@ -26,6 +28,11 @@ pub enum SnapshotError {
     /// The database could not be read.
     #[error("reading the database: {0}")]
     Source(Unavailable),
+    /// Making it panicked: a bug, or the database is damaged.
+    #[error(
+        "making it panicked, which is a bug unless the database is damaged: stop the server and check the file"
+    )]
+    Panicked,
     /// The snapshot could not be written.
     #[error("writing {path}: {source}")]
     Io {
@@ -52,7 +59,8 @@ pub enum SnapshotError {
         /// Bytes that there are.
         free: u64,
     },
-    /// What was written does not read as it should.
+    /// What was written does not read as it should: it was not written well,
+    /// or the database holds what cannot be read.
     #[error("{path} does not hold what was written ({reason}); it was removed")]
     Verify {
         /// The file.
@@ -62,6 +70,18 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// Whether it was the database, and not the place of the snapshot, that
+    /// something is wrong with.
+    pub(super) fn casts_doubt_on_the_database(&self) -> bool {
+        match self {
+            Self::Source(fault) => matches!(fault, Unavailable::Record { .. }),
+            Self::Panicked | Self::Verify { .. } => true,
+            Self::Io { .. } | Self::Write { .. } | Self::NoRoom { .. } => false,
+        }
+    }
+}
+
 /// Writes what `transaction` sees into `file`, which is empty and stands at
 /// `path`, and checks it. Returns its size in bytes.
 pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> Result<u64, SnapshotError> {
@@ -69,7 +89,6 @@ pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> 
     let failed =
         |error: redb::Error| SnapshotError::Write { path: path.to_owned(), reason: error.to_string() };
     let source = ReadTables::open(transaction).map_err(SnapshotError::Source)?;
-    let expected = source.counts().map_err(SnapshotError::Source)?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let copy = file.try_clone().map_err(io_error)?;
@@ -77,7 +96,8 @@ pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> 
         builder.create_with_backend(Unsynced(FileBytes(copy))).map_err(|error| failed(error.into()))?;
     let target = database.begin_write().map_err(|error| failed(error.into()))?;
     // Either side may have failed; the source's faults show there too.
-    WriteTables::open(&target).and_then(|mut tables| tables.copy(&source)).map_err(SnapshotError::Source)?;
+    let copied = WriteTables::open(&target).and_then(|mut tables| tables.copy(&source));
+    let expected = copied.map_err(SnapshotError::Source)?;
     target.commit().map_err(|error| failed(error.into()))?;
     database.close().map_err(|error| failed(error.into()))?;
     file.sync_all().map_err(io_error)?;
@@ -86,18 +106,20 @@ pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> 
     Ok(file.metadata().map_err(io_error)?.len())
 }
 
-/// Opens what was written as a start would, without changing it, and counts.
+/// Opens what was written as a start would, without changing it, counts, and
+/// reads every record: one that cannot be read would be copied for what it is,
+/// and the good copies that there are would be replaced by those of damage.
 fn verify(file: &File, expected: &[(&'static str, u64)]) -> Result<(), Unavailable> {
     let fault = |error: DatabaseError| Unavailable::Storage(std::sync::Arc::new(error.into()));
     let bytes = file.try_clone().map(FileBytes).and_then(Overlay::over);
     let bytes = bytes.map_err(|error| fault(DatabaseError::Storage(redb::StorageError::Io(error))))?;
     let database = open_backend(AnyBackend::new(bytes)).map_err(fault)?;
     tables::schema_version(&database)?;
-    let found = ReadTables::open(&database.begin_read()?)?.counts()?;
-    if found != expected {
+    let tables = ReadTables::open(&database.begin_read()?)?;
+    if tables.counts()? != expected {
         return Err(tables::unreadable("the snapshot", "its tables have other numbers of rows"));
     }
-    Ok(())
+    inspect::read_all(&tables).map(drop)
 }
 
 /// Makes a file that only its owner may read; an older one of that name,

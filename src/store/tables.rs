@@ -5,25 +5,31 @@
 
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
-    TableDefinition, WriteTransaction,
+    TableDefinition, Value, WriteTransaction,
 };
 
 use super::Unavailable;
 
+/// How many records each table has, by its name.
+pub(super) type Counts = Vec<(&'static str, u64)>;
+
 /// What is made of the list of tables, so that none can be forgotten: the two
-/// ways to hold them all, their copy and their counts.
+/// ways to hold them all, their copy, their counts, and whoever reads them
+/// record by record. `copied` tells by its key whether a record goes into
+/// copies.
 macro_rules! tables {
-    ($($(#[$doc:meta])* $field:ident: $name:literal, $key:ty => $value:ty;)*) => {
+    ($($(#[$doc:meta])* $field:ident: $name:expr, $key:ty => $value:ty, copied: $copied:expr;)*) => {
         /// All tables, open in the writer's transaction.
         pub(super) struct WriteTables<'txn> {
             $($(#[$doc])* pub(super) $field: Table<'txn, $key, $value>,)*
             /// Set by whoever writes: a batch that wrote nothing is not
             /// committed.
             pub(super) written: bool,
-            /// Set in its place by a heartbeat, which a backup may follow
-            /// later than the change of an admin.
+            /// Set in its place by what a backup may follow later than the
+            /// change of an admin: a heartbeat, and what the trail says of
+            /// logins and backups.
             pub(super) heard: bool,
-            /// Set to have a commit although nothing changes.
+            /// Set in its place to have a commit that no backup follows.
             pub(super) touched: bool,
         }
 
@@ -38,15 +44,29 @@ macro_rules! tables {
                 })
             }
 
-            /// Puts every row of `from` in, and tells how many there were.
-            pub(super) fn copy(&mut self, from: &ReadTables) -> Result<u64, Unavailable> {
-                let mut rows = 0;
-                $(for entry in from.$field.iter()? {
-                    let (key, value) = entry?;
-                    self.$field.insert(key.value(), value.value())?;
-                    rows += 1;
-                })*
-                Ok(rows)
+            /// Puts every record of `from` in that goes into copies, and
+            /// tells how many each table has got.
+            pub(super) fn copy(&mut self, from: &ReadTables) -> Result<Counts, Unavailable> {
+                let mut counts = Counts::new();
+                $(
+                    let (mut copied, mut left_out) = (0, 0);
+                    for entry in from.$field.iter()? {
+                        let (key, value) = entry?;
+                        if $copied(key.value()) {
+                            self.$field.insert(key.value(), value.value())?;
+                            copied += 1;
+                        } else {
+                            left_out += 1;
+                        }
+                    }
+                    let expected = from.$field.len()?;
+                    if copied + left_out != expected {
+                        let reason = format!("{} of {expected} records were found", copied + left_out);
+                        return Err(unreadable(stringify!($field), reason));
+                    }
+                    counts.push((stringify!($field), copied));
+                )*
+                Ok(counts)
             }
         }
 
@@ -61,9 +81,32 @@ macro_rules! tables {
             }
 
             /// How many rows each table has.
-            pub(super) fn counts(&self) -> Result<Vec<(&'static str, u64)>, Unavailable> {
+            pub(super) fn counts(&self) -> Result<Counts, Unavailable> {
                 Ok(vec![$((stringify!($field), self.$field.len()?),)*])
             }
+
+            /// Hands every record of every table to `reader`.
+            pub(super) fn each_record(&self, reader: &mut impl EachRecord) -> Result<(), Unavailable> {
+                $(for entry in self.$field.iter()? {
+                    let (key, value) = entry?;
+                    reader.$field(self, key.value(), value.value())?;
+                })*
+                Ok(())
+            }
+        }
+
+        /// Takes the records of all tables: a method for each table, named as
+        /// it is.
+        pub(super) trait EachRecord {
+            $(
+                $(#[$doc])*
+                fn $field(
+                    &mut self,
+                    tables: &ReadTables,
+                    key: <$key as Value>::SelfType<'_>,
+                    value: <$value as Value>::SelfType<'_>,
+                ) -> Result<(), Unavailable>;
+            )*
         }
 
         /// The names under which the tables lie in the file.
@@ -71,59 +114,133 @@ macro_rules! tables {
     };
 }
 
+/// The name of the table of everything that there is one of: the one that a
+/// file of any schema version has.
+pub(super) const META: &str = "meta_v1";
+/// The name of the table of failed logins.
+pub(super) const STRANGERS: &str = "strangers_v1";
+
 tables! {
     /// Site number → registration record ([`super::codec::SiteRow`]).
-    sites: "sites_v1", u64 => &'static [u8];
+    sites: "sites_v1", u64 => &'static [u8], copied: every;
     /// Site id as a number → site number.
-    site_ids: "site_ids_v1", u128 => u64;
+    site_ids: "site_ids_v1", u128 => u64, copied: every;
     /// Site number → last heartbeat ([`super::codec::SeenRow`]).
-    heartbeats: "heartbeats_v1", u64 => &'static [u8];
+    heartbeats: "heartbeats_v1", u64 => &'static [u8], copied: every;
     /// Admin number → admin record ([`super::codec::AdminRow`]).
-    admins: "admins_v1", u64 => &'static [u8];
+    admins: "admins_v1", u64 => &'static [u8], copied: every;
     /// Folded admin name → admin number.
-    admin_names: "admin_names_v1", &'static str => u64;
+    admin_names: "admin_names_v1", &'static str => u64, copied: every;
     /// Audit entry number → entry ([`super::codec::AuditRow`]).
-    audit: "audit_v1", u64 => &'static [u8];
+    audit: "audit_v1", u64 => &'static [u8], copied: every;
+    /// Number of a failed login → what is kept of it ([`super::codec::StrangerRow`]).
+    /// Not in copies: a copy is there to go on from, and who knocked is not
+    /// part of that.
+    strangers: STRANGERS, u64 => &'static [u8], copied: none;
     /// SHA-256 of a request to do once → what was done ([`super::codec::RequestRow`]).
-    requests: "requests_v1", &'static [u8] => &'static [u8];
+    requests: "requests_v1", &'static [u8] => &'static [u8], copied: every;
     /// Everything that there is one of, by name: see the constants in [`meta`].
-    meta: "meta_v1", &'static str => &'static [u8];
+    meta: META, &'static str => &'static [u8], copied: meta::is_copied;
 }
 
-/// The names in the meta table.
+fn every<K>(_: K) -> bool {
+    true
+}
+
+fn none<K>(_: K) -> bool {
+    false
+}
+
+/// The names in the meta table, and how what stands under each is read.
 pub(super) mod meta {
-    /// Schema version of the file, u32 little-endian.
-    pub(crate) const SCHEMA: &str = "schema_version";
-    /// The number that the next site gets, u64 little-endian.
-    pub(crate) const NEXT_SITE: &str = "next_site";
-    /// The number that the next admin gets, u64 little-endian.
-    pub(crate) const NEXT_ADMIN: &str = "next_admin";
-    /// The number that the next audit entry gets, u64 little-endian.
-    pub(crate) const NEXT_AUDIT: &str = "next_audit";
-    /// The newest time that was believed, seconds since 1970 as i64
-    /// little-endian.
-    pub(crate) const KNOWN_TIME: &str = "known_time";
-    /// The key that signs tokens, 32 bytes.
-    pub(crate) const SIGNING_KEY: &str = "signing_key";
-    /// The self-signed certificate and its key ([`super::super::codec::TlsRow`]).
-    pub(crate) const TLS_IDENTITY: &str = "tls_identity";
-    /// The account with an ACME server ([`super::super::codec::AcmeAccountRow`]).
-    pub(crate) const ACME_ACCOUNT: &str = "acme_account";
-    /// The certificate from it ([`super::super::codec::AcmeCertificateRow`]).
-    pub(crate) const ACME_CERTIFICATE: &str = "acme_certificate";
-    /// Orders that failed since ([`super::super::codec::AcmeSetbackRow`]).
-    pub(crate) const ACME_SETBACK: &str = "acme_setback";
+    use super::super::codec::{self, AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, Row, TlsRow};
+    use super::{Unavailable, fixed, unreadable};
+    use crate::domain::Timestamp;
+
+    /// Makes the names and their reader from one list, so that none can be
+    /// forgotten.
+    macro_rules! entries {
+        ($($(#[$doc:meta])* $constant:ident: $name:literal => $reader:expr;)*) => {
+            $($(#[$doc])* pub(crate) const $constant: &str = $name;)*
+
+            /// Reads what stands under `name`. A name that this version does
+            /// not know says nothing to it.
+            pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<(), Unavailable> {
+                match name {
+                    $($name => $reader($name, bytes),)*
+                    _ => Ok(()),
+                }
+            }
+        };
+    }
+
+    entries! {
+        /// Schema version of the file, u32 little-endian.
+        SCHEMA: "schema_version" => exactly::<4>;
+        /// The number that the next site gets, u64 little-endian.
+        NEXT_SITE: "next_site" => exactly::<8>;
+        /// The number that the next admin gets, u64 little-endian.
+        NEXT_ADMIN: "next_admin" => exactly::<8>;
+        /// The number that the next audit entry gets, u64 little-endian.
+        NEXT_AUDIT: "next_audit" => exactly::<8>;
+        /// The number that the next failed login gets, u64 little-endian.
+        NEXT_STRANGER: "next_stranger" => exactly::<8>;
+        /// The newest time that was believed, seconds since 1970 as i64
+        /// little-endian.
+        KNOWN_TIME: "known_time" => time;
+        /// The key that signs tokens, 32 bytes.
+        SIGNING_KEY: "signing_key" => exactly::<32>;
+        /// The self-signed certificate and its key.
+        TLS_IDENTITY: "tls_identity" => record::<TlsRow>;
+        /// The account with an ACME server.
+        ACME_ACCOUNT: "acme_account" => record::<AcmeAccountRow>;
+        /// The certificate from it.
+        ACME_CERTIFICATE: "acme_certificate" => record::<AcmeCertificateRow>;
+        /// Orders that failed since.
+        ACME_SETBACK: "acme_setback" => setback;
+    }
+
+    /// Whoever has the key that signs tokens is an admin: it stays where it
+    /// is.
+    pub(crate) fn is_copied(name: &str) -> bool {
+        name != SIGNING_KEY
+    }
+
+    fn exactly<const N: usize>(name: &'static str, bytes: &[u8]) -> Result<(), Unavailable> {
+        fixed::<N>(name, bytes).map(drop)
+    }
+
+    fn time(name: &'static str, bytes: &[u8]) -> Result<(), Unavailable> {
+        let seconds = i64::from_le_bytes(fixed(name, bytes)?);
+        Timestamp::from_unix(seconds).map(drop).ok_or_else(|| unreadable(name, "out of bounds"))
+    }
+
+    fn record<R: Row>(name: &'static str, bytes: &[u8]) -> Result<(), Unavailable> {
+        codec::decode::<R>(bytes).map(drop).map_err(|error| unreadable(name, error))
+    }
+
+    fn setback(name: &'static str, bytes: &[u8]) -> Result<(), Unavailable> {
+        codec::decode::<AcmeSetbackRow>(bytes)
+            .and_then(|row| row.retry_at())
+            .map(drop)
+            .map_err(|error| unreadable(name, error))
+    }
 }
 
 impl WriteTables<'_> {
     /// The next number of the sequence `name`, from 1.
     pub(super) fn next_number(&mut self, name: &'static str) -> Result<u64, Unavailable> {
+        self.written = true;
+        self.take_number(name)
+    }
+
+    /// As [`WriteTables::next_number`], where the caller says what follows.
+    pub(super) fn take_number(&mut self, name: &'static str) -> Result<u64, Unavailable> {
         let next = match self.meta.get(name)? {
             Some(bytes) => u64::from_le_bytes(fixed(name, bytes.value())?),
             None => 1,
         };
         self.meta.insert(name, (next + 1).to_le_bytes().as_slice())?;
-        self.written = true;
         Ok(next)
     }
 }
@@ -150,7 +267,7 @@ pub(super) fn complete(database: &Database) -> Result<(), Unavailable> {
 
 /// The schema version of a file.
 pub(super) fn schema_version(database: &Database) -> Result<u32, Unavailable> {
-    let table = database.begin_read()?.open_table(TableDefinition::<&str, &[u8]>::new("meta_v1"))?;
+    let table = database.begin_read()?.open_table(TableDefinition::<&str, &[u8]>::new(META))?;
     match table.get(meta::SCHEMA)? {
         Some(bytes) => Ok(u32::from_le_bytes(fixed(meta::SCHEMA, bytes.value())?)),
         None => Err(unreadable(meta::SCHEMA, "missing")),

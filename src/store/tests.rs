@@ -8,7 +8,11 @@ mod damage;
 mod faults;
 mod files;
 mod lists;
+#[path = "../../tests/data/recipe.rs"]
+mod recipe;
+mod secrets;
 mod simulated;
+mod strangers;
 mod writes;
 
 use std::net::{IpAddr, Ipv4Addr};

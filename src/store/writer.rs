@@ -5,7 +5,8 @@
 //! write alone waits for nothing and a herd shares its commits. A write that
 //! panics or meets a storage error is taken out and undone; the others of its
 //! batch are run again without it, which is why a write is an `Fn`: it can be
-//! run from the start on a fresh transaction.
+//! run from the start on a fresh transaction. What it does outside of the
+//! transaction would be done again with it, and so must be done once only.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -186,9 +187,11 @@ fn serve_batch(engine: &Engine, changes: &Changes, batch: &mut Vec<Box<dyn Job>>
             match result {
                 Ok(Err(Fault::Storage(error))) => Err(error),
                 Ok(result) => Ok(result),
-                Err(_) => Err(Arc::new(
-                    StorageError::Corrupted("the database panicked in a commit".to_owned()).into(),
-                )),
+                Err(_) => {
+                    engine.distrust();
+                    let fault = StorageError::Corrupted("the database panicked in a commit".to_owned());
+                    Err(Arc::new(fault.into()))
+                }
             }
         });
         match result {
@@ -198,11 +201,13 @@ fn serve_batch(engine: &Engine, changes: &Changes, batch: &mut Vec<Box<dyn Job>>
             }
             Ok(Err(Fault::Panicked(index))) => {
                 tracing::error!("a write panicked and was undone; the others of its batch go on");
+                engine.distrust();
                 // Dropping the job drops its reply: the caller gets `Panicked`.
                 drop(batch.swap_remove(index));
             }
             Ok(Err(Fault::Record(index, fault))) => {
                 tracing::error!(error = %fault, "a write met a record that cannot be read");
+                engine.distrust();
                 batch.swap_remove(index).answer(Some(fault));
             }
             Ok(Err(Fault::Storage(error))) => refuse(batch, &Unavailable::Storage(error)),
@@ -222,9 +227,10 @@ fn refuse(batch: &mut Vec<Box<dyn Job>>, fault: &Unavailable) {
 /// What a commit changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// Nothing.
+    /// Nothing that a backup follows.
     Nothing,
-    /// Heartbeats alone.
+    /// Heartbeats, and what the trail says of logins and backups, alone: a
+    /// backup may follow later.
     Heartbeats,
     /// What admins decide, or the server keeps for itself.
     Records,

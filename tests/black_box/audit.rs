@@ -1,8 +1,12 @@
 //! Who changed what.
 
-use serde_json::{Value, json};
+use std::time::Instant;
 
-use crate::server::Server;
+use serde_json::{Value, json};
+use sitewarden::domain::Timestamp;
+use sitewarden::store::{FILE_NAME, Store};
+
+use crate::server::{PATIENCE, Server};
 
 struct Trail {
     server: Server,
@@ -92,6 +96,7 @@ fn every_change_leaves_who_from_where_what_and_the_values_before_and_after() {
             "site_updated",
             "site_updated",
             "site_registered",
+            "login_succeeded",
         ]
     );
     let text = serde_json::to_string(&entries).unwrap();
@@ -116,24 +121,120 @@ fn what_changed_nothing_or_was_refused_leaves_no_entry() {
     refused("PUT", &path, json!({ "extend_days": 0 }), 422);
     refused("DELETE", "/api/admins/sysadmin", json!({}), 409);
     refused("DELETE", "/api/sites/00000000-0000-4000-8000-000000000000", json!({}), 404);
-    assert_eq!(actions(&trail.read("")), ["site_registered"]);
+    assert_eq!(actions(&trail.read("")), ["site_registered", "login_succeeded"]);
 }
 
 #[test]
-fn a_failed_login_is_kept_with_its_address_and_an_unproven_name_and_without_the_password() {
+fn a_login_and_a_backup_are_in_the_trail_with_their_address() {
     let trail = Trail::start();
-    for (name, password) in [("Sysadmin", "wrong password"), ("nobody", "swk_secret-typed-here")] {
+    let entry = trail.newest();
+    assert_eq!(
+        (&entry["action"], &entry["actor_kind"], &entry["actor"], &entry["ip"], &entry["admin"]),
+        (
+            &json!("login_succeeded"),
+            &json!("admin"),
+            &json!("sysadmin"),
+            &json!("127.0.0.1"),
+            &json!("sysadmin")
+        )
+    );
+    let backup = trail.server.get("/api/backup").bearer(&trail.token).send();
+    assert_eq!(backup.status, 200);
+    let entry = trail.newest();
+    assert_eq!(
+        (&entry["action"], &entry["actor"], &entry["ip"], &entry["admin"], &entry["changes"]),
+        (&json!("backup_taken"), &json!("sysadmin"), &json!("127.0.0.1"), &Value::Null, &json!([]))
+    );
+    let copy = trail.server.data_dir().join("copy.redb");
+    let mut command = crate::server::sitewarden(&["backup", "--socket"]);
+    command.arg(trail.server.data_dir().join("control.sock")).arg(&copy);
+    assert!(crate::server::run_to_end(command).status.success());
+    let entry = trail.newest();
+    assert_eq!(
+        (&entry["action"], &entry["actor_kind"], &entry["ip"]),
+        (&json!("backup_taken"), &json!("system"), &Value::Null)
+    );
+    // Nor does one that nobody is let have make an entry, or one of the
+    // server's own.
+    trail.server.get("/api/backup").send().assert_problem(401);
+    assert_eq!(actions(&trail.read("?action=backup_taken")).len(), 2);
+}
+
+#[test]
+fn failed_logins_are_kept_apart_with_their_address_and_no_name_that_is_no_admins() {
+    let trail = Trail::start();
+    for (name, password, kept) in [
+        ("SYSadmin", "wrong password", json!("sysadmin")),
+        ("correct horse battery", "swk_secret-typed-here", Value::Null),
+    ] {
         let body = json!({ "username": name, "password": password });
         assert_eq!(trail.server.post("/api/auth/login").json(&body).send().status, 401);
-        let entry = trail.newest();
+        let entry = trail.read("?actor_kind=stranger&limit=1").remove(0);
+        let fields: Vec<&String> = entry.as_object().unwrap().keys().collect();
         assert_eq!(
-            (&entry["action"], &entry["actor_kind"], &entry["actor"], &entry["ip"], &entry["changes"]),
-            (&json!("login_failed"), &json!("unproven"), &json!(name), &json!("127.0.0.1"), &json!([]))
+            fields,
+            ["id", "at", "actor", "actor_kind", "ip", "action", "site_id", "admin", "changes"]
         );
+        assert_eq!(
+            (&entry["action"], &entry["actor_kind"], &entry["actor"], &entry["ip"], &entry["admin"]),
+            (&json!("login_failed"), &json!("stranger"), &kept, &json!("127.0.0.1"), &kept)
+        );
+        assert_eq!((&entry["site_id"], &entry["changes"]), (&Value::Null, &json!([])));
         assert!(!entry.to_string().contains(password), "{entry}");
+        assert!(!trail.server.log().contains("horse"), "{}", trail.server.log());
     }
-    trail.server.login();
-    assert_eq!(trail.read("").len(), 2, "a login that succeeds changes nothing");
+    assert_eq!(actions(&trail.read("")), ["login_succeeded"], "nothing of it is in the trail");
+    assert_eq!(trail.read("?action=login_failed"), trail.read("?actor_kind=stranger"));
+    assert_eq!(trail.read("?actor_kind=stranger&admin=Sysadmin").len(), 1);
+    let page = trail.server.get("/api/audit?actor_kind=stranger&limit=1").bearer(&trail.token).send();
+    assert_eq!(page.header("X-Total-Count"), "2");
+    let link = page.header("Link").to_owned();
+    let next = link.trim_start_matches('<').split('>').next().unwrap();
+    assert!(next.contains("actor_kind=stranger"), "{next}");
+    let next = trail.server.get(next).bearer(&trail.token).send();
+    assert_eq!((next.json()[0]["id"].as_u64(), next.has("Link")), (Some(1), false));
+}
+
+#[test]
+fn failed_logins_are_forgotten_after_30_days_or_with_the_trail_if_that_goes_sooner() {
+    for (config, days) in [("", 30), ("[audit]\nkeep_days = 0\n", 30), ("[audit]\nkeep_days = 7\n", 7)] {
+        let setup = Server::start().stop_for_another_start().config(config);
+        let store = Store::open(&setup.data_dir().join(FILE_NAME)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for age in [days + 1, days - 1] {
+            let then = Timestamp::from_clock(chrono::Utc::now() - chrono::TimeDelta::days(age));
+            let ip = "192.0.2.1".parse().unwrap();
+            runtime.block_on(store.record_failed_login(None, ip, then)).unwrap();
+        }
+        store.close();
+        let server = setup.start();
+        let trail = Trail { token: server.login(), server };
+        let deadline = Instant::now() + PATIENCE;
+        let left = loop {
+            let left = trail.read("?actor_kind=stranger");
+            if left.len() == 1 {
+                break left;
+            }
+            assert!(Instant::now() < deadline, "{left:?}");
+        };
+        assert_eq!(left[0]["id"], 2, "{days} days");
+    }
+}
+
+#[test]
+fn failed_logins_are_there_after_a_restart_and_in_no_backup() {
+    let trail = Trail::start();
+    let wrong = json!({ "username": "sysadmin", "password": "wrong password" });
+    assert_eq!(trail.server.post("/api/auth/login").json(&wrong).send().status, 401);
+    let backup = trail.server.get("/api/backup").bearer(&trail.token).send().body;
+    let file = trail.server.data_dir().join("copy.redb");
+    std::fs::write(&file, backup).unwrap();
+    let mut check = crate::server::sitewarden(&["check", "--json"]);
+    check.arg(&file);
+    let report: Value = serde_json::from_slice(&crate::server::run_to_end(check).stdout).unwrap();
+    assert_eq!(report["counts"]["strangers"], 0);
+    let trail = Trail { server: trail.server.restart(), token: trail.token };
+    assert_eq!(trail.read("?actor_kind=stranger").len(), 1);
 }
 
 #[test]
@@ -145,7 +246,7 @@ fn the_trail_is_read_to_its_end_by_its_links_newest_first() {
     let (mut next, mut ids, mut pages) = ("/api/audit?limit=2&admin=SysAdmin".to_owned(), Vec::new(), 0);
     loop {
         let page = trail.server.get(&next).bearer(&trail.token).send();
-        assert_eq!(page.header("X-Total-Count"), "5");
+        assert_eq!(page.header("X-Total-Count"), "6");
         ids.extend(page.json().as_array().unwrap().iter().map(|entry| entry["id"].as_u64().unwrap()));
         pages += 1;
         if !page.has("Link") {
@@ -155,11 +256,11 @@ fn the_trail_is_read_to_its_end_by_its_links_newest_first() {
         next = link.strip_prefix('<').unwrap().to_owned();
         assert!(next.contains("limit=2"), "{next}");
     }
-    assert_eq!((pages, ids), (3, vec![5, 4, 3, 2, 1]));
+    assert_eq!((pages, ids), (3, vec![6, 5, 4, 3, 2, 1]));
 }
 
 #[test]
-fn the_trail_is_narrowed_down_by_site_admin_and_time() {
+fn the_trail_is_narrowed_down_by_site_admin_action_and_time() {
     let trail = Trail::start();
     let [a, b] = [trail.server.register(&trail.token), trail.server.register(&trail.token)];
     trail.send("POST", &format!("{}/lock", path_of(&a)), &json!({ "reason": "unpaid" }));
@@ -168,16 +269,23 @@ fn the_trail_is_narrowed_down_by_site_admin_and_time() {
     let id = |site: &Value| site["site_id"].as_str().unwrap().to_owned();
     assert_eq!((of(format!("?site_id={}", id(&a))), of(format!("?site_id={}", id(&b)))), (2, 1));
     assert_eq!(of("?admin=anna".to_owned()), 1, "acted on");
-    assert_eq!(of("?admin=sysadmin".to_owned()), 4, "acted");
+    assert_eq!(of("?admin=sysadmin".to_owned()), 5, "acted");
+    assert_eq!(of("?action=site_registered".to_owned()), 2);
+    assert_eq!(of(format!("?action=site_locked&site_id={}", id(&b))), 0);
+    assert_eq!((of("?actor_kind=admin".to_owned()), of("?actor_kind=system".to_owned())), (5, 0));
     assert_eq!(of(format!("?admin=anna&site_id={}", id(&a))), 0);
     let newest = trail.newest()["at"].as_str().unwrap().to_owned();
     assert!(of(format!("?since={newest}")) >= 1, "from that second on");
-    assert_eq!(of(format!("?since={newest}")) + of(format!("?until={newest}")), 4, "each in one of them");
+    assert_eq!(of(format!("?since={newest}")) + of(format!("?until={newest}")), 5, "each in one of them");
     assert_eq!(of("?since=2099-01-01T00:00:00Z".to_owned()), 0);
     assert_eq!(of("?until=2001-01-01T00:00:00%2B01:00".to_owned()), 0);
-    let bad = "/api/audit?site_id=x&admin=&since=yesterday&until=2030&limit=0&after=x";
+    let bad = "/api/audit?site_id=x&admin=&since=yesterday&until=2030&limit=0&after=x&action=login&actor_kind=unproven";
     let answer = trail.server.get(bad).bearer(&trail.token).send();
-    answer.assert_names(422, &["site_id", "admin", "since", "until", "limit", "after"]);
+    answer
+        .assert_names(422, &["site_id", "admin", "since", "until", "limit", "after", "action", "actor_kind"]);
+    let told = answer.json()["errors"].to_string();
+    assert!(told.contains("must be one of admin, system, stranger"), "{told}");
+    assert!(told.contains("must be one of site_registered, ") && told.contains(", login_failed"), "{told}");
 }
 
 #[test]

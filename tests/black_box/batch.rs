@@ -79,7 +79,14 @@ fn each_operation_of_a_batch_is_done_and_answered_as_its_own_route_would() {
         trail.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(
         actions,
-        ["site_deleted", "site_updated", "site_locked", "site_registered", "site_registered"]
+        [
+            "site_deleted",
+            "site_updated",
+            "site_locked",
+            "site_registered",
+            "site_registered",
+            "login_succeeded"
+        ]
     );
 }
 

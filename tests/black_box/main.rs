@@ -27,6 +27,7 @@ mod log;
 mod metrics;
 mod planted;
 mod server;
+mod signing_key;
 mod sites;
 mod startup;
 mod story;

@@ -67,6 +67,15 @@ fn requests_heartbeats_sites_and_commits_are_counted() {
 }
 
 #[test]
+fn failed_logins_are_counted() {
+    let watched = Watched::start("");
+    let wrong = json!({ "username": "nobody", "password": "wrong password" });
+    assert_eq!(watched.server.post("/api/auth/login").json(&wrong).send().status, 401);
+    assert_eq!(watched.sample("sitewarden_failed_logins_total{kept=\"yes\"}"), Some(1.0));
+    assert_eq!(watched.sample("sitewarden_failed_logins_total{kept=\"no\"}"), Some(0.0));
+}
+
+#[test]
 fn backups_are_told_of_only_where_they_are_kept() {
     let watched = Watched::start("");
     let made = || watched.sample("sitewarden_backup_last_success_timestamp_seconds").unwrap() > 0.0;

@@ -9,7 +9,6 @@ use std::process::{Command, Output};
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition};
 use serde_json::{Value, json};
 
-
 use crate::server::{Server, Setup, program_for_anybody, run_to_end, sitewarden};
 
 const DATABASE: &str = "sitewarden.redb";

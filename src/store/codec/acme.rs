@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Row;
+use super::{DecodeError, time};
+use crate::domain::Timestamp;
 
 /// An account with an ACME server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,20 +12,12 @@ pub(in crate::store) struct AcmeAccountRow {
     pub(in crate::store) credentials: String,
 }
 
-impl Row for AcmeAccountRow {
-    const TABLE: &'static str = "meta";
-}
-
 /// A certificate from an ACME server, DER, with its private key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::store) struct AcmeCertificateRow {
     pub(in crate::store) directory_url: String,
     pub(in crate::store) chain: Vec<Vec<u8>>,
     pub(in crate::store) private_key: Vec<u8>,
-}
-
-impl Row for AcmeCertificateRow {
-    const TABLE: &'static str = "meta";
 }
 
 /// Orders that gave no certificate since the last that did.
@@ -38,6 +31,8 @@ pub(in crate::store) struct AcmeSetbackRow {
     pub(in crate::store) reason: String,
 }
 
-impl Row for AcmeSetbackRow {
-    const TABLE: &'static str = "meta";
+impl AcmeSetbackRow {
+    pub(in crate::store) fn retry_at(&self) -> Result<Timestamp, DecodeError> {
+        time("retry_at", self.retry_at)
+    }
 }

@@ -1,8 +1,9 @@
 //! The copyable file and its dated copies.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use super::simulated::Dice;
 use super::*;
 use crate::store::inspect::check;
 
@@ -110,6 +111,121 @@ async fn a_failed_backup_leaves_the_one_before_and_is_tried_again() {
     wait_until("the failure is over", || store.backup_state().unwrap().last_error.is_none());
 }
 
+/// Whether the clock of the next test panics.
+static PANICS: AtomicBool = AtomicBool::new(true);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_panics_is_told_of_tried_again_and_costs_the_file_its_seal() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    let path = snapshot_in(directory.path());
+    let clock = || {
+        assert!(!PANICS.load(Ordering::Relaxed), "on purpose");
+        at(NOW)
+    };
+    let schedule = Schedule { clock, ..schedule(directory.path(), Duration::ZERO, Duration::from_millis(1)) };
+    store.keep_backups(schedule).unwrap();
+    let error = || store.backup_state().unwrap().last_error;
+    wait_until("the panic is told", || error().is_some());
+    assert!(error().unwrap().starts_with("making it panicked"), "{:?}", error());
+    assert!(!path.exists());
+    PANICS.store(false, Ordering::Relaxed);
+    first(&store, &path);
+    wait_until("the failure is over", || error().is_none());
+    register(&store, 1).await.unwrap();
+    wait_until("changes are backed up again", || count(&path, "sites") == Some(1));
+    store.close();
+    let sealed = seal::take_off(&File::open(directory.path().join(FILE_NAME)).unwrap());
+    assert!(!sealed, "the next start checks the file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_damaged_under_its_seal_gives_no_bad_backup_and_no_silence() {
+    let sample = tempfile::tempdir().unwrap();
+    let store = open_in(sample.path());
+    for number in 1..=300 {
+        register(&store, number).await.unwrap();
+    }
+    store.close();
+    let sample = std::fs::read(sample.path().join(FILE_NAME)).unwrap();
+    let (mut dice, mut told, mut made) = (Dice(20_261_125), 0, 0);
+    for _ in 0..40 {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join(FILE_NAME);
+        let mut bytes = sample.clone();
+        // As a disk gives back that has lost a sector.
+        let sector = 8 + dice.roll(bytes.len() / 512 - 8);
+        bytes[sector * 512..(sector + 1) * 512].fill(0xa5);
+        std::fs::write(&database, bytes).unwrap();
+        let open = || File::options().read(true).write(true).open(&database).unwrap();
+        seal::put_on(&open()).unwrap();
+        let Ok(store) = Store::open(&database) else {
+            continue;
+        };
+        let path = snapshot_in(directory.path());
+        store.keep_backups(schedule(directory.path(), Duration::ZERO, LONG)).unwrap();
+        let state = || store.backup_state().unwrap();
+        wait_until("it is made or told", || state().last_error.is_some() || state().milliseconds > 0);
+        let failed = state().last_error;
+        store.close();
+        if failed.is_some() {
+            told += 1;
+            assert!(!path.exists(), "{failed:?}");
+            assert!(!seal::take_off(&open()), "the next start must check it: {failed:?}");
+        } else {
+            made += 1;
+            assert_eq!(count(&path, "sites"), Some(300));
+        }
+    }
+    println!("40 files with a lost sector: {told} backups failed and told, {made} held all");
+    assert!(told > 0 && made > 0, "{told} told, {made} made: the test told nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_does_not_get_into_the_place_of_a_good_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    let path = snapshot_in(directory.path());
+    store.keep_backups(schedule(directory.path(), Duration::ZERO, Duration::from_millis(1))).unwrap();
+    register(&store, 1).await.unwrap();
+    wait_until("the site is in the backup", || count(&path, "sites") == Some(1));
+    let damage = |tables: &mut WriteTables<'_>| {
+        tables.requests.insert([1; 32].as_slice(), [1, 250].as_slice())?;
+        tables.written = true;
+        Ok(())
+    };
+    store.write_always(damage).await.unwrap();
+    wait_until("it is told", || store.backup_state().unwrap().last_error.is_some());
+    let error = store.backup_state().unwrap().last_error.unwrap();
+    assert!(error.contains("a record in requests cannot be read: the record is malformed"), "{error}");
+    assert_eq!(count(&path, "sites"), Some(1));
+    assert!(check(&path).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_backup_is_made_for_a_failed_login_and_that_for_a_login_or_a_backup_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    let path = snapshot_in(directory.path());
+    store.keep_backups(schedule(directory.path(), Duration::ZERO, LONG)).unwrap();
+    first(&store, &path);
+    let before = modified(&path);
+    let waiting = || store.backup_state().unwrap().waiting;
+    wait_until("all is in the backup", || waiting().is_none());
+    store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
+    store.forget_strangers(at(NOW + 1)).await.unwrap();
+    store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
+    assert_eq!(waiting(), None);
+    let admin = Actor { kind: ActorKind::Admin, name: "anna".to_owned(), ip: Some(HERE) };
+    store.record_login(admin.clone(), at(NOW)).await.unwrap();
+    store.record_backup(admin, at(NOW)).await.unwrap();
+    assert!(waiting().is_some());
+    assert_eq!(modified(&path), before);
+    // The last one, at the end, has the entries, and no failed login.
+    store.close();
+    assert_eq!((count(&path, "audit"), count(&path, "strangers")), (Some(2), Some(0)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_left_over_part_is_removed() {
     let directory = tempfile::tempdir().unwrap();
@@ -160,11 +276,11 @@ static LEAPING: AtomicI64 = AtomicI64::new(NOW);
 async fn a_clock_that_leaps_makes_no_dated_copy_and_removes_none() {
     let directory = tempfile::tempdir().unwrap();
     let path = snapshot_in(directory.path());
+    let store = open_in(directory.path());
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     // Of a clock that was wrong before.
     let future = "sitewarden-2099-01-01.redb";
     std::fs::write(path.with_file_name(future), "").unwrap();
-    let store = open_in(directory.path());
     let clock = || at(LEAPING.load(Ordering::Relaxed));
     let schedule = Schedule { keep_daily: 1, clock, ..schedule(directory.path(), Duration::ZERO, LONG) };
     let there = |name: &str| path.with_file_name(name).exists();

@@ -5,7 +5,9 @@ use super::simulated::Dice;
 use super::*;
 use crate::domain::site::SilentAfterHours;
 use crate::domain::{Admin, TokenEpoch};
+use crate::store::batch::Operation;
 use crate::store::inspect::check;
+use crate::store::requests::Once;
 
 /// How many files: few every day, 2,000 with `DAMAGED_FILES=2000`.
 fn files() -> usize {
@@ -23,7 +25,21 @@ async fn content(store: &Store) -> String {
     });
     let tls = store.tls_identity().await.unwrap().map(|tls| (tls.certificate, tls.private_key));
     let key = store.signing_key_or(SigningKey([0; 32])).await.unwrap().0;
-    format!("{:?} {hashes:?} {admin:?} {tls:?} {key:?}", page.sites)
+    let trail = store.audit(AuditFilter::default(), None, 1000).await.unwrap();
+    let strangers = AuditFilter { actor_kind: Some(ActorKind::Stranger), ..AuditFilter::default() };
+    let strangers = store.audit(strangers, None, 1000).await.unwrap();
+    let once = Once { request: [8; 32], body: [9; 32], salt: [0; 32] };
+    // Of a request that was done before; nothing is done where it was not.
+    let request = store.apply_batch(Vec::new(), true, Some(once), root(), at(NOW)).await.unwrap().unwrap();
+    let account =
+        store.acme_account().await.unwrap().map(|account| (account.directory_url, account.credentials));
+    let certificate = store.acme_certificate().await.unwrap();
+    let certificate = certificate.map(|acme| (acme.directory_url, acme.chain, acme.private_key));
+    let setback = store.acme_setback().await.unwrap();
+    format!(
+        "{:?} {hashes:?} {admin:?} {tls:?} {key:?} {:?} {:?} {:?} {request:?} {account:?} {certificate:?} {setback:?}",
+        page.sites, trail.entries, trail.total, strangers.entries
+    )
 }
 
 /// The bytes of a database with some sites; killed, or closed. With what it
@@ -34,6 +50,22 @@ async fn sample(closed: bool) -> (Vec<u8>, Vec<String>) {
     let store = open_in(directory.path());
     store.create_first_admin("a".parse().unwrap(), "hash".to_owned(), TokenEpoch(1), at(NOW)).await.unwrap();
     store.signing_key_or(SigningKey([7; 32])).await.unwrap();
+    store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
+    let new = new_site("Site 500", NOW + 86_400);
+    let operation = Operation::Register { site_id: SiteId::from_u128(500), new, key: key(1).hash() };
+    let once = Once { request: [8; 32], body: [9; 32], salt: [10; 32] };
+    store.apply_batch(vec![operation], true, Some(once), root(), at(NOW)).await.unwrap().unwrap();
+    let directory_url = "https://acme.example/directory".to_owned();
+    let credentials = "{}".to_owned();
+    let account = AcmeAccount { directory_url: directory_url.clone(), credentials };
+    store.keep_acme_account(account).await.unwrap();
+    let (chain, private_key) = (vec![vec![1; 900]], vec![2; 130]);
+    let certificate = AcmeCertificate { directory_url: directory_url.clone(), chain, private_key };
+    store.keep_acme_certificate(certificate).await.unwrap();
+    let (domains, reason) = (vec!["a.example".to_owned()], "no route".to_owned());
+    let retry_at = at(NOW);
+    let setback = AcmeSetback { directory_url, domains, failures: 1, failed_checks: 2, retry_at, reason };
+    store.keep_acme_setback(setback).await.unwrap();
     for number in 1..=200 {
         register(&store, number).await.unwrap();
         if number % 2 == 0 {
@@ -87,5 +119,6 @@ async fn a_damaged_file_is_refused_or_holds_what_it_held() {
         assert!(expected.contains(&content(&store).await), "file {file}, {what}: another content");
         store.close();
     }
+    assert!(good > 0 && refused > 0, "{good} good, {refused} refused: the test told nothing");
     println!("{} damaged files: {refused} refused, {good} hold all that they held", files());
 }

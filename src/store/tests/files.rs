@@ -4,14 +4,18 @@ use redb::{ReadableDatabase, TableDefinition};
 
 use super::*;
 use crate::domain::LockReason;
-use crate::domain::site::RevisionCheck;
-use crate::domain::{SiteChange, TokenEpoch, Username};
+use crate::domain::TokenEpoch;
+use crate::store::batch::{Deed, OperationRefused};
 use crate::store::inspect::{CheckError, check};
 use crate::store::migrate::Step;
+use crate::store::requests::Once;
 use crate::store::restore::{RestoreError, restore};
 
 /// A file as version 0.1.0 wrote it. It is opened for ever.
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/v1.redb");
+
+/// A file as a newer version would have written it.
+const NEWER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/newer.redb");
 
 /// Copies the v1 file to where a store expects it.
 fn v1_in(directory: &Path) -> PathBuf {
@@ -20,50 +24,41 @@ fn v1_in(directory: &Path) -> PathBuf {
     path
 }
 
-/// Makes [`V1`] anew where `MAKE_V1` names a file: to be used only to make the
-/// file of a version that nobody runs yet.
 #[tokio::test]
-async fn the_committed_file_can_be_made_again() {
+async fn the_recipe_makes_a_file_of_the_same_content_as_the_committed_one() {
     let directory = tempfile::tempdir().unwrap();
-    let path = std::env::var_os("MAKE_V1").map_or_else(|| directory.path().join(FILE_NAME), PathBuf::from);
-    make_v1(&path).await;
-    let counts = |path: &Path| check(path).unwrap().counts;
-    assert_eq!(counts(&path), counts(Path::new(V1)));
+    let path = directory.path().join(FILE_NAME);
+    recipe::v1(&path).await;
+    let report = |path: &Path| check(path).unwrap();
+    assert_eq!(report(&path).counts, report(Path::new(V1)).counts);
+    assert_eq!(report(&path).newest_heartbeat, report(Path::new(V1)).newest_heartbeat);
+    // None but the one of what came after version 0.1.0 is empty.
+    let empty: Vec<_> = report(&path).counts.into_iter().filter(|(_, count)| *count == 0).collect();
+    assert_eq!(empty, [("strangers", 0)]);
 }
 
-async fn make_v1(path: &Path) {
-    let store = Store::open(path).unwrap();
-    let name: Username = "Sysadmin".parse().unwrap();
-    store
-        .create_first_admin(
-            name,
-            "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned(),
-            TokenEpoch(1),
-            at(NOW),
-        )
-        .await
-        .unwrap();
-    store.signing_key_or(SigningKey([7; 32])).await.unwrap();
-    store
-        .keep_tls_identity(TlsIdentity { certificate: vec![1, 2, 3], private_key: vec![4, 5] })
-        .await
-        .unwrap();
-    for number in 1..=5 {
-        register(&store, number).await.unwrap();
+#[tokio::test]
+async fn the_committed_file_of_a_newer_version_is_refused_as_that_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE_NAME);
+    std::fs::copy(V1, &path).unwrap();
+    recipe::newer(&path);
+    for newer in [path.as_path(), Path::new(NEWER)] {
+        let found = check(newer).unwrap_err();
+        assert!(matches!(found, CheckError::Newer { found: recipe::NEWER_SCHEMA, .. }), "{found}");
     }
-    beat(&store, 1, 60, NOW + 100).await.unwrap();
-    beat(&store, 2, u64::MAX, NOW + 200).await.unwrap();
-    let reason: LockReason = "Ünpaid since März 🍕".parse().unwrap();
-    store.lock_site(SiteId::from_u128(2), reason, root(), at(NOW)).await.unwrap().unwrap();
-    let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
-    store
-        .update_site(SiteId::from_u128(3), change, RevisionCheck::Any, root(), at(NOW))
-        .await
-        .unwrap()
-        .unwrap();
-    store.rotate_key(SiteId::from_u128(4), key(2).hash(), 24, root(), at(NOW)).await.unwrap().unwrap();
-    store.delete_site(SiteId::from_u128(5), root(), at(NOW)).await.unwrap().unwrap();
-    store.close();
+    std::fs::copy(NEWER, &path).unwrap();
+    let refusal = Store::open(&path).err().unwrap();
+    assert!(matches!(refusal, OpenError::Newer { found: recipe::NEWER_SCHEMA, .. }), "{refusal}");
+    assert_eq!(count_of(&path, "sites_v1"), 5);
+}
+
+/// How many rows a table of a file has that no store opens.
+fn count_of(path: &Path, table: &str) -> u64 {
+    use redb::ReadableTableMetadata;
+    let database = redb::Database::open(path).unwrap();
+    let table = TableDefinition::<u64, &[u8]>::new(table);
+    database.begin_read().unwrap().open_table(table).unwrap().len().unwrap()
 }
 
 #[tokio::test]
@@ -106,9 +101,32 @@ async fn a_file_of_schema_version_1_is_read_in_every_field() {
     }
     assert!(site(&store, 5).await.is_none());
     let trail = store.audit(AuditFilter::default(), None, 100).await.unwrap();
-    assert_eq!((trail.total, trail.entries[0].action.as_str()), (9, "site_deleted"));
-    assert_eq!(trail.entries[8].actor, root());
-    assert_eq!(register(&store, 6).await.unwrap().id, 6);
+    // Of the batch nothing is left but its entries.
+    assert_eq!((trail.total, trail.entries[0].action.as_str()), (10, "site_registered"));
+    assert_eq!(trail.entries[1].action.as_str(), "site_deleted");
+    assert_eq!(trail.entries[9].actor, root());
+    let once = Once { request: [8; 32], body: [9; 32], salt: [0; 32] };
+    let repeated = store.apply_batch(Vec::new(), false, Some(once), root(), at(NOW)).await.unwrap().unwrap();
+    assert_eq!(repeated.repeated, Some([10; 32]));
+    let results: Vec<_> =
+        repeated.results.iter().map(|result| result.as_ref().map(|done| done.deed)).collect();
+    let none = &OperationRefused::NotFound;
+    assert_eq!(results, [Ok(Deed::Registered), Err(none), Err(none), Err(none)]);
+    let account = store.acme_account().await.unwrap().unwrap();
+    let directory_url = "https://acme.example/directory";
+    assert_eq!(
+        (account.directory_url.as_str(), account.credentials.as_str()),
+        (directory_url, r#"{"id":"1"}"#)
+    );
+    let certificate = store.acme_certificate().await.unwrap().unwrap();
+    assert_eq!((certificate.chain, certificate.private_key), (vec![vec![1, 2], vec![3]], vec![6, 7]));
+    let setback = store.acme_setback().await.unwrap().unwrap();
+    assert_eq!((setback.failures, setback.failed_checks, setback.retry_at), (3, 2, at(NOW + 300)));
+    assert_eq!(
+        (setback.domains, setback.reason),
+        (vec!["licences.example".to_owned()], "no route".to_owned())
+    );
+    assert_eq!(register(&store, 7).await.unwrap().id, 7);
 }
 
 /// A table that came with schema version 2 of some future.
@@ -211,6 +229,44 @@ async fn a_damaged_database_is_refused_with_the_command_that_restores_the_newest
     assert!(!path.exists());
 }
 
+#[test]
+fn a_missing_database_is_not_begun_anew_over_damaged_copies() {
+    let directory = tempfile::tempdir().unwrap();
+    let backup = directory.path().join("backup");
+    std::fs::create_dir(&backup).unwrap();
+    let path = directory.path().join(FILE_NAME);
+    std::fs::write(backup.join(FILE_NAME), "no database").unwrap();
+    // Missing, or empty as a disk that was full has left it.
+    for empty in [false, true] {
+        if empty {
+            std::fs::write(&path, "").unwrap();
+        }
+        let refusal = Store::open(&path).err().unwrap();
+        assert!(matches!(refusal, OpenError::Missing { .. }), "{refusal}");
+        let (from, to) = (backup.display(), directory.path().display());
+        let expected = format!(
+            "none of those in {from} is good; put a good one in place with: sitewarden restore FILE --data-dir \
+             {to}, or move the copies away to begin anew"
+        );
+        assert!(refusal.to_string().ends_with(&expected), "{refusal}");
+        assert_eq!(std::fs::read(backup.join(FILE_NAME)).unwrap(), b"no database");
+    }
+    // Moved away, it is.
+    std::fs::rename(backup.join(FILE_NAME), directory.path().join("away.redb")).unwrap();
+    Store::open(&path).unwrap().close();
+}
+
+#[test]
+fn a_missing_database_is_not_begun_anew_where_the_copies_cannot_be_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let backup = directory.path().join("backup");
+    std::fs::write(&backup, "a file, where a directory should be").unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let refusal = Store::open(&path).err().unwrap();
+    assert!(matches!(&refusal, OpenError::Io { path, .. } if *path == backup), "{refusal}");
+    assert!(!path.exists());
+}
+
 #[tokio::test]
 async fn restore_checks_first_keeps_what_was_there_and_refuses_while_the_server_runs() {
     let directory = tempfile::tempdir().unwrap();
@@ -285,6 +341,80 @@ async fn check_finds_an_index_that_does_not_agree() {
     );
 }
 
+/// Puts `bytes` in the place of a record of the v1 file, and gives what
+/// `check` says of it.
+fn checked_with(put: impl FnOnce(&mut WriteTables<'_>)) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = v1_in(directory.path());
+    let opened = open::open(&path, migrate::STEPS).unwrap();
+    let transaction = opened.database.begin_write().unwrap();
+    put(&mut WriteTables::open(&transaction).unwrap());
+    transaction.commit().unwrap();
+    drop(opened);
+    match check(&path) {
+        Ok(report) => format!("good: {report:?}"),
+        Err(refusal) => {
+            // And no start makes a copy of it.
+            let refusal = refusal.to_string();
+            refusal.rsplit_once("is damaged: ").unwrap().1.to_owned()
+        }
+    }
+}
+
+#[test]
+fn check_reads_every_record_of_every_table() {
+    let damaged: &[u8] = &[1, 250];
+    type Damage<'a> = (&'a str, Box<dyn Fn(&mut WriteTables<'_>)>);
+    let mut cases: Vec<Damage<'_>> = vec![
+        ("sites", Box::new(move |tables| drop(tables.sites.insert(2, damaged).unwrap()))),
+        ("site_ids", Box::new(|tables| drop(tables.site_ids.insert(99, 99).unwrap()))),
+        ("heartbeats", Box::new(move |tables| drop(tables.heartbeats.insert(1, damaged).unwrap()))),
+        ("admins", Box::new(move |tables| drop(tables.admins.insert(1, damaged).unwrap()))),
+        ("admin_names", Box::new(|tables| drop(tables.admin_names.insert("x", 99).unwrap()))),
+        ("audit", Box::new(move |tables| drop(tables.audit.insert(3, damaged).unwrap()))),
+        ("strangers", Box::new(move |tables| drop(tables.strangers.insert(3, damaged).unwrap()))),
+        (
+            "requests",
+            Box::new(move |tables| {
+                drop(tables.requests.insert([8; 32].as_slice(), damaged).unwrap());
+            }),
+        ),
+    ];
+    let entries = [
+        "schema_version",
+        "next_site",
+        "next_admin",
+        "next_audit",
+        "next_stranger",
+        "signing_key",
+        "tls_identity",
+        "acme_account",
+        "acme_certificate",
+        "acme_setback",
+    ];
+    for name in entries {
+        cases.push((name, Box::new(move |tables| drop(tables.meta.insert(name, damaged).unwrap()))));
+    }
+    for (name, damage) in &cases {
+        let said = checked_with(damage);
+        assert!(said.starts_with(&format!("a record in {name} cannot be read: ")), "{name}: {said}");
+    }
+    // No table is left out here, nor any name that the v1 file has.
+    let report = check(Path::new(V1)).unwrap();
+    for (table, _) in report.counts {
+        assert!(table == "meta" || cases.iter().any(|(name, _)| *name == table), "{table}");
+    }
+    // What this version does not know is not its to judge.
+    let said = checked_with(|tables| drop(tables.meta.insert("of_a_later_version", damaged).unwrap()));
+    assert!(said.starts_with("good"), "{said}");
+    let said = checked_with(|tables| {
+        drop(tables.requests.insert([8; 31].as_slice(), codec_bytes_of_a_request().as_slice()).unwrap());
+    });
+    assert_eq!(said, "a record in requests cannot be read: wrong length");
+    let said = checked_with(|tables| drop(tables.audit.insert(50, AUDIT_OF_V1).unwrap()));
+    assert_eq!(said, "a record in next_audit cannot be read: the number 50 is in use already");
+}
+
 #[tokio::test]
 async fn check_changes_nothing_and_reads_a_file_whose_process_was_killed() {
     let directory = tempfile::tempdir().unwrap();
@@ -297,6 +427,86 @@ async fn check_changes_nothing_and_reads_a_file_whose_process_was_killed() {
     let report = check(&killed).unwrap();
     assert!(!report.closed_cleanly && report.counts.contains(&("sites", 1)));
     assert_eq!(std::fs::read(&killed).unwrap(), before);
+}
+
+/// A record of a request that did nothing.
+fn codec_bytes_of_a_request() -> Vec<u8> {
+    let row = codec::RequestRow { at: NOW, body: [1; 32], salt: [2; 32], deeds: Vec::new() };
+    codec::encode(&row).unwrap()
+}
+
+/// The entry that version 0.1.0 made of a login that failed: from nowhere, of
+/// nobody, at the beginning of time.
+const AUDIT_OF_V1: &[u8] = b"\x01\x00\x08unproven\x00\x00\x0clogin_failed\x00\x00\x00";
+
+#[tokio::test]
+async fn a_failed_login_that_version_0_1_0_put_into_the_trail_is_still_read_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = v1_in(directory.path());
+    let opened = open::open(&path, migrate::STEPS).unwrap();
+    let transaction = opened.database.begin_write().unwrap();
+    let mut tables = WriteTables::open(&transaction).unwrap();
+    let id = tables.next_number(tables::meta::NEXT_AUDIT).unwrap();
+    tables.audit.insert(id, AUDIT_OF_V1).unwrap();
+    drop(tables);
+    transaction.commit().unwrap();
+    drop(opened);
+    check(&path).unwrap();
+    let store = Store::open(&path).unwrap();
+    let trail = store.audit(AuditFilter::default(), None, 100).await.unwrap();
+    assert_eq!((trail.total, trail.entries[0].actor.kind), (11, ActorKind::Stranger));
+    assert_eq!(trail.entries[0].action.as_str(), "login_failed");
+    let anna = AuditFilter { admin: Some("x".to_owned()), ..AuditFilter::default() };
+    assert_eq!(store.audit(anna, None, 100).await.unwrap().total, 0);
+}
+
+#[tokio::test]
+async fn a_file_with_a_record_that_could_not_be_read_gets_no_seal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = v1_in(directory.path());
+    let put = |row: &'static [u8]| {
+        let opened = open::open(&path, migrate::STEPS).unwrap();
+        let transaction = opened.database.begin_write().unwrap();
+        WriteTables::open(&transaction).unwrap().audit.insert(3, row).unwrap();
+        transaction.commit().unwrap();
+        drop(opened);
+    };
+    let sealed = || seal::take_off(&File::open(&path).unwrap());
+    put(&[1, 250]);
+    let store = Store::open(&path).unwrap();
+    let read = store.audit(AuditFilter::default(), None, 100).await;
+    assert!(matches!(read, Err(Unavailable::Record { .. })));
+    store.close();
+    assert!(!sealed(), "by a reader");
+    let store = Store::open(&path).unwrap();
+    assert!(matches!(store.prune_audit(Timestamp::MAX).await, Err(Unavailable::Record { .. })));
+    store.close();
+    assert!(!sealed(), "by a writer");
+    let store = Store::open(&path).unwrap();
+    let snapshot = store.snapshot(directory.path()).await;
+    assert!(matches!(snapshot, Err(SnapshotError::Verify { .. })), "{snapshot:?}");
+    store.close();
+    assert!(!sealed(), "by a snapshot");
+    put(AUDIT_OF_V1);
+    Store::open(&path).unwrap().close();
+    assert!(sealed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_gets_no_seal_after_a_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let sealed = || seal::take_off(&File::open(&path).unwrap());
+    let store = Store::open(&path).unwrap();
+    let written = store.write_always::<(), _>(|_| panic!("on purpose")).await;
+    assert!(matches!(written, Err(Unavailable::Panicked)));
+    store.close();
+    assert!(!sealed(), "of a write");
+    let store = Store::open(&path).unwrap();
+    let read = store.read::<(), _>(|_| panic!("on purpose")).await;
+    assert!(matches!(read, Err(Unavailable::Panicked)));
+    store.close();
+    assert!(!sealed(), "of a read");
 }
 
 #[test]

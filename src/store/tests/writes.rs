@@ -98,6 +98,46 @@ async fn a_panic_or_a_fault_in_one_write_takes_down_no_other_of_its_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_whose_batch_is_run_again_is_admitted_once() {
+    let (store, disk) = stuck();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let registered = tokio::spawn({
+        let store = store.clone();
+        async move { register(&store, 1).await }
+    });
+    let beat = |admits: bool| {
+        let (store, asked) = (store.clone(), Arc::clone(&asked));
+        let heartbeat = Heartbeat { version: "1.0".parse().unwrap(), uptime_seconds: 1 };
+        let admit = move |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            if admits { Ok(()) } else { Err("too often") }
+        };
+        let id = SiteId::from_u128(1);
+        tokio::spawn(async move {
+            store.record_heartbeat(id, key(1).hash(), heartbeat, HERE, at(NOW), admit).await
+        })
+    };
+    let in_queue = |count| {
+        tokio::task::block_in_place(|| wait_until("it waits", || store.writes_waiting() == count));
+    };
+    in_queue(1);
+    let beats = [beat(true), beat(false)];
+    in_queue(3);
+    let panics = tokio::spawn({
+        let store = store.clone();
+        async move { store.write_always::<(), _>(|_| panic!("on purpose")).await }
+    });
+    in_queue(4);
+    disk.set(Mood::Well);
+    registered.await.unwrap().unwrap();
+    assert!(matches!(panics.await.unwrap(), Err(Unavailable::Panicked)));
+    let [admitted, refused] = beats;
+    assert!(admitted.await.unwrap().unwrap().unwrap().licensed);
+    assert_eq!(refused.await.unwrap().unwrap().unwrap_err(), HeartbeatRefused::NotAdmitted("too often"));
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "once for each heartbeat");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_after_an_answered_lock_is_told_of_it_however_they_race() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path());

@@ -32,6 +32,9 @@ fn the_trail_is_a_table_that_site_admin_and_time_narrow_down() {
     t.run(&["audit", "--since", "2099-01-01T00:00:00Z"]);
     t.run(&["audit", "--until", "2099-01-01T02:00:00+02:00", "--site", id, "--limit", "1"]);
     t.run(&["audit", "--since", "yesterday", "--site", "x"]);
+    t.run(&["audit", "--actor-kind", "stranger"]);
+    t.run(&["audit", "--action", "site_locked"]);
+    t.run(&["audit", "--action", "login"]);
     t.run(&["audit", "--limit", "0"]);
     let trail = server.get("/api/audit?limit=1").bearer(&token).send().json();
     let user = trail[0]["actor"].as_str().unwrap();

@@ -1,0 +1,125 @@
+//! How the database files in this directory are made. The tests of the store
+//! hold the recipe against the committed files; `make.rs` writes new ones.
+
+use std::path::Path;
+
+use sitewarden::domain::site::RevisionCheck;
+use sitewarden::domain::{
+    Actor, ActorKind, Heartbeat, KeyHash, NewSite, SecretKey, SiteChange, SiteId, Timestamp, TokenEpoch,
+};
+use sitewarden::store::batch::Operation;
+use sitewarden::store::requests::Once;
+use sitewarden::store::{
+    AcmeAccount, AcmeCertificate, AcmeSetback, CreateRefused, SigningKey, Store, TlsIdentity,
+};
+
+/// The schema version of the newer file.
+pub(crate) const NEWER_SCHEMA: u32 = 1000;
+/// When all of it happened.
+const NOW: i64 = 1_900_000_000;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(seconds).unwrap()
+}
+
+fn root() -> Actor {
+    Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None }
+}
+
+fn key(number: u8) -> KeyHash {
+    SecretKey::from_random_bits([number; 32]).hash()
+}
+
+fn new_site(number: u128) -> NewSite {
+    NewSite {
+        name: format!("Site {number}").parse().unwrap(),
+        owner_name: "Owner".parse().unwrap(),
+        contact_email: "owner@example.com".parse().unwrap(),
+        license_expires_at: at(NOW + 86_400),
+    }
+}
+
+async fn beat(store: &Store, number: u128, uptime_seconds: u64, now: i64) {
+    let heartbeat = Heartbeat { version: "1.0".parse().unwrap(), uptime_seconds };
+    let (id, ip) = (SiteId::from_u128(number), "127.0.0.1".parse().unwrap());
+    let admit = |_| Ok::<(), ()>(());
+    store.record_heartbeat(id, key(1), heartbeat, ip, at(now), admit).await.unwrap().unwrap();
+}
+
+/// Makes, at `path`, a file that holds a record of every kind: every one but
+/// the failed logins that version 0.1.0 knew nothing of.
+pub(crate) async fn v1(path: &Path) {
+    let store = Store::open(path).unwrap();
+    let hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned();
+    let (name, epoch) = ("Sysadmin".parse().unwrap(), TokenEpoch(1));
+    assert!(store.create_first_admin(name, hash.clone(), epoch, at(NOW)).await.unwrap());
+    store.signing_key_or(SigningKey([7; 32])).await.unwrap();
+    store
+        .keep_tls_identity(TlsIdentity { certificate: vec![1, 2, 3], private_key: vec![4, 5] })
+        .await
+        .unwrap();
+    for number in 1..=5 {
+        let id = SiteId::from_u128(number);
+        store.register_site(id, new_site(number), key(1), root(), at(NOW)).await.unwrap();
+    }
+    beat(&store, 1, 60, NOW + 100).await;
+    beat(&store, 2, u64::MAX, NOW + 200).await;
+    let site = SiteId::from_u128;
+    let reason = "Ünpaid since März 🍕".parse().unwrap();
+    store.lock_site(site(2), reason, root(), at(NOW)).await.unwrap().unwrap();
+    let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
+    store.update_site(site(3), change, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
+    store.rotate_key(site(4), key(2), 24, root(), at(NOW)).await.unwrap().unwrap();
+    store.delete_site(site(5), root(), at(NOW)).await.unwrap().unwrap();
+
+    let operations = vec![
+        Operation::Register { site_id: site(6), new: new_site(6), key: key(1) },
+        Operation::Unlock(site(6)),
+        Operation::Delete(site(6)),
+        Operation::Delete(site(99)),
+    ];
+    let once = Once { request: [8; 32], body: [9; 32], salt: [10; 32] };
+    store.apply_batch(operations, false, Some(once), root(), at(NOW)).await.unwrap().unwrap();
+    let name = "SYSADMIN".parse().unwrap();
+    let taken = store.create_admin(name, hash, epoch, root(), at(NOW)).await.unwrap();
+    assert_eq!(taken.unwrap_err(), CreateRefused::NameTaken);
+    let directory_url = "https://acme.example/directory".to_owned();
+    store
+        .keep_acme_account(AcmeAccount {
+            directory_url: directory_url.clone(),
+            credentials: r#"{"id":"1"}"#.to_owned(),
+        })
+        .await
+        .unwrap();
+    store
+        .keep_acme_certificate(AcmeCertificate {
+            directory_url: directory_url.clone(),
+            chain: vec![vec![1, 2], vec![3]],
+            private_key: vec![6, 7],
+        })
+        .await
+        .unwrap();
+    store
+        .keep_acme_setback(AcmeSetback {
+            directory_url,
+            domains: vec!["licences.example".to_owned()],
+            failures: 3,
+            failed_checks: 2,
+            retry_at: at(NOW + 300),
+            reason: "no route".to_owned(),
+        })
+        .await
+        .unwrap();
+    store.close();
+}
+
+/// Makes, of the v1 file at `path`, one that a newer version has written as
+/// far as this one can tell: its schema version is beyond all that there are.
+pub(crate) fn newer(path: &Path) {
+    let database = redb::Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut meta = transaction.open_table(redb::TableDefinition::<&str, &[u8]>::new("meta_v1")).unwrap();
+    meta.insert("schema_version", NEWER_SCHEMA.to_le_bytes().as_slice()).unwrap();
+    drop(meta);
+    transaction.commit().unwrap();
+}

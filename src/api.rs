@@ -16,8 +16,10 @@ pub mod fields;
 pub mod health;
 pub mod heartbeat;
 mod idempotency;
+pub mod object;
 pub mod page;
 pub mod problem;
+mod query;
 pub mod sites;
 mod specification;
 pub mod tls;
@@ -31,7 +33,9 @@ use std::sync::Arc;
 use chrono::Utc;
 use governor::clock::MonotonicClock;
 use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
 use poem::{EndpointExt, IntoEndpoint, Route, RouteMethod};
+use poem_openapi::registry::{MetaOperation, MetaParamIn};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
 use crate::auth::password::Passwords;
@@ -207,17 +211,42 @@ fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
         .boxed()
 }
 
-/// The methods that each path pattern takes.
-fn methods() -> HashMap<String, Vec<String>> {
-    let mut methods: HashMap<String, Vec<String>> = HashMap::new();
+/// What a path takes with one method.
+struct Operation {
+    method: Method,
+    /// Whether only a sysadmin may do it.
+    is_for_sysadmins: bool,
+    /// The names of the parameters that its query may have.
+    parameters: Vec<String>,
+}
+
+impl Operation {
+    fn described(operation: MetaOperation) -> Self {
+        let parameters =
+            operation.params.into_iter().filter(|parameter| parameter.in_type == MetaParamIn::Query);
+        Self {
+            method: operation.method,
+            is_for_sysadmins: !operation.security.is_empty(),
+            parameters: parameters.map(|parameter| parameter.name).collect(),
+        }
+    }
+
+    fn open_page() -> Self {
+        Self { method: Method::GET, is_for_sysadmins: false, parameters: Vec::new() }
+    }
+}
+
+/// The operations of each path pattern.
+fn operations() -> HashMap<String, Vec<Operation>> {
+    let mut operations: HashMap<String, Vec<Operation>> = HashMap::new();
     for path in Groups::meta().into_iter().flat_map(|api| api.paths) {
-        let taken = path.operations.iter().map(|operation| operation.method.to_string());
-        methods.entry(path.path).or_default().extend(taken);
+        let taken = path.operations.into_iter().map(Operation::described);
+        operations.entry(path.path).or_default().extend(taken);
     }
     for path in ["/", "/docs", "/docs/{asset}", "/openapi.json", "/openapi.yaml"] {
-        methods.insert(path.to_owned(), vec!["GET".to_owned()]);
+        operations.insert(path.to_owned(), vec![Operation::open_page()]);
     }
-    methods
+    operations
 }
 
 /// The present time: the only place, beside timers, where the clock is read.

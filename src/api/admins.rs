@@ -113,7 +113,7 @@ enum DoneAnswer {
     Done,
 }
 
-const ADMIN: u16 = failure::UNAUTHORIZED | failure::UNAVAILABLE;
+const ADMIN: u16 = failure::SYSADMIN;
 const BODY: u16 = failure::MALFORMED | failure::BODY | failure::INVALID;
 
 /// The routes under `/api/admins`.

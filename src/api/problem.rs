@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::auth::password::PasswordFault;
 use crate::auth::throttle::RetryAfter;
 use crate::auth::token::SigningFailed;
-use crate::store::{SnapshotError, Unavailable};
+use crate::store::{ChangeRefused, SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -36,6 +36,85 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong with it.
     pub message: String,
+}
+
+/// Most bad fields that an answer names.
+pub const MAX_NAMED: usize = 20;
+/// Most characters of a name that are given back.
+const MAX_NAME_CHARACTERS: usize = 40;
+/// In place of a name: what is said is of those that are not named.
+const NOT_NAMED: &str = "…";
+
+/// The bad fields of a request: the first few by name, the others counted.
+/// What a client sends must not decide how large the answer is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldErrors {
+    named: Vec<FieldError>,
+    more: usize,
+}
+
+impl FieldErrors {
+    /// One bad field.
+    pub fn one(field: &str, message: impl Into<String>) -> Self {
+        let mut errors = Self::default();
+        errors.push(field, message);
+        errors
+    }
+
+    /// Notes that `field` is bad.
+    pub fn push(&mut self, field: &str, message: impl Into<String>) {
+        if self.named.len() < MAX_NAMED {
+            self.named.push(FieldError { field: shortened(field), message: message.into() });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Takes over what is wrong with a part of the request.
+    pub fn take_over(&mut self, part: Self, name: impl Fn(&str) -> String) {
+        for error in part.named {
+            self.push(&name(&error.field), error.message);
+        }
+        self.more += part.more;
+    }
+
+    /// Whether no field is bad.
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// As they stand in an answer, with how many more there are at the end;
+    /// `None` when no field is bad.
+    pub fn listed(self) -> Option<Vec<FieldError>> {
+        let Self { mut named, more } = self;
+        if more > 0 {
+            named.push(FieldError { field: NOT_NAMED.to_owned(), message: format!("and {more} more") });
+        }
+        (!named.is_empty()).then_some(named)
+    }
+
+    /// The same with only the first named.
+    pub fn first_named(mut self) -> Self {
+        self.more += self.named.len().saturating_sub(1);
+        self.named.truncate(1);
+        self
+    }
+
+    /// How many are named.
+    pub fn count_named(&self) -> usize {
+        self.named.len()
+    }
+}
+
+/// A name that came with the request, bounded and fit to be printed.
+fn shortened(name: &str) -> String {
+    let mut characters =
+        name.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character });
+    let mut short: String = characters.by_ref().take(MAX_NAME_CHARACTERS).collect();
+    if characters.next().is_some() {
+        short.push('…');
+    }
+    short
 }
 
 /// An error answer (RFC 9457).
@@ -54,7 +133,8 @@ pub struct ProblemDocument {
     pub detail: String,
     /// Id of this request, as in the `X-Request-Id` header and in the log.
     pub request_id: String,
-    /// The bad fields, all of them; with 400 and 422 only.
+    /// The bad fields; with 400 and 422 only. The first 20 by name, then, as
+    /// `…`, how many more.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldError>>,
@@ -68,7 +148,7 @@ pub struct Problem {
     /// What was wrong, for the client.
     pub detail: String,
     /// The bad fields.
-    pub errors: Vec<FieldError>,
+    pub errors: FieldErrors,
     /// `Retry-After`, in seconds (RFC 9110, section 10.2.3).
     pub retry_after_seconds: Option<u64>,
     /// `WWW-Authenticate` (RFC 9110, section 11.6.1).
@@ -83,7 +163,7 @@ impl Problem {
         Self {
             status,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: FieldErrors::default(),
             retry_after_seconds: None,
             challenge: None,
             cause: None,
@@ -158,13 +238,13 @@ impl Problem {
     }
 
     /// 422: well-formed, but these fields are not.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
+    pub fn invalid(errors: FieldErrors) -> Self {
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "some fields are not valid") }
     }
 
     /// 422 for a single field.
     pub fn invalid_field(field: &str, message: impl Into<String>) -> Self {
-        Self::invalid(vec![FieldError { field: field.to_owned(), message: message.into() }])
+        Self::invalid(FieldErrors::one(field, message))
     }
 
     /// 500: a bug of ours; `cause` is for the log.
@@ -202,7 +282,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: self.detail.clone(),
             request_id,
-            errors: (!self.errors.is_empty()).then(|| self.errors.clone()),
+            errors: self.errors.clone().listed(),
         }
     }
 
@@ -241,6 +321,15 @@ impl From<SnapshotError> for Problem {
         match error {
             SnapshotError::Source(error) => error.into(),
             error => Self::busy("the backup cannot be made now", Some(error.to_string())),
+        }
+    }
+}
+
+impl From<ChangeRefused> for Problem {
+    fn from(refused: ChangeRefused) -> Self {
+        match refused {
+            ChangeRefused::NotFound => Self::no_such_site(),
+            ChangeRefused::Stale => Self::stale(),
         }
     }
 }
@@ -314,6 +403,10 @@ pub mod failure {
     /// 409
     pub const CONFLICT: u16 = 1 << 8;
 
+    /// What every operation of sysadmins can meet; 422: a parameter that it
+    /// does not have.
+    pub const SYSADMIN: u16 = UNAUTHORIZED | INVALID | UNAVAILABLE;
+
     pub(super) const MEANINGS: [(u16, StatusCode, &str); 11] = [
         (MALFORMED, StatusCode::BAD_REQUEST, "The request cannot be understood."),
         (UNAUTHORIZED, StatusCode::UNAUTHORIZED, "No credentials, or wrong ones."),
@@ -326,7 +419,7 @@ pub mod failure {
         (
             INVALID,
             StatusCode::UNPROCESSABLE_ENTITY,
-            "Understood, but not valid: `errors` names every bad field.",
+            "Understood, but not valid: `errors` names the bad fields.",
         ),
         (
             THROTTLED,

@@ -9,7 +9,7 @@ use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::docs::example_expiry;
-use super::problem::{FieldError, Problem};
+use super::problem::{FieldErrors, Problem};
 use crate::store::Unavailable;
 
 /// The version of OpenAPI that the document keeps to. 3.1 would say "or null"
@@ -281,7 +281,7 @@ fn add_problem_examples(document: &mut Value) {
     }
 }
 
-fn example_problem(path: &str, status: StatusCode, description: &str, invalid: FieldError) -> Problem {
+fn example_problem(path: &str, status: StatusCode, description: &str, invalid: FieldErrors) -> Problem {
     match status {
         StatusCode::BAD_REQUEST => Problem::malformed("the body is not valid JSON (line 3, column 5)"),
         StatusCode::UNAUTHORIZED if path == "/api/auth/login" => Problem::wrong_login(),
@@ -290,7 +290,7 @@ fn example_problem(path: &str, status: StatusCode, description: &str, invalid: F
         StatusCode::NOT_FOUND if path.starts_with("/api/sites") => Problem::no_such_site(),
         StatusCode::NOT_FOUND if path.starts_with("/api/admins") => Problem::no_such_admin(),
         StatusCode::PRECONDITION_FAILED => Problem::stale(),
-        StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(vec![invalid]),
+        StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(invalid),
         StatusCode::TOO_MANY_REQUESTS => Problem::new(status, "too many requests; try again in 12 s"),
         StatusCode::SERVICE_UNAVAILABLE => Unavailable::QueueFull.into(),
         StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
@@ -301,17 +301,21 @@ fn example_problem(path: &str, status: StatusCode, description: &str, invalid: F
 }
 
 /// A fault that the operation would name: the first field that its body needs,
-/// missing; a field misspelt, where it needs none; a limit out of bounds.
-fn invalid_field(operation: &Value, schemas: &Value) -> FieldError {
+/// missing; a field misspelt, where it needs none; a limit out of bounds; a
+/// parameter, where it has none.
+fn invalid_field(operation: &Value, schemas: &Value) -> FieldErrors {
     let reference = operation.pointer("/requestBody/content/application~1json/schema/$ref");
     let schema = reference.and_then(Value::as_str).and_then(|name| schemas.get(name.rsplit('/').next()?));
     let required = schema.and_then(|schema| schema.get("required")?.get(0)?.as_str());
+    let mut parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    let is_paged = parameters.any(|parameter| parameter.get("name") == Some(&json!("limit")));
     let (field, message) = match (schema, required) {
         (_, Some(field)) => (field, "is required"),
         (Some(_), None) => ("licence_expires_at", "is not a known field"),
-        (None, None) => ("limit", "must be a whole number from 1 to 1000"),
+        (None, None) if is_paged => ("limit", "must be a whole number from 1 to 1000"),
+        (None, None) => ("limit", "is not a known parameter"),
     };
-    FieldError { field: field.to_owned(), message: message.to_owned() }
+    FieldErrors::one(field, message)
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ impl TlsApi {
         &self,
         _admin: Sysadmin,
         app: Data<&Arc<App>>,
-    ) -> Result<Json<TlsDocument>, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
+    ) -> Result<Json<TlsDocument>, Failure<{ failure::SYSADMIN }>> {
         Ok(Json(app.certificate.standing().into()))
     }
 
@@ -195,10 +195,7 @@ impl TlsApi {
         &self,
         admin: Sysadmin,
         app: Data<&Arc<App>>,
-    ) -> Result<
-        Json<TlsDocument>,
-        Failure<{ failure::UNAUTHORIZED | failure::CONFLICT | failure::UNAVAILABLE }>,
-    > {
+    ) -> Result<Json<TlsDocument>, Failure<{ failure::SYSADMIN | failure::CONFLICT }>> {
         app.certificate.can_be_renewed()?;
         app.store.record_renewal_request(admin.actor(), now()).await?;
         app.certificate.want_renewal();

@@ -214,7 +214,7 @@ impl Site {
     }
 }
 
-/// Which revision of a site an update expects (`If-Match`, RFC 9110, section
+/// Which revision of a site a change expects (`If-Match`, RFC 9110, section
 /// 13.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevisionCheck {

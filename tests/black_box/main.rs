@@ -26,6 +26,7 @@ mod server;
 mod sites;
 mod startup;
 mod story;
+mod strict;
 mod terminal;
 mod tls;
 mod transcript;

@@ -316,6 +316,48 @@ fn days_are_added_to_the_later_of_now_and_the_expiry() {
 }
 
 #[test]
+fn whatever_changes_a_site_does_so_under_if_match_only_to_the_revision_that_was_read() {
+    let desk = Desk::open();
+    let site = desk.register(json!({}));
+    let path = path_of(&site);
+    let etag = || desk.get(&path).header("ETag").to_owned();
+    let stale = etag();
+    assert_eq!(desk.update(&site, json!({ "name": "Changed since" })).status, 200);
+    let send = |method: &str, ending: &str, body: Option<Value>, if_match: &str| {
+        let call = desk.server.call(method, &format!("{path}{ending}")).bearer(&desk.token);
+        let call = call.header("If-Match", if_match);
+        match body {
+            Some(body) => call.json(&body).send(),
+            None => call.send(),
+        }
+    };
+    for (method, ending, body, status) in [
+        ("POST", "/lock", Some(json!({ "reason": "unpaid" })), 200),
+        ("POST", "/unlock", None, 200),
+        ("POST", "/rotate-key", Some(json!({ "overlap_hours": 1 })), 200),
+        ("PUT", "", Some(json!({ "name": "Again" })), 200),
+        ("DELETE", "", None, 204),
+    ] {
+        let before = desk.get(&path).json();
+        send(method, ending, body.clone(), &stale).assert_problem(412);
+        send(method, ending, body.clone(), "not quoted").assert_names(400, &["If-Match"]);
+        send(method, ending, body.clone(), "\"é\"").assert_names(400, &["If-Match"]);
+        assert_eq!(desk.get(&path).json(), before, "{method} {ending}");
+        // Heartbeats are no changes.
+        let current = etag();
+        desk.server.heartbeat(&site).send();
+        let done = send(method, ending, body, &current);
+        assert_eq!(done.status, status, "{method} {ending}: {}", done.text());
+        if status == 200 {
+            assert_ne!(done.header("ETag"), current, "{method} {ending}");
+            assert_eq!(done.header("ETag"), etag(), "{method} {ending}");
+        }
+    }
+    assert_eq!(desk.get(&path).status, 404);
+    send("DELETE", "", None, "*").assert_problem(404);
+}
+
+#[test]
 fn a_change_under_if_match_is_made_only_to_the_revision_that_was_read() {
     let desk = Desk::open();
     let site = desk.register(json!({}));

@@ -1,5 +1,5 @@
 //! What stands beside a body in requests about sites: filters, and the
-//! revision that an update expects.
+//! revision that a change expects.
 
 use std::str::FromStr;
 

@@ -49,15 +49,23 @@ async fn make_v1(path: &Path) {
     beat(&store, 1, 60, NOW + 100).await.unwrap();
     beat(&store, 2, u64::MAX, NOW + 200).await.unwrap();
     let reason: LockReason = "Ünpaid since März 🍕".parse().unwrap();
-    store.lock_site(SiteId::from_u128(2), reason, root(), at(NOW)).await.unwrap().unwrap();
+    store
+        .lock_site(SiteId::from_u128(2), reason, RevisionCheck::Any, root(), at(NOW))
+        .await
+        .unwrap()
+        .unwrap();
     let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
     store
         .update_site(SiteId::from_u128(3), change, RevisionCheck::Any, root(), at(NOW))
         .await
         .unwrap()
         .unwrap();
-    store.rotate_key(SiteId::from_u128(4), key(2).hash(), 24, root(), at(NOW)).await.unwrap().unwrap();
-    store.delete_site(SiteId::from_u128(5), root(), at(NOW)).await.unwrap().unwrap();
+    store
+        .rotate_key(SiteId::from_u128(4), key(2).hash(), 24, RevisionCheck::Any, root(), at(NOW))
+        .await
+        .unwrap()
+        .unwrap();
+    store.delete_site(SiteId::from_u128(5), RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
     store.close();
 }
 

@@ -15,7 +15,7 @@ pub mod site;
 pub mod text;
 pub mod time;
 
-pub use admin::{Admin, AdminId, NewPassword, Username};
+pub use admin::{Admin, AdminId, NewPassword, NewUsername, Username};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange};
 pub use heartbeat::{Heartbeat, Seen, Verdict};
 pub use licence::{LicenceChange, TooFarAhead};

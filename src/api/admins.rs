@@ -12,7 +12,7 @@ use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
 use super::wire::Time;
 use super::{App, Group, now};
-use crate::domain::{Admin, NewPassword, Username};
+use crate::domain::{Admin, NewPassword, NewUsername, Username};
 use crate::store::{CreateRefused, DeleteRefused};
 
 /// An admin.
@@ -44,7 +44,8 @@ impl From<Admin> for AdminDocument {
 #[derive(Object)]
 #[oai(rename = "NewAdmin", example)]
 pub struct NewAdminDocument {
-    /// Name, 1 to 64 characters, unique without regard to case.
+    /// Name, 1 to 64 letters (a to z), digits and `. _ - @ +`, a letter or
+    /// digit first; unique without regard to case.
     #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
     /// Password, at least 12 characters and at most 1024 bytes.
@@ -60,7 +61,7 @@ impl Example for NewAdminDocument {
 
 /// An admin to create, checked.
 struct NewAdmin {
-    username: Username,
+    username: NewUsername,
     password: NewPassword,
 }
 
@@ -145,7 +146,7 @@ impl AdminsApi {
         body: Body<NewAdmin>,
     ) -> Result<CreateAnswer, Failure<{ ADMIN | BODY | failure::CONFLICT }>> {
         let hash = app.passwords.hash(body.0.password).await?;
-        match app.store.create_admin(body.0.username, hash, admin.actor(), now()).await? {
+        match app.store.create_admin(body.0.username.0, hash, admin.actor(), now()).await? {
             Ok(created) => Ok(CreateAnswer::Created(Json(created.into()))),
             Err(CreateRefused::NameTaken) => {
                 Err(Problem::conflict("there is an admin of this name already").into())

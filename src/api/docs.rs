@@ -24,10 +24,14 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Text without control characters that is not blank: what is left after
-/// trimming must not be empty.
+/// trimming must not be empty. (Invisible characters, which are refused as
+/// well, would make it ten times as long: a message names them.)
 pub(super) const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u00a0\\s][^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// Text without control characters.
 const PRINTABLE_OR_EMPTY: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/// The name of a new admin, before it is trimmed.
+const NEW_USERNAME: &str = "^\\s*[A-Za-z0-9][A-Za-z0-9._@+-]*\\s*$";
 
 const INTRODUCTION: &str = "\
 The licence server for software that runs at many sites.
@@ -158,9 +162,8 @@ fn completed() -> Value {
     for schema in ["NewSite", "SiteChange", "BatchItem"] {
         schemas[schema]["properties"]["owner_name"]["pattern"] = json!(PRINTABLE_OR_EMPTY);
     }
-    for schema in ["Login", "NewAdmin"] {
-        schemas[schema]["properties"]["username"]["pattern"] = json!(PRINTABLE);
-    }
+    schemas["Login"]["properties"]["username"]["pattern"] = json!(PRINTABLE);
+    schemas["NewAdmin"]["properties"]["username"]["pattern"] = json!(NEW_USERNAME);
     // poem-openapi writes one less.
     schemas["Heartbeat"]["properties"]["uptime_seconds"]["maximum"] = json!(MAX_UPTIME_SECONDS);
     // From a set expiry, or from the present one by days: not both.

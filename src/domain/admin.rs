@@ -3,14 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::{TextError, bounded};
+use super::text::{Stored, TextError, bounded};
 use super::time::Timestamp;
 
 /// An admin's number, from 1; never used again.
 pub type AdminId = u64;
 
-/// An admin's name: 1 to 64 characters without control characters, unique
-/// without regard to case.
+/// An admin's name, as somebody gives it: 1 to 64 characters without control
+/// characters, unique without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
@@ -34,6 +34,49 @@ impl FromStr for Username {
 
     fn from_str(text: &str) -> Result<Self, TextError> {
         bounded(text, 1, Self::MAX).map(|text| Self(text.to_owned()))
+    }
+}
+
+impl Stored for Username {
+    fn from_stored(text: &str) -> Result<Self, TextError> {
+        bounded(text, 1, Self::MAX).map(|_| Self(text.to_owned()))
+    }
+}
+
+/// A name for an admin that is about to be created: ASCII letters, digits and
+/// `. _ - @ +`, a letter or digit first, so that no two look alike. Admins of
+/// an earlier release may have others, and keep them.
+///
+/// Rejected: any letters, held against each other by Unicode's table of
+/// confusables (UTS #39). It changes with each version of Unicode, and two
+/// names that were different might be the same after an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUsername(pub Username);
+
+/// The name cannot be given to an admin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnfitUsername;
+
+impl fmt::Display for UnfitUsername {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "must be 1 to {} letters (a to z), digits and . _ - @ +, and begin with a letter or digit",
+            Username::MAX
+        )
+    }
+}
+
+impl std::error::Error for UnfitUsername {}
+
+impl FromStr for NewUsername {
+    type Err = UnfitUsername;
+
+    fn from_str(text: &str) -> Result<Self, UnfitUsername> {
+        let username: Username = text.parse().map_err(|_| UnfitUsername)?;
+        let fits = |character: char| character.is_ascii_alphanumeric() || "._-@+".contains(character);
+        let begins = username.0.starts_with(|first: char| first.is_ascii_alphanumeric());
+        if begins && username.0.chars().all(fits) { Ok(Self(username)) } else { Err(UnfitUsername) }
     }
 }
 
@@ -130,6 +173,32 @@ mod tests {
         assert!("x".repeat(65).parse::<Username>().is_err());
         assert!("".parse::<Username>().is_err());
         assert!("a\tb".parse::<Username>().is_err());
+    }
+
+    #[test]
+    fn a_new_name_cannot_be_mistaken_for_another() {
+        for good in ["anna", " Anna ", "night-shift", "a.rossi@example.com", "7", "x+y_z"] {
+            assert!(good.parse::<NewUsername>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "-anna",
+            ".",
+            "night shift",
+            "a\u{430}",
+            "ann\u{430}",
+            "\u{ff41}nna",
+            "a\u{200b}b",
+            "a\u{202e}b",
+            "e\u{301}",
+            "José",
+            "<name>",
+            "a/b",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(bad.parse::<NewUsername>(), Err(UnfitUsername), "{bad:?}");
+        }
     }
 
     #[test]

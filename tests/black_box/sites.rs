@@ -553,3 +553,30 @@ fn a_search_looks_at_name_owner_address_and_site_id_without_regard_to_case() {
     assert_eq!(desk.ids("/api/sites?q=reason"), [] as [u64; 0]);
     assert_eq!(desk.ids("/api/sites?q="), [1, 2, 3]);
 }
+
+#[test]
+fn names_are_composed_and_nothing_invisible_gets_into_them() {
+    let desk = Desk::open();
+    let hidden = "Trattoria \u{202e}oiraM";
+    let call = desk.server.post("/api/sites").bearer(&desk.token);
+    let mut site = new_site();
+    site["name"] = json!(hidden);
+    site["owner_name"] = json!("Mario\u{200b}");
+    site["contact_email"] = json!("ma\u{ad}rio@example.com");
+    let refused = call.json(&site).send();
+    refused.assert_names(422, &["name", "owner_name", "contact_email"]);
+    assert!(refused.text().contains("must not contain the invisible character U+202E"), "{}", refused.text());
+    let site = desk.register(json!({ "name": "Caffe\u{301} \u{1f468}\u{200d}\u{1f373}" }));
+    assert_eq!(site["name"], "Caff\u{e9} \u{1f468}\u{200d}\u{1f373}");
+    for needle in ["caff%C3%A9", "caffe%CC%81"] {
+        let found = desk.get(&format!("/api/sites?q={needle}")).json();
+        assert_eq!(found.as_array().unwrap().len(), 1, "{needle}");
+    }
+    let lock = desk.server.post(&format!("{}/lock", path_of(&site))).bearer(&desk.token);
+    lock.json(&json!({ "reason": "unpaid\u{2028}since March" })).send().assert_names(422, &["reason"]);
+    // A program cannot mend what it says of itself.
+    let beat = desk.server.heartbeat(&site).without("Content-Type");
+    let body = json!({ "version": "\u{feff}2.4\u{200b}.1", "uptime_seconds": 1 });
+    assert_eq!(beat.json(&body).send().status, 200);
+    assert_eq!(desk.get(&path_of(&site)).json()["last_version"], "2.4.1");
+}

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::api::wire::Parameter;
 use crate::domain::SiteStatus;
 use crate::domain::site::RevisionCheck;
+use crate::domain::text::composed;
 
 /// The `status` parameter.
 pub(super) struct StatusFilter(pub(super) SiteStatus);
@@ -38,8 +39,8 @@ impl FromStr for SearchText {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            text if text.chars().count() <= 200 => Ok(Self(text.to_owned())),
+        match composed(text.trim()) {
+            text if text.chars().count() <= 200 => Ok(Self(text.into_owned())),
             _ => Err("must be at most 200 characters"),
         }
     }

@@ -55,7 +55,7 @@ pub struct NewAdminDocument {
 
 impl Example for NewAdminDocument {
     fn example() -> Self {
-        Self { username: "night-shift".to_owned(), password: "correct horse battery staple".to_owned() }
+        Self { username: "night-shift".to_owned(), password: NewPassword::PLACEHOLDER.to_owned() }
     }
 }
 
@@ -86,7 +86,7 @@ pub struct NewPasswordDocument {
 
 impl Example for NewPasswordDocument {
     fn example() -> Self {
-        Self { password: "correct horse battery staple".to_owned() }
+        Self { password: NewPassword::PLACEHOLDER.to_owned() }
     }
 }
 

@@ -41,7 +41,7 @@ pub struct LoginDocument {
 
 impl poem_openapi::types::Example for LoginDocument {
     fn example() -> Self {
-        Self { username: "sysadmin".to_owned(), password: "correct horse battery staple".to_owned() }
+        Self { username: "sysadmin".to_owned(), password: "<your password>".to_owned() }
     }
 }
 

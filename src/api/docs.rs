@@ -44,8 +44,8 @@ The licence server for software that runs at many sites.
 `site_id` and `secret_key` from the answer: the key is shown this once.
 3. Under **Heartbeat**, open `POST /api/heartbeat`, enter both as `X-Site-ID` and `X-Site-Key` and execute: this is \
 what the site's local backend does every 6 hours.
-4. Lock the site with `POST /api/sites/{site_id}/lock` and send the heartbeat again: the answer says so, with your \
-reason. `POST /api/sites/{site_id}/unlock` takes it back.
+4. Lock the site with `POST /api/sites/{site_id}/lock`, with a reason in the place of the placeholder, and send the \
+heartbeat again: the answer says so, with your reason. `POST /api/sites/{site_id}/unlock` takes it back.
 
 **Every day**
 
@@ -90,6 +90,15 @@ SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
+});
+
+// Enter in a field of the Authorize dialog presses its button, as in any form.
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter' || event.isComposing || !(event.target instanceof HTMLInputElement)) return;
+  const button = event.target.closest('.auth-container')?.querySelector('.auth-btn-wrapper .authorize');
+  if (!button) return;
+  event.preventDefault();
+  button.click();
 });
 ";
 

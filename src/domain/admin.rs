@@ -98,24 +98,38 @@ impl NewPassword {
     /// Greatest number of bytes, so that hashing stays bounded.
     pub const MAX_BYTES: usize = 1024;
 
+    /// What stands in the place of a password in examples. Nobody can be given
+    /// it: an example that is sent as it stands must not work.
+    pub const PLACEHOLDER: &str = "<12 characters or more>";
+
     /// The password, to be hashed or shown once.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// The password is too short or too long.
+/// The password cannot be given to anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnfitPassword;
+pub enum UnfitPassword {
+    /// It is too short or too long.
+    Length,
+    /// It is [`NewPassword::PLACEHOLDER`].
+    Placeholder,
+}
 
 impl fmt::Display for UnfitPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "must be at least {} characters and at most {} bytes",
-            NewPassword::MIN_CHARACTERS,
-            NewPassword::MAX_BYTES
-        )
+        match self {
+            Self::Length => write!(
+                f,
+                "must be at least {} characters and at most {} bytes",
+                NewPassword::MIN_CHARACTERS,
+                NewPassword::MAX_BYTES
+            ),
+            Self::Placeholder => {
+                f.write_str("is the placeholder of the example: put a password in its place")
+            }
+        }
     }
 }
 
@@ -126,7 +140,10 @@ impl FromStr for NewPassword {
 
     fn from_str(text: &str) -> Result<Self, UnfitPassword> {
         if text.chars().count() < Self::MIN_CHARACTERS || text.len() > Self::MAX_BYTES {
-            return Err(UnfitPassword);
+            return Err(UnfitPassword::Length);
+        }
+        if text == Self::PLACEHOLDER {
+            return Err(UnfitPassword::Placeholder);
         }
         Ok(Self(text.to_owned()))
     }
@@ -203,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_new_password_has_at_least_12_characters() {
-        assert!("12345678901".parse::<NewPassword>().is_err());
+        assert_eq!("12345678901".parse::<NewPassword>().unwrap_err(), UnfitPassword::Length);
+        assert_eq!(NewPassword::PLACEHOLDER.parse::<NewPassword>().unwrap_err(), UnfitPassword::Placeholder);
         assert!("123456789012".parse::<NewPassword>().is_ok());
         assert!("x".repeat(1025).parse::<NewPassword>().is_err());
         assert_eq!(format!("{:?}", "123456789012".parse::<NewPassword>().unwrap()), "NewPassword(…)");

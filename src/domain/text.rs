@@ -32,6 +32,8 @@ pub enum TextError {
     /// A character that cannot be seen, or that only changes how others are
     /// shown.
     Invisible(char),
+    /// What stands in an example in the place of a text.
+    Placeholder,
     /// Not an e-mail address.
     NotAnEmail,
 }
@@ -44,6 +46,9 @@ impl fmt::Display for TextError {
             Self::ControlCharacter => f.write_str("must not contain control characters"),
             Self::Invisible(character) => {
                 write!(f, "must not contain the invisible character U+{:04X}", u32::from(*character))
+            }
+            Self::Placeholder => {
+                f.write_str("is the placeholder of the example: put your own words in its place")
             }
             Self::NotAnEmail => f.write_str("must be an e-mail address such as owner@example.com"),
         }
@@ -117,6 +122,14 @@ fn typed(text: &str, min: usize, max: usize) -> Result<String, TextError> {
     }
 }
 
+/// As [`typed`], but refuses what an example has in its place.
+fn stated(text: &str, min: usize, max: usize) -> Result<String, TextError> {
+    match typed(text, min, max) {
+        Ok(text) if text == LockReason::PLACEHOLDER => Err(TextError::Placeholder),
+        result => result,
+    }
+}
+
 /// As [`typed`], but leaves out what nobody can see: a program sent it, which
 /// cannot mend what it says of itself and must not be turned away for it.
 fn reported(text: &str, min: usize, max: usize) -> Result<String, TextError> {
@@ -183,13 +196,19 @@ text_type!(
 );
 text_type!(
     /// Why a site is locked, shown to its people: 1 to 500 characters.
-    LockReason, 1, 500, typed
+    LockReason, 1, 500, stated
 );
 text_type!(
     /// The version that a local backend reports: 1 to 64 characters, without
     /// the invisible ones among those that it sent.
     AppVersion, 1, 64, reported
 );
+
+impl LockReason {
+    /// What stands in the place of a reason in examples: an example that is
+    /// sent as it stands must not reach the people of a site.
+    pub const PLACEHOLDER: &str = "<what the people of the site are told>";
+}
 
 /// An e-mail address (RFC 5321, section 4.1.2, without address literals), at
 /// most 254 characters, its domain of at least two labels.
@@ -311,6 +330,12 @@ mod tests {
             TextError::Invisible('\u{ad}').to_string(),
             "must not contain the invisible character U+00AD"
         );
+    }
+
+    #[test]
+    fn the_reason_in_examples_is_no_reason() {
+        assert_eq!(LockReason::PLACEHOLDER.parse::<LockReason>(), Err(TextError::Placeholder));
+        assert!(format!("{}!", LockReason::PLACEHOLDER).parse::<LockReason>().is_ok());
     }
 
     #[test]

@@ -71,28 +71,38 @@ fn every_error_in_the_specification_is_a_problem() {
 }
 
 #[test]
-fn the_examples_in_the_specification_work_when_tried() {
+fn the_examples_in_the_specification_work_when_tried_with_their_placeholders_filled_in() {
     let server = Server::start();
     let spec: Value = serde_json::from_str(&printed()).unwrap();
     let example = |schema: &str| spec["components"]["schemas"][schema]["example"].clone();
+    let filled_in = |schema: &str, field: &str| {
+        let mut example = example(schema);
+        let placeholder = example[field].as_str().unwrap();
+        assert!(placeholder.starts_with('<') && placeholder.ends_with('>'), "{schema}: {placeholder}");
+        example[field] = json!("words of my own");
+        example
+    };
     let token = server.login();
     let registered = server.post("/api/sites").bearer(&token).json(&example("NewSite")).send();
     assert_eq!(registered.status, 201, "{}", registered.text());
     let site = registered.json();
     let path = format!("/api/sites/{}", site["site_id"].as_str().unwrap());
     assert_eq!(server.put(&path).bearer(&token).json(&example("SiteChange")).send().status, 200);
-    assert_eq!(server.post(&format!("{path}/lock")).bearer(&token).json(&example("Lock")).send().status, 200);
+    assert_eq!(
+        server.post(&format!("{path}/lock")).bearer(&token).json(&filled_in("Lock", "reason")).send().status,
+        200
+    );
     assert_eq!(server.heartbeat(&site).json(&example("Heartbeat")).send().status, 200);
     let rotate = server.post(&format!("{path}/rotate-key")).bearer(&token).json(&example("Rotation")).send();
     assert_eq!(rotate.status, 200, "{}", rotate.text());
     let batch = server.post("/api/sites/batch").bearer(&token).json(&example("Batch")).send();
     assert_eq!((batch.status, &batch.json()["refused"]), (200, &json!(0)), "{}", batch.text());
-    let created = server.post("/api/admins").bearer(&token).json(&example("NewAdmin")).send();
+    let created = server.post("/api/admins").bearer(&token).json(&filled_in("NewAdmin", "password")).send();
     assert_eq!(created.status, 201, "{}", created.text());
     let admin =
         spec["paths"]["/api/admins/{username}"]["delete"]["parameters"][0]["example"].as_str().unwrap();
     let password = server.put(&format!("/api/admins/{admin}/password")).bearer(&token);
-    assert_eq!(password.json(&example("NewPassword")).send().status, 204);
+    assert_eq!(password.json(&filled_in("NewPassword", "password")).send().status, 204);
     assert_eq!(server.delete(&format!("/api/admins/{admin}")).bearer(&token).send().status, 204);
     let login = server.post("/api/auth/login").json(&example("Login")).send();
     assert_eq!(login.status, 401, "understood; the password is another one");
@@ -155,4 +165,24 @@ fn health_tells_the_version() {
             format!("{{\"status\":\"ok\",\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"))
         );
     }
+}
+
+#[test]
+fn an_example_that_would_do_harm_is_refused_as_it_stands() {
+    let server = Server::start();
+    let token = server.login();
+    let site = server.register(&token);
+    let spec: Value = serde_json::from_str(&printed()).unwrap();
+    let example = |schema: &str| spec["components"]["schemas"][schema]["example"].clone();
+    let lock = format!("/api/sites/{}/lock", site["site_id"].as_str().unwrap());
+    for (method, path, schema, field) in [
+        ("POST", "/api/admins", "NewAdmin", "password"),
+        ("PUT", "/api/admins/sysadmin/password", "NewPassword", "password"),
+        ("POST", &lock, "Lock", "reason"),
+    ] {
+        let answer = server.call(method, path).bearer(&token).json(&example(schema)).send();
+        answer.assert_names(422, &[field]);
+        assert!(answer.text().contains("is the placeholder of the example"), "{}", answer.text());
+    }
+    server.post("/api/auth/login").json(&example("Login")).send().assert_problem(401);
 }

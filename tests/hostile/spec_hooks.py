@@ -31,6 +31,8 @@ BY_STATE = (
     "this Idempotency-Key was sent before with another body",
     "nothing was changed: all_or_nothing was asked for",
 )
+# What is said of an example that is sent as it stands and would do harm.
+PLACEHOLDER = "is the placeholder of the example"
 
 
 @schemathesis.hook
@@ -53,6 +55,8 @@ def filter_failure(context, failure, case, response):
         return bool(re.search(pattern, tag))
     if response.status_code == 422 and type(failure).__name__ == "RejectedPositiveData":
         if has_invisible(case.body):
+            return False
+        if any(error["message"].startswith(PLACEHOLDER) for error in answer.get("errors", [])):
             return False
         return not answer["detail"].startswith(BY_STATE)
     # A batch is accepted, and tells of each item in it whether it was.

@@ -12,7 +12,10 @@ pub mod backup;
 pub mod batch;
 pub mod docs;
 pub mod envelope;
+mod etag;
 pub mod fields;
+mod file;
+mod gzip;
 pub mod health;
 pub mod heartbeat;
 mod idempotency;
@@ -202,10 +205,10 @@ fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
         .nest_no_strip("/api", Arc::clone(&service))
         .at("/health", service)
         .at("/", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::to_docs())))
-        .at("/docs", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::page())))
+        .at("/docs", RouteMethod::new().get(poem::endpoint::make_sync(docs::page)))
         .at("/docs/:asset", RouteMethod::new().get(poem::endpoint::make_sync(docs::asset)))
-        .at("/openapi.json", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::json())))
-        .at("/openapi.yaml", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::yaml())))
+        .at("/openapi.json", RouteMethod::new().get(poem::endpoint::make_sync(docs::json)))
+        .at("/openapi.yaml", RouteMethod::new().get(poem::endpoint::make_sync(docs::yaml)))
         .data(app)
         .map_to_response()
         .boxed()

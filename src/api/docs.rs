@@ -1,9 +1,9 @@
 //! The specification, and Swagger UI over it.
 //!
-//! Swagger UI's files are part of the program, gzipped by `build.rs`: they are
-//! three quarters smaller so, in the program and on the wire. The page runs under a content
-//! security policy without inline scripts and loads nothing from another
-//! host.
+//! Swagger UI's files are part of the program, gzipped by `build.rs`: three
+//! quarters smaller, in the program and on the wire. The page runs under a
+//! content security policy without inline scripts and loads nothing from
+//! another host.
 
 use std::sync::LazyLock;
 
@@ -13,6 +13,7 @@ use poem::{IntoResponse, Request, Response};
 use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
+use super::file::File;
 use super::heartbeat::MAX_UPTIME_SECONDS;
 use super::problem::Problem;
 use super::specification;
@@ -182,28 +183,33 @@ fn completed() -> Value {
     document
 }
 
+/// How long a browser may go without asking: always ask, and be told that
+/// nothing has changed.
+const ASK: &str = "no-cache";
+/// The same for files that change with the program only.
+const KEEP: &str = "public, max-age=3600";
+
 /// The page of Swagger UI.
-pub(super) fn page() -> Response {
-    Response::builder().content_type("text/html; charset=utf-8").body(PAGE)
+pub(super) fn page(request: Request) -> Response {
+    static PAGE_FILE: LazyLock<File> =
+        LazyLock::new(|| File::new("text/html; charset=utf-8", ASK, PAGE.as_bytes()));
+    PAGE_FILE.answer(&request)
 }
 
 /// A file of Swagger UI.
 pub(super) fn asset(request: Request) -> Response {
-    let name = request.raw_path_param("asset").unwrap_or_default();
-    let (content_type, body, gzipped): (_, &'static [u8], _) = match name {
-        "swagger-ui-bundle.js" => ("text/javascript; charset=utf-8", SCRIPT, true),
-        "swagger-ui.css" => ("text/css; charset=utf-8", STYLE, true),
-        "start.js" => ("text/javascript; charset=utf-8", START.as_bytes(), false),
+    const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+    static SCRIPT_FILE: LazyLock<File> = LazyLock::new(|| File::of_gzip(JAVASCRIPT, KEEP, SCRIPT));
+    static STYLE_FILE: LazyLock<File> =
+        LazyLock::new(|| File::of_gzip("text/css; charset=utf-8", KEEP, STYLE));
+    static START_FILE: LazyLock<File> = LazyLock::new(|| File::new(JAVASCRIPT, KEEP, START.as_bytes()));
+    let file = match request.raw_path_param("asset").unwrap_or_default() {
+        "swagger-ui-bundle.js" => &SCRIPT_FILE,
+        "swagger-ui.css" => &STYLE_FILE,
+        "start.js" => &START_FILE,
         _ => return Problem::of_status(StatusCode::NOT_FOUND).into_response(),
     };
-    let mut response =
-        Response::builder().content_type(content_type).header(header::CACHE_CONTROL, "public, max-age=3600");
-    if gzipped {
-        // To who says nothing of codings as well, as RFC 9110, section
-        // 12.5.3, allows; every browser takes it.
-        response = response.header(header::CONTENT_ENCODING, "gzip");
-    }
-    response.body(body)
+    file.answer(&request)
 }
 
 /// From `/` to Swagger UI.
@@ -212,13 +218,17 @@ pub(super) fn to_docs() -> Response {
 }
 
 /// The specification as JSON.
-pub(super) fn json() -> Response {
-    Response::builder().content_type("application/json").body(specification())
+pub(super) fn json(request: Request) -> Response {
+    static JSON_FILE: LazyLock<File> =
+        LazyLock::new(|| File::new("application/json", ASK, specification().as_bytes()));
+    JSON_FILE.answer(&request)
 }
 
 /// The specification as YAML (RFC 9512).
-pub(super) fn yaml() -> Response {
-    Response::builder().content_type("application/yaml").body(specification_yaml())
+pub(super) fn yaml(request: Request) -> Response {
+    static YAML_FILE: LazyLock<File> =
+        LazyLock::new(|| File::new("application/yaml", ASK, specification_yaml().as_bytes()));
+    YAML_FILE.answer(&request)
 }
 
 #[cfg(test)]

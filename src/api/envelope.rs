@@ -20,7 +20,7 @@ use super::auth::Sysadmin;
 use super::problem::{self, FieldErrors, Problem};
 use super::query::{self, QueryFaults};
 use super::tls::CertificateDesk;
-use super::{App, Operation, Peer, docs, operations, routes};
+use super::{App, Operation, Peer, docs, gzip, operations, routes};
 use crate::metrics::Metrics;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -89,6 +89,12 @@ impl Api {
     pub async fn answer(&self, mut request: Request) -> Response {
         trim_trailing_slash(&mut request);
         let exchange = self.begin(&request);
+        if exchange.method == Method::OPTIONS
+            && let Some(pattern) = exchange.pattern
+        {
+            let allowed = Response::builder().status(StatusCode::NO_CONTENT);
+            return self.finish(&exchange, allowed.header(header::ALLOW, pattern.allow.clone()).finish());
+        }
         if exchange.method == Method::HEAD {
             request.set_method(Method::GET);
         }
@@ -104,7 +110,12 @@ impl Api {
         if let Some(problem) = unreadable_condition(&request) {
             return self.finish(&exchange, problem.into_response());
         }
-        let response = self.routes.get_response(request).await;
+        let may_pack = *request.method() == Method::GET && gzip::ROUTES.contains(&exchange.route());
+        let accepts_gzip = gzip::is_accepted(request.headers());
+        let mut response = self.routes.get_response(request).await;
+        if may_pack && response.status().is_success() {
+            gzip::pack(&mut response, accepts_gzip).await;
+        }
         self.finish(&exchange, response)
     }
 
@@ -147,7 +158,8 @@ impl Api {
             render(problem, exchange, &mut response);
         }
         self.dress(exchange, &mut response);
-        if exchange.method == Method::HEAD {
+        // That of a 304 is not there with GET either.
+        if exchange.method == Method::HEAD && response.status() != StatusCode::NOT_MODIFIED {
             drop_body(&mut response);
         }
         let (method, status) = (exchange.method.as_str(), response.status().as_u16());
@@ -280,6 +292,7 @@ impl Pattern {
         if methods.contains(&"GET") {
             methods.push("HEAD");
         }
+        methods.push("OPTIONS");
         methods.sort_unstable();
         let segments: Vec<_> =
             path.split('/').map(|segment| (!segment.starts_with('{')).then(|| segment.to_owned())).collect();

@@ -1,5 +1,7 @@
 //! The specification and Swagger UI, as they are served.
 
+use std::io::Read as _;
+
 use serde_json::{Value, json};
 
 use crate::server::{Server, run_to_end, sitewarden};
@@ -132,7 +134,7 @@ fn swagger_ui_loads_nothing_but_files_that_this_server_has() {
                     continue;
                 }
                 assert!(target.starts_with("/docs/"), "absolute, and on this host: {target}");
-                let asset = server.get(target).send();
+                let asset = server.get(target).header("Accept-Encoding", "gzip").send();
                 assert_eq!(asset.status, 200, "{target}");
                 let expected = if target.ends_with(".css") { "text/css" } else { "text/javascript" };
                 assert!(asset.header("Content-Type").starts_with(expected), "{target}");
@@ -185,4 +187,81 @@ fn an_example_that_would_do_harm_is_refused_as_it_stands() {
         assert!(answer.text().contains("is the placeholder of the example"), "{}", answer.text());
     }
     server.post("/api/auth/login").json(&example("Login")).send().assert_problem(401);
+}
+
+/// What a gzip file holds.
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+const FILES: [&str; 6] = [
+    "/docs",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/swagger-ui.css",
+    "/docs/start.js",
+    "/openapi.json",
+    "/openapi.yaml",
+];
+
+#[test]
+fn files_are_gzipped_for_who_asks_for_it_and_for_nobody_else() {
+    let server = Server::start();
+    for path in FILES {
+        let plain = server.get(path).send();
+        assert!(plain.status == 200 && !plain.has("Content-Encoding"), "{path}");
+        for refusing in ["identity", "br", "gzip;q=0", "gzip;q=0.5, identity"] {
+            let answer = server.get(path).header("Accept-Encoding", refusing).send();
+            assert!(answer.body == plain.body && !answer.has("Content-Encoding"), "{path}: {refusing}");
+        }
+        let answer = server.get(path).header("Accept-Encoding", "br, gzip;q=0.8, *;q=0.1").send();
+        if plain.body.len() < 1024 {
+            assert!(answer.body == plain.body && !answer.has("Vary"), "{path}");
+            continue;
+        }
+        assert_eq!(
+            (plain.header("Vary"), answer.header("Vary")),
+            ("Accept-Encoding", "Accept-Encoding"),
+            "{path}"
+        );
+        assert_eq!(answer.header("Content-Encoding"), "gzip", "{path}");
+        assert!(answer.body.len() < plain.body.len() / 2 && unpacked(&answer.body) == plain.body, "{path}");
+        assert_ne!(answer.header("ETag"), plain.header("ETag"), "{path}: each form has its own");
+    }
+}
+
+#[test]
+fn a_file_that_the_client_has_is_not_sent_again() {
+    let server = Server::start();
+    let ask = |method: &str, path: &str, coding: &str, known: &str| {
+        server.call(method, path).header("Accept-Encoding", coding).header("If-None-Match", known).send()
+    };
+    for path in FILES {
+        for coding in ["identity", "gzip"] {
+            let first = server.get(path).header("Accept-Encoding", coding).send();
+            let etag = first.header("ETag").to_owned();
+            assert!(
+                etag.starts_with('"') && !first.header("Cache-Control").contains("no-store"),
+                "{path}: {etag}"
+            );
+            for known in [&*etag, &format!("W/{etag}"), &format!("\"other\", {etag}"), "*"] {
+                for method in ["GET", "HEAD"] {
+                    let answer = ask(method, path, coding, known);
+                    assert_eq!((answer.status, answer.body.len()), (304, 0), "{method} {path}: {known}");
+                    assert_eq!(answer.header("ETag"), etag);
+                    assert_eq!(answer.has("Vary"), first.has("Vary"), "{path}");
+                    assert_eq!(answer.header("Cache-Control"), first.header("Cache-Control"));
+                    assert!(
+                        !answer.has("Content-Length") && !answer.has("Content-Type"),
+                        "{:?}",
+                        answer.headers
+                    );
+                }
+            }
+            for other in ["\"other\"", "no tag", "\"\""] {
+                assert_eq!(ask("GET", path, coding, other).status, 200, "{path}: {other}");
+            }
+        }
+    }
 }

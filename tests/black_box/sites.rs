@@ -1,5 +1,7 @@
 //! What a sysadmin does with sites.
 
+use std::io::Read as _;
+
 use serde_json::{Value, json};
 
 use crate::client::Answer;
@@ -579,4 +581,53 @@ fn names_are_composed_and_nothing_invisible_gets_into_them() {
     let body = json!({ "version": "\u{feff}2.4\u{200b}.1", "uptime_seconds": 1 });
     assert_eq!(beat.json(&body).send().status, 200);
     assert_eq!(desk.get(&path_of(&site)).json()["last_version"], "2.4.1");
+}
+
+#[test]
+fn lists_are_gzipped_for_who_asks_for_it_and_nothing_that_holds_a_secret_ever_is() {
+    let desk = Desk::open();
+    let ask = |call: crate::client::Call| call.bearer(&desk.token).header("Accept-Encoding", "gzip").send();
+    let small = ask(desk.server.get("/api/admins"));
+    assert!(!small.has("Content-Encoding"), "not worth it: {} bytes", small.body.len());
+    assert_eq!(
+        (small.header("Vary"), small.json()[0]["username"].clone()),
+        ("Accept-Encoding", json!("sysadmin"))
+    );
+    for number in 0..20 {
+        desk.register(json!({ "name": format!("Site {number}") }));
+    }
+    for path in ["/api/sites", "/api/sites?q=site&limit=7", "/api/audit"] {
+        let plain = desk.get(path);
+        let packed = ask(desk.server.get(path));
+        assert_eq!(
+            (packed.header("Content-Encoding"), packed.header("Vary")),
+            ("gzip", "Accept-Encoding"),
+            "{path}"
+        );
+        assert!(!plain.has("Content-Encoding") && plain.header("Vary") == "Accept-Encoding", "{path}");
+        assert_eq!(packed.header("X-Total-Count"), plain.header("X-Total-Count"));
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(&*packed.body).read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == plain.body && packed.body.len() < plain.body.len() / 2, "{path}");
+        let head = ask(desk.server.call("HEAD", path));
+        assert_eq!(head.header("Content-Length"), packed.body.len().to_string(), "{path}");
+    }
+    let mut large = new_site();
+    large["name"] = json!("n".repeat(200));
+    large["owner_name"] = json!("o".repeat(200));
+    let registered = ask(desk.server.post("/api/sites").json(&large));
+    let items = vec![
+        json!({ "op": "register", "name": "n", "owner_name": "", "contact_email": "a@example.com",
+        "license_expires_at": "2099-01-01T00:00:00Z" });
+        5
+    ];
+    let batch = ask(desk.server.post("/api/sites/batch").json(&json!({ "items": items })));
+    assert!(batch.body.len() > 2048 && batch.text().contains("swk_"));
+    let login = json!({ "username": "sysadmin", "password": desk.server.password() });
+    let login = ask(desk.server.post("/api/auth/login").json(&login));
+    let rotated = format!("{}/rotate-key", path_of(&registered.json()));
+    let rotated = ask(desk.server.post(&rotated).json(&json!({})));
+    for answer in [registered, batch, login, rotated] {
+        assert!(answer.status < 300 && !answer.has("Content-Encoding"), "{}", answer.text());
+    }
 }

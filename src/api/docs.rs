@@ -177,7 +177,10 @@ fn completed() -> Value {
     // poem-openapi writes one less.
     schemas["Heartbeat"]["properties"]["uptime_seconds"]["maximum"] = json!(MAX_UPTIME_SECONDS);
     // From a set expiry, or from the present one by days: not both.
-    schemas["SiteChange"]["not"] = json!({ "required": ["license_expires_at", "extend_days"] });
+    schemas["SiteChange"]["not"] = json!({
+        "properties": { "license_expires_at": {}, "extend_days": {} },
+        "required": ["license_expires_at", "extend_days"],
+    });
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
     specification::complete(&mut document);
     document

@@ -23,6 +23,12 @@ const EXAMPLE_REQUEST_ID: &str = "019aab6a3c7f7d20a5e3b1f0c4d29e68";
 #[expect(clippy::indexing_slicing, reason = "serde_json adds what is missing; the committed copy shows it")]
 pub(super) fn complete(document: &mut Value) {
     document["openapi"] = json!(OPENAPI_VERSION);
+    document["info"]["contact"] =
+        json!({ "name": "The sitewarden maintainers", "email": "maintainers@sitewarden.invalid" });
+    document["info"]["license"] = json!({ "name": "MIT", "url": "https://spdx.org/licenses/MIT.html" });
+    // Wherever the document is read from.
+    document["servers"] = json!([{ "url": "/", "description": "The server that this document is from" }]);
+    say_what_is_public(document);
     // Required, also when there are none ("OAuth Flow Object").
     document["components"]["securitySchemes"]["password"]["flows"]["password"]["scopes"] = json!({});
     // The dialog of Swagger UI shows the ways to authorize in this order: name
@@ -43,6 +49,16 @@ pub(super) fn complete(document: &mut Value) {
         }
     }
     add_problem_examples(document);
+}
+
+/// Says of operations that anybody may call that they need nothing: left out,
+/// it may as well have been forgotten.
+fn say_what_is_public(document: &mut Value) {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    let operations = paths.filter_map(|(_, path)| path.as_object_mut()).flatten();
+    for operation in operations.filter_map(|(_, operation)| operation.as_object_mut()) {
+        operation.entry("security").or_insert(json!([]));
+    }
 }
 
 /// Shows a login by JSON only. The form is what the password flow means by its
@@ -283,6 +299,7 @@ fn add_problem_examples(document: &mut Value) {
 
 fn example_problem(path: &str, status: StatusCode, description: &str, invalid: FieldErrors) -> Problem {
     match status {
+        StatusCode::BAD_REQUEST if path == "/health" => Problem::malformed("the request is malformed"),
         StatusCode::BAD_REQUEST => Problem::malformed("the body is not valid JSON (line 3, column 5)"),
         StatusCode::UNAUTHORIZED if path == "/api/auth/login" => Problem::wrong_login(),
         StatusCode::UNAUTHORIZED if path == "/api/heartbeat" => Problem::unknown_site(),

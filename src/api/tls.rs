@@ -176,6 +176,9 @@ pub struct TlsApi;
 #[OpenApi(prefix_path = "/api/tls", tag = "Group::Tls")]
 impl TlsApi {
     /// How the certificate stands
+    ///
+    /// Where it comes from, whom it names, when it ends, and how the last
+    /// attempt to renew it went.
     #[oai(path = "/", method = "get", operation_id = "tls_status")]
     async fn status(
         &self,

@@ -27,6 +27,7 @@ pub mod sites;
 mod specification;
 pub mod tls;
 pub mod wire;
+mod yaml;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -207,8 +208,8 @@ fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
         .at("/", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::to_docs())))
         .at("/docs", RouteMethod::new().get(poem::endpoint::make_sync(docs::page)))
         .at("/docs/:asset", RouteMethod::new().get(poem::endpoint::make_sync(docs::asset)))
-        .at("/openapi.json", RouteMethod::new().get(poem::endpoint::make_sync(docs::json)))
-        .at("/openapi.yaml", RouteMethod::new().get(poem::endpoint::make_sync(docs::yaml)))
+        .at("/openapi.json", RouteMethod::new().get(poem::endpoint::make_sync(docs::json_file)))
+        .at("/openapi.yaml", RouteMethod::new().get(poem::endpoint::make_sync(docs::yaml_file)))
         .data(app)
         .map_to_response()
         .boxed()

@@ -17,6 +17,7 @@ use super::file::File;
 use super::heartbeat::MAX_UPTIME_SECONDS;
 use super::problem::Problem;
 use super::specification;
+use super::yaml;
 use crate::domain::Timestamp;
 
 /// What a page of ours may load and do. Swagger UI sets style attributes and
@@ -127,7 +128,7 @@ pub fn specification() -> &'static str {
 
 /// The specification as YAML.
 fn specification_yaml() -> &'static str {
-    static YAML: LazyLock<String> = LazyLock::new(|| serde_yaml::to_string(&completed()).unwrap_or_default());
+    static YAML: LazyLock<String> = LazyLock::new(|| yaml::write(&completed()));
     &YAML
 }
 
@@ -221,14 +222,14 @@ pub(super) fn to_docs() -> Response {
 }
 
 /// The specification as JSON.
-pub(super) fn json(request: Request) -> Response {
+pub(super) fn json_file(request: Request) -> Response {
     static JSON_FILE: LazyLock<File> =
         LazyLock::new(|| File::new("application/json", ASK, specification().as_bytes()));
     JSON_FILE.answer(&request)
 }
 
 /// The specification as YAML (RFC 9512).
-pub(super) fn yaml(request: Request) -> Response {
+pub(super) fn yaml_file(request: Request) -> Response {
     static YAML_FILE: LazyLock<File> =
         LazyLock::new(|| File::new("application/yaml", ASK, specification_yaml().as_bytes()));
     YAML_FILE.answer(&request)

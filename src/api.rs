@@ -12,17 +12,23 @@ pub mod backup;
 pub mod batch;
 pub mod docs;
 pub mod envelope;
+mod etag;
 pub mod fields;
+mod file;
+mod gzip;
 pub mod health;
 pub mod heartbeat;
 mod idempotency;
+pub mod object;
 pub mod page;
 pub mod problem;
+mod query;
 pub mod signing_key;
 pub mod sites;
 mod specification;
 pub mod tls;
 pub mod wire;
+mod yaml;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -32,7 +38,9 @@ use std::sync::Arc;
 use chrono::Utc;
 use governor::clock::MonotonicClock;
 use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
 use poem::{EndpointExt, IntoEndpoint, Route, RouteMethod};
+use poem_openapi::registry::{MetaOperation, MetaParamIn};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
 use crate::auth::password::Passwords;
@@ -205,26 +213,51 @@ fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
         .nest_no_strip("/api", Arc::clone(&service))
         .at("/health", service)
         .at("/", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::to_docs())))
-        .at("/docs", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::page())))
+        .at("/docs", RouteMethod::new().get(poem::endpoint::make_sync(docs::page)))
         .at("/docs/:asset", RouteMethod::new().get(poem::endpoint::make_sync(docs::asset)))
-        .at("/openapi.json", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::json())))
-        .at("/openapi.yaml", RouteMethod::new().get(poem::endpoint::make_sync(|_| docs::yaml())))
+        .at("/openapi.json", RouteMethod::new().get(poem::endpoint::make_sync(docs::json_file)))
+        .at("/openapi.yaml", RouteMethod::new().get(poem::endpoint::make_sync(docs::yaml_file)))
         .data(app)
         .map_to_response()
         .boxed()
 }
 
-/// The methods that each path pattern takes.
-fn methods() -> HashMap<String, Vec<String>> {
-    let mut methods: HashMap<String, Vec<String>> = HashMap::new();
+/// What a path takes with one method.
+struct Operation {
+    method: Method,
+    /// Whether only a sysadmin may do it.
+    is_for_sysadmins: bool,
+    /// The names of the parameters that its query may have.
+    parameters: Vec<String>,
+}
+
+impl Operation {
+    fn described(operation: MetaOperation) -> Self {
+        let parameters =
+            operation.params.into_iter().filter(|parameter| parameter.in_type == MetaParamIn::Query);
+        Self {
+            method: operation.method,
+            is_for_sysadmins: !operation.security.is_empty(),
+            parameters: parameters.map(|parameter| parameter.name).collect(),
+        }
+    }
+
+    fn open_page() -> Self {
+        Self { method: Method::GET, is_for_sysadmins: false, parameters: Vec::new() }
+    }
+}
+
+/// The operations of each path pattern.
+fn operations() -> HashMap<String, Vec<Operation>> {
+    let mut operations: HashMap<String, Vec<Operation>> = HashMap::new();
     for path in Groups::meta().into_iter().flat_map(|api| api.paths) {
-        let taken = path.operations.iter().map(|operation| operation.method.to_string());
-        methods.entry(path.path).or_default().extend(taken);
+        let taken = path.operations.into_iter().map(Operation::described);
+        operations.entry(path.path).or_default().extend(taken);
     }
     for path in ["/", "/docs", "/docs/{asset}", "/openapi.json", "/openapi.yaml"] {
-        methods.insert(path.to_owned(), vec!["GET".to_owned()]);
+        operations.insert(path.to_owned(), vec![Operation::open_page()]);
     }
-    methods
+    operations
 }
 
 /// The present time, as handlers read it; domain and store are told it.

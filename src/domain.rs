@@ -16,7 +16,7 @@ pub mod site;
 pub mod text;
 pub mod time;
 
-pub use admin::{Admin, AdminId, NewPassword, TokenEpoch, Username};
+pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange};
 pub use heartbeat::{Heartbeat, Seen, Verdict};
 pub use licence::{LicenceChange, TooFarAhead};

@@ -5,6 +5,7 @@
 //! the scrape does that. The registry is handed down, none is global.
 
 pub mod kept;
+mod process;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, Result, TextEncoder,
 };
 
+use self::process::ProcessMetrics;
 use crate::domain::{SiteStatus, Timestamp};
 use crate::store::backups::BackupState;
 use crate::store::{Commit, SiteStatistics};
@@ -103,6 +105,7 @@ pub struct Metrics {
     backup_success: GaugeVec,
     backup_waiting: GaugeVec,
     backup_failed: IntGaugeVec,
+    process: ProcessMetrics,
 }
 
 impl Metrics {
@@ -225,6 +228,7 @@ impl Metrics {
                 "For how long the oldest change that no backup holds has waited; 0 when the newest holds all.",
             )?,
             backup_failed,
+            process: ProcessMetrics::new(&registry)?,
             registry,
         })
     }
@@ -276,6 +280,7 @@ impl Metrics {
 
     /// Notes what a scrape has looked up.
     pub fn measured(&self, sites: &SiteStatistics, writes_waiting: usize, connections: usize) {
+        self.process.read();
         for (status, count) in SiteStatus::ALL.into_iter().zip(sites.by_status) {
             self.sites.with_label_values(&[status.as_str()]).set(clamped(count));
         }

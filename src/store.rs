@@ -64,7 +64,7 @@ use self::clock::{ClockWatch, Known};
 use self::engine::Engine;
 pub use self::heartbeats::HeartbeatRefused;
 pub use self::keyring::{NoSigningKey, SigningKey, TlsIdentity};
-pub use self::sites::{NoSuchSite, SiteFilter, SitePage, UpdateRefused};
+pub use self::sites::{ChangeRefused, SiteFilter, SitePage, UpdateRefused};
 pub use self::snapshot::SnapshotError;
 pub use self::statistics::SiteStatistics;
 use self::tables::{ReadTables, WriteTables};

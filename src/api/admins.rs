@@ -14,7 +14,7 @@ use super::wire::Time;
 use super::{App, Group, now};
 use crate::auth::initial_password;
 use crate::auth::token::fresh_epoch;
-use crate::domain::{Admin, NewPassword, Username};
+use crate::domain::{Admin, NewPassword, NewUsername, Username};
 use crate::store::{CreateRefused, DeleteRefused};
 
 /// An admin.
@@ -46,7 +46,8 @@ impl From<Admin> for AdminDocument {
 #[derive(Object)]
 #[oai(rename = "NewAdmin", example)]
 pub struct NewAdminDocument {
-    /// Name, 1 to 64 characters, unique without regard to case.
+    /// Name, 1 to 64 letters (a to z), digits and `. _ - @ +`, a letter or
+    /// digit first; unique without regard to case.
     #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
     /// Password, at least 12 characters and at most 1024 bytes.
@@ -56,13 +57,13 @@ pub struct NewAdminDocument {
 
 impl Example for NewAdminDocument {
     fn example() -> Self {
-        Self { username: "night-shift".to_owned(), password: "correct horse battery staple".to_owned() }
+        Self { username: "night-shift".to_owned(), password: NewPassword::PLACEHOLDER.to_owned() }
     }
 }
 
 /// An admin to create, checked.
 struct NewAdmin {
-    username: Username,
+    username: NewUsername,
     password: NewPassword,
 }
 
@@ -87,7 +88,7 @@ pub struct NewPasswordDocument {
 
 impl Example for NewPasswordDocument {
     fn example() -> Self {
-        Self { password: "correct horse battery staple".to_owned() }
+        Self { password: NewPassword::PLACEHOLDER.to_owned() }
     }
 }
 
@@ -115,7 +116,7 @@ enum DoneAnswer {
     Done,
 }
 
-const ADMIN: u16 = failure::UNAUTHORIZED | failure::UNAVAILABLE;
+const ADMIN: u16 = failure::SYSADMIN;
 const BODY: u16 = failure::MALFORMED | failure::BODY | failure::INVALID;
 
 /// The routes under `/api/admins`.
@@ -147,7 +148,7 @@ impl AdminsApi {
         body: Body<NewAdmin>,
     ) -> Result<CreateAnswer, Failure<{ ADMIN | BODY | failure::CONFLICT }>> {
         let hash = app.passwords.hash(body.0.password).await?;
-        match app.store.create_admin(body.0.username, hash, fresh_epoch()?, admin.actor(), now()).await? {
+        match app.store.create_admin(body.0.username.0, hash, fresh_epoch()?, admin.actor(), now()).await? {
             Ok(created) => Ok(CreateAnswer::Created(Json(created.into()))),
             Err(CreateRefused::NameTaken) => {
                 Err(Problem::conflict("there is an admin of this name already").into())

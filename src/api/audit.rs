@@ -15,6 +15,7 @@ use super::docs::PRINTABLE;
 use super::fields::Json;
 use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, Problem, failure};
+use super::query::QueryFaults;
 use super::wire::{Given, Nullable, Parameter, Time};
 use super::{App, Group};
 use crate::domain::{Action, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
@@ -233,9 +234,9 @@ impl AuditApi {
         limit: Query<Given<PageLimit>>,
         /// Continue after the entry with this `id`.
         after: Query<Given<Cursor>>,
-    ) -> Result<AuditAnswer, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE | failure::INVALID }>>
-    {
-        let mut errors = Vec::new();
+        faults: QueryFaults,
+    ) -> Result<AuditAnswer, Failure<{ failure::SYSADMIN }>> {
+        let QueryFaults(mut errors) = faults;
         let filter = AuditFilter {
             site_id: site_id.0.take("site_id", &mut errors).map(|site_id| site_id.0),
             admin: admin.0.take("admin", &mut errors).map(|admin| admin.as_str().to_owned()),

@@ -11,10 +11,10 @@ use poem_openapi::registry::{
 };
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
-use serde_json::{Map, Value};
 
 use super::envelope::ProvedSender;
-use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of, object_of};
+use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of};
+use super::object::Object as JsonObject;
 use super::problem::{Failure, Problem, failure};
 use super::wire::{Nullable, Time};
 use super::{App, Caller, Group, Peer, SystemUser, now};
@@ -43,7 +43,7 @@ pub struct LoginDocument {
 
 impl poem_openapi::types::Example for LoginDocument {
     fn example() -> Self {
-        Self { username: "sysadmin".to_owned(), password: "correct horse battery staple".to_owned() }
+        Self { username: "sysadmin".to_owned(), password: "<your password>".to_owned() }
     }
 }
 
@@ -147,7 +147,7 @@ impl<'a> ApiExtractor<'a> for Login {
         let media_type = media_type_of(request);
         let bytes = bytes_of(body).await?;
         if is_json(&media_type) {
-            Ok(Fields::read(object_of(&bytes)?)?)
+            Ok(Fields::read(JsonObject::read(&bytes, None)?)?)
         } else if media_type == "application/x-www-form-urlencoded" {
             Ok(Fields::read::<Grant>(form_of(&bytes)?)?.0)
         } else {
@@ -161,10 +161,10 @@ impl<'a> ApiExtractor<'a> for Login {
     }
 }
 
-fn form_of(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
+fn form_of(bytes: &[u8]) -> Result<JsonObject, Problem> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes)
         .map_err(|_| Problem::malformed("the body is not a valid form"))?;
-    Ok(pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect())
+    JsonObject::of_form(pairs)
 }
 
 /// An access token (RFC 6749, section 5.1).
@@ -393,10 +393,7 @@ impl AuthApi {
     ///
     /// Tells whom the access token speaks for.
     #[oai(path = "/me", method = "get", operation_id = "me")]
-    async fn me(
-        &self,
-        admin: Sysadmin,
-    ) -> Result<Json<MeDocument>, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
+    async fn me(&self, admin: Sysadmin) -> Result<Json<MeDocument>, Failure<{ failure::SYSADMIN }>> {
         let (id, username, created_at) = match admin.proof {
             Proof::Token(admin) => {
                 (Some(admin.id), admin.username.as_str().to_owned(), Some(admin.created_at))

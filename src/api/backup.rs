@@ -62,7 +62,7 @@ impl BackupApi {
         &self,
         admin: Sysadmin,
         app: Data<&Arc<App>>,
-    ) -> Result<BackupAnswer, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
+    ) -> Result<BackupAnswer, Failure<{ failure::SYSADMIN }>> {
         let turn = Arc::clone(&app.backup_turn.0).try_acquire_owned();
         let turn = turn.map_err(|_| Problem::another_backup())?;
         let (file, bytes) = app.store.snapshot(&app.data_dir).await.map_err(Problem::from)?;

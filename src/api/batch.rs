@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::auth::Sysadmin;
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
-use super::problem::{Failure, FieldError, Problem, failure};
+use super::problem::{Failure, FieldError, FieldErrors, Problem, failure};
 use super::sites::{SiteDocument, fresh_key};
 use super::wire::{Given, Time};
 use super::{App, Group, now};
@@ -23,6 +23,8 @@ use crate::store::batch::{Applied, BatchRefused, Deed, Done, Operation, Operatio
 
 /// Most items of a batch.
 pub const MAX_ITEMS: usize = 1000;
+/// Errors of items that are named; past it each bad item names its first.
+const MAX_NAMED_ERRORS: usize = 1000;
 const ROUTE: &str = "/api/sites/batch";
 
 /// What to do to a site.
@@ -109,7 +111,7 @@ impl Example for BatchDocument {
 /// A batch, read. A bad item does not make the batch a bad one.
 struct Batch {
     all_or_nothing: bool,
-    items: Vec<Result<Item, Vec<FieldError>>>,
+    items: Vec<Result<Item, FieldErrors>>,
 }
 
 /// An operation, checked.
@@ -127,9 +129,17 @@ impl Readable for Batch {
     fn read(fields: &mut Fields) -> Option<Self> {
         let all_or_nothing = fields.optional_bool("all_or_nothing").unwrap_or(false);
         let items = fields.required_array("items", 1..=MAX_ITEMS)?;
-        let items = items.into_iter().map(|item| match item {
-            Value::Object(item) => Fields::read(item).map_err(|problem| problem.errors),
-            _ => Err(vec![FieldError { field: "item".to_owned(), message: "must be an object".to_owned() }]),
+        let mut named = 0;
+        let items = items.into_iter().map(|item| {
+            let read = match item {
+                Value::Object(item) => Fields::read(item).map_err(|problem| problem.errors),
+                _ => Err(FieldErrors::one("item", "must be an object")),
+            };
+            read.map_err(|errors| {
+                let errors = if named < MAX_NAMED_ERRORS { errors } else { errors.first_named() };
+                named += errors.count_named();
+                errors
+            })
         });
         Some(Self { all_or_nothing, items: items.collect() })
     }
@@ -184,7 +194,8 @@ pub struct ResultDocument {
     /// Why it was not done.
     #[oai(skip_serializing_if_is_none)]
     detail: Option<String>,
-    /// The bad fields, all of them.
+    /// The bad fields, at most 20 by name, then, as `…`, how many more. When
+    /// 1000 of a batch have been named, each bad item names its first.
     #[oai(skip_serializing_if_is_none)]
     errors: Option<Vec<FieldError>>,
 }
@@ -215,7 +226,7 @@ impl BatchApi {
     ///
     /// Without `all_or_nothing` what cannot be done is left out, and its
     /// result says why. With it, one bad item means that nothing is changed:
-    /// the answer is 422, and `errors` names every bad item as `items[3]`.
+    /// the answer is 422, and `errors` names bad items as `items[3]`.
     ///
     /// With an `Idempotency-Key` a batch that is sent again within a day, by
     /// the same admin and with the same body, is not done again: the answer
@@ -271,7 +282,8 @@ impl BatchApi {
                 // Nothing was bad, so places here are places there.
                 for (place, refusal) in refused {
                     if let Some(errors) = bad.get_mut(place) {
-                        *errors = Some(vec![problem_of(refusal).1]);
+                        let (_, field, message) = problem_of(refusal);
+                        *errors = Some(FieldErrors::one(field, message));
                     }
                 }
                 Err(nothing_done(bad).into())
@@ -306,7 +318,7 @@ fn operation(
 fn answer(
     app: &App,
     applied: Applied,
-    bad: Vec<Option<Vec<FieldError>>>,
+    bad: Vec<Option<FieldErrors>>,
     keys: &HashMap<SiteId, SecretKey>,
     once: Option<&OnceRequest>,
     now: Timestamp,
@@ -324,7 +336,7 @@ fn answer(
             Some(errors) => ResultDocument {
                 status: StatusCode::UNPROCESSABLE_ENTITY.as_u16(),
                 detail: Some("some fields are not valid".to_owned()),
-                errors: Some(errors),
+                errors: errors.listed(),
                 ..empty
             },
             None => match outcomes.next() {
@@ -347,9 +359,11 @@ fn answer(
                     }
                 }
                 Some(Err(refusal)) => {
-                    let (status, error) = problem_of(refusal);
-                    let errors = (status == StatusCode::UNPROCESSABLE_ENTITY).then(|| vec![error.clone()]);
-                    ResultDocument { status: status.as_u16(), detail: Some(error.message), errors, ..empty }
+                    let (status, field, message) = problem_of(refusal);
+                    let is_invalid = status == StatusCode::UNPROCESSABLE_ENTITY;
+                    let errors =
+                        is_invalid.then(|| FieldErrors::one(field, &*message)).and_then(FieldErrors::listed);
+                    ResultDocument { status: status.as_u16(), detail: Some(message), errors, ..empty }
                 }
                 // As many results as operations: the store's promise.
                 None => empty,
@@ -362,16 +376,13 @@ fn answer(
 }
 
 /// 422 that names every bad item.
-fn nothing_done(bad: Vec<Option<Vec<FieldError>>>) -> Problem {
-    let mut named = Vec::new();
+fn nothing_done(bad: Vec<Option<FieldErrors>>) -> Problem {
+    let mut named = FieldErrors::default();
     for (index, errors) in bad.into_iter().enumerate() {
-        for error in errors.into_iter().flatten() {
-            let field = match error.field.as_str() {
-                "item" => format!("items[{index}]"),
-                field => format!("items[{index}].{field}"),
-            };
-            named.push(FieldError { field, message: error.message });
-        }
+        named.take_over(errors.unwrap_or_default(), |field| match field {
+            "item" => format!("items[{index}]"),
+            field => format!("items[{index}].{field}"),
+        });
     }
     Problem {
         detail: "nothing was changed: all_or_nothing was asked for, and some items cannot be done".to_owned(),
@@ -379,14 +390,11 @@ fn nothing_done(bad: Vec<Option<Vec<FieldError>>>) -> Problem {
     }
 }
 
-fn problem_of(refusal: OperationRefused) -> (StatusCode, FieldError) {
-    let error = |field: &str, message: String| FieldError { field: field.to_owned(), message };
+fn problem_of(refusal: OperationRefused) -> (StatusCode, &'static str, String) {
     match refusal {
-        OperationRefused::NotFound => {
-            (StatusCode::NOT_FOUND, error("site_id", Problem::no_such_site().detail))
-        }
+        OperationRefused::NotFound => (StatusCode::NOT_FOUND, "site_id", Problem::no_such_site().detail),
         OperationRefused::TooFarAhead => {
-            (StatusCode::UNPROCESSABLE_ENTITY, error("extend_days", TooFarAhead.to_string()))
+            (StatusCode::UNPROCESSABLE_ENTITY, "extend_days", TooFarAhead.to_string())
         }
     }
 }

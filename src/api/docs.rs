@@ -1,9 +1,9 @@
 //! The specification, and Swagger UI over it.
 //!
-//! Swagger UI's files are part of the program, gzipped by `build.rs`: they are
-//! three quarters smaller so, in the program and on the wire. The page runs under a content
-//! security policy without inline scripts and loads nothing from another
-//! host.
+//! Swagger UI's files are part of the program, gzipped by `build.rs`: three
+//! quarters smaller, in the program and on the wire. The page runs under a
+//! content security policy without inline scripts and loads nothing from
+//! another host.
 
 use std::sync::LazyLock;
 
@@ -13,9 +13,11 @@ use poem::{IntoResponse, Request, Response};
 use poem_openapi::{ExtraHeader, OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
+use super::file::File;
 use super::heartbeat::MAX_UPTIME_SECONDS;
 use super::problem::Problem;
 use super::specification;
+use super::yaml;
 use crate::domain::Timestamp;
 
 /// What a page of ours may load and do. Swagger UI sets style attributes and
@@ -24,10 +26,14 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Text without control characters that is not blank: what is left after
-/// trimming must not be empty.
+/// trimming must not be empty. (Invisible characters, which are refused as
+/// well, would make it ten times as long: a message names them.)
 pub(super) const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u00a0\\s][^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// Text without control characters.
 const PRINTABLE_OR_EMPTY: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/// The name of a new admin, before it is trimmed.
+const NEW_USERNAME: &str = "^\\s*[A-Za-z0-9][A-Za-z0-9._@+-]*\\s*$";
 
 const INTRODUCTION: &str = "\
 The licence server for software that runs at many sites.
@@ -40,8 +46,8 @@ The licence server for software that runs at many sites.
 `site_id` and `secret_key` from the answer: the key is shown this once.
 3. Under **Heartbeat**, open `POST /api/heartbeat`, enter both as `X-Site-ID` and `X-Site-Key` and execute: this is \
 what the site's local backend does every 6 hours.
-4. Lock the site with `POST /api/sites/{site_id}/lock` and send the heartbeat again: the answer says so, with your \
-reason. `POST /api/sites/{site_id}/unlock` takes it back.
+4. Lock the site with `POST /api/sites/{site_id}/lock`, with a reason in the place of the placeholder, and send the \
+heartbeat again: the answer says so, with your reason. `POST /api/sites/{site_id}/unlock` takes it back.
 
 **Every day**
 
@@ -87,6 +93,15 @@ SwaggerUIBundle({
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
 });
+
+// Enter in a field of the Authorize dialog presses its button, as in any form.
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter' || event.isComposing || !(event.target instanceof HTMLInputElement)) return;
+  const button = event.target.closest('.auth-container')?.querySelector('.auth-btn-wrapper .authorize');
+  if (!button) return;
+  event.preventDefault();
+  button.click();
+});
 ";
 
 /// When the licences in examples expire.
@@ -113,7 +128,7 @@ pub fn specification() -> &'static str {
 
 /// The specification as YAML.
 fn specification_yaml() -> &'static str {
-    static YAML: LazyLock<String> = LazyLock::new(|| serde_yaml::to_string(&completed()).unwrap_or_default());
+    static YAML: LazyLock<String> = LazyLock::new(|| yaml::write(&completed()));
     &YAML
 }
 
@@ -158,40 +173,47 @@ fn completed() -> Value {
     for schema in ["NewSite", "SiteChange", "BatchItem"] {
         schemas[schema]["properties"]["owner_name"]["pattern"] = json!(PRINTABLE_OR_EMPTY);
     }
-    for schema in ["Login", "NewAdmin"] {
-        schemas[schema]["properties"]["username"]["pattern"] = json!(PRINTABLE);
-    }
+    schemas["Login"]["properties"]["username"]["pattern"] = json!(PRINTABLE);
+    schemas["NewAdmin"]["properties"]["username"]["pattern"] = json!(NEW_USERNAME);
     // poem-openapi writes one less.
     schemas["Heartbeat"]["properties"]["uptime_seconds"]["maximum"] = json!(MAX_UPTIME_SECONDS);
     // From a set expiry, or from the present one by days: not both.
-    schemas["SiteChange"]["not"] = json!({ "required": ["license_expires_at", "extend_days"] });
+    schemas["SiteChange"]["not"] = json!({
+        "properties": { "license_expires_at": {}, "extend_days": {} },
+        "required": ["license_expires_at", "extend_days"],
+    });
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
     specification::complete(&mut document);
     document
 }
 
+/// How long a browser may go without asking: always ask, and be told that
+/// nothing has changed.
+const ASK: &str = "no-cache";
+/// The same for files that change with the program only.
+const KEEP: &str = "public, max-age=3600";
+
 /// The page of Swagger UI.
-pub(super) fn page() -> Response {
-    Response::builder().content_type("text/html; charset=utf-8").body(PAGE)
+pub(super) fn page(request: Request) -> Response {
+    static PAGE_FILE: LazyLock<File> =
+        LazyLock::new(|| File::new("text/html; charset=utf-8", ASK, PAGE.as_bytes()));
+    PAGE_FILE.answer(&request)
 }
 
 /// A file of Swagger UI.
 pub(super) fn asset(request: Request) -> Response {
-    let name = request.raw_path_param("asset").unwrap_or_default();
-    let (content_type, body, gzipped): (_, &'static [u8], _) = match name {
-        "swagger-ui-bundle.js" => ("text/javascript; charset=utf-8", SCRIPT, true),
-        "swagger-ui.css" => ("text/css; charset=utf-8", STYLE, true),
-        "start.js" => ("text/javascript; charset=utf-8", START.as_bytes(), false),
+    const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+    static SCRIPT_FILE: LazyLock<File> = LazyLock::new(|| File::of_gzip(JAVASCRIPT, KEEP, SCRIPT));
+    static STYLE_FILE: LazyLock<File> =
+        LazyLock::new(|| File::of_gzip("text/css; charset=utf-8", KEEP, STYLE));
+    static START_FILE: LazyLock<File> = LazyLock::new(|| File::new(JAVASCRIPT, KEEP, START.as_bytes()));
+    let file = match request.raw_path_param("asset").unwrap_or_default() {
+        "swagger-ui-bundle.js" => &SCRIPT_FILE,
+        "swagger-ui.css" => &STYLE_FILE,
+        "start.js" => &START_FILE,
         _ => return Problem::of_status(StatusCode::NOT_FOUND).into_response(),
     };
-    let mut response =
-        Response::builder().content_type(content_type).header(header::CACHE_CONTROL, "public, max-age=3600");
-    if gzipped {
-        // To who says nothing of codings as well, as RFC 9110, section
-        // 12.5.3, allows; every browser takes it.
-        response = response.header(header::CONTENT_ENCODING, "gzip");
-    }
-    response.body(body)
+    file.answer(&request)
 }
 
 /// From `/` to Swagger UI.
@@ -200,13 +222,17 @@ pub(super) fn to_docs() -> Response {
 }
 
 /// The specification as JSON.
-pub(super) fn json() -> Response {
-    Response::builder().content_type("application/json").body(specification())
+pub(super) fn json_file(request: Request) -> Response {
+    static JSON_FILE: LazyLock<File> =
+        LazyLock::new(|| File::new("application/json", ASK, specification().as_bytes()));
+    JSON_FILE.answer(&request)
 }
 
 /// The specification as YAML (RFC 9512).
-pub(super) fn yaml() -> Response {
-    Response::builder().content_type("application/yaml").body(specification_yaml())
+pub(super) fn yaml_file(request: Request) -> Response {
+    static YAML_FILE: LazyLock<File> =
+        LazyLock::new(|| File::new("application/yaml", ASK, specification_yaml().as_bytes()));
+    YAML_FILE.answer(&request)
 }
 
 #[cfg(test)]

@@ -16,10 +16,11 @@ use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
-use super::auth::LOGIN_PATH;
-use super::problem::{self, FieldError, Problem};
+use super::auth::{LOGIN_PATH, Sysadmin};
+use super::problem::{self, FieldErrors, Problem};
+use super::query::{self, QueryFaults};
 use super::tls::CertificateDesk;
-use super::{App, Peer, docs, methods, routes};
+use super::{App, Operation, Peer, docs, gzip, operations, routes};
 use crate::domain::ActorKind;
 use crate::metrics::Metrics;
 
@@ -84,7 +85,7 @@ struct Pattern {
     segments: Vec<Option<String>>,
     /// How many of the segments are parameters.
     parameters: usize,
-    methods: Vec<String>,
+    operations: Vec<Operation>,
     allow: HeaderValue,
 }
 
@@ -96,7 +97,7 @@ impl Api {
         let routes =
             routes(Arc::clone(&app)).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
         let mut patterns: Vec<Pattern> =
-            methods().into_iter().map(|(path, methods)| Pattern::new(path, methods)).collect();
+            operations().into_iter().map(|(path, operations)| Pattern::new(path, operations)).collect();
         // A path that is written out counts before one with a parameter.
         patterns.sort_by_key(|pattern| pattern.parameters);
         Self { app, routes, patterns, certificate, ids: RequestIds::new() }
@@ -111,19 +112,52 @@ impl Api {
     pub async fn answer(&self, mut request: Request) -> Response {
         trim_trailing_slash(&mut request);
         let exchange = self.begin(&request);
-        if exchange.pattern.is_some_and(|pattern| !pattern.takes(&exchange.method)) {
-            return self
-                .finish(&exchange, Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).into_response());
-        }
-        if let Some(problem) = unreadable_condition(&request) {
-            return self.finish(&exchange, problem.into_response());
+        if exchange.method == Method::OPTIONS
+            && let Some(pattern) = exchange.pattern
+        {
+            let allowed = Response::builder().status(StatusCode::NO_CONTENT);
+            return self.finish(&exchange, allowed.header(header::ALLOW, pattern.allow.clone()).finish());
         }
         if exchange.method == Method::HEAD {
             request.set_method(Method::GET);
         }
+        if let Some(pattern) = exchange.pattern {
+            let Some(operation) = pattern.operation(request.method()) else {
+                let problem = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED);
+                return self.finish(&exchange, problem.into_response());
+            };
+            if let Err(problem) = self.check_query(operation, &mut request).await {
+                return self.finish(&exchange, problem.into_response());
+            }
+        }
+        if let Some(problem) = unreadable_condition(&request) {
+            return self.finish(&exchange, problem.into_response());
+        }
+        let may_pack = *request.method() == Method::GET && gzip::ROUTES.contains(&exchange.route());
+        let accepts_gzip = gzip::is_accepted(request.headers());
         request.set_data(exchange.sender.clone());
-        let response = self.routes.get_response(request).await;
+        let mut response = self.routes.get_response(request).await;
+        if may_pack && response.status().is_success() {
+            gzip::pack(&mut response, accepts_gzip).await;
+        }
         self.finish(&exchange, response)
+    }
+
+    /// Refuses parameters that an operation of sysadmins does not know, to a
+    /// sysadmin: anybody else is told to log in first. An operation that has
+    /// parameters names them with what else is wrong.
+    async fn check_query(&self, operation: &Operation, request: &mut Request) -> Result<(), Problem> {
+        if !operation.is_for_sysadmins {
+            return Ok(());
+        }
+        let faults = query::faults(request.uri().query().unwrap_or_default(), &operation.parameters);
+        if !operation.parameters.is_empty() {
+            request.set_data(QueryFaults(faults));
+        } else if !faults.is_empty() {
+            Sysadmin::who_sent(&self.app, request).await?;
+            return Err(Problem::invalid(faults));
+        }
+        Ok(())
     }
 
     /// Answers a request that was refused before it came so far.
@@ -150,7 +184,8 @@ impl Api {
             render(problem, exchange, &mut response);
         }
         self.dress(exchange, &mut response);
-        if exchange.method == Method::HEAD {
+        // That of a 304 is not there with GET either.
+        if exchange.method == Method::HEAD && response.status() != StatusCode::NOT_MODIFIED {
             drop_body(&mut response);
         }
         let (method, status) = (exchange.method.as_str(), response.status().as_u16());
@@ -272,9 +307,8 @@ fn unreadable_condition(request: &Request) -> Option<Problem> {
     let is_unreadable =
         |name: &&str| request.headers().get_all(*name).iter().any(|value| value.to_str().is_err());
     let name = ["If-Match", "Idempotency-Key"].into_iter().find(is_unreadable)?;
-    let error = FieldError { field: name.to_owned(), message: "must be ASCII text".to_owned() };
     Some(Problem {
-        errors: vec![error],
+        errors: FieldErrors::one(name, "must be ASCII text"),
         ..Problem::malformed(format!("the {name} header cannot be understood"))
     })
 }
@@ -301,22 +335,24 @@ fn trim_trailing_slash(request: &mut Request) {
 }
 
 impl Pattern {
-    fn new(path: String, mut methods: Vec<String>) -> Self {
-        if methods.iter().any(|method| method == "GET") {
-            methods.push("HEAD".to_owned());
+    fn new(path: String, operations: Vec<Operation>) -> Self {
+        let mut methods: Vec<&str> = operations.iter().map(|operation| operation.method.as_str()).collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
         }
-        methods.sort();
+        methods.push("OPTIONS");
+        methods.sort_unstable();
         let segments: Vec<_> =
             path.split('/').map(|segment| (!segment.starts_with('{')).then(|| segment.to_owned())).collect();
         let parameters = segments.iter().filter(|segment| segment.is_none()).count();
         // Method names are tokens, which any header value may hold.
         let allow =
             HeaderValue::from_str(&methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("GET"));
-        Self { path, segments, parameters, methods, allow }
+        Self { path, segments, parameters, operations, allow }
     }
 
-    fn takes(&self, method: &Method) -> bool {
-        self.methods.iter().any(|taken| taken == method.as_str())
+    fn operation(&self, method: &Method) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.method == *method)
     }
 
     fn matches(&self, path: &str) -> bool {

@@ -21,14 +21,16 @@ use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
 use serde_json::{Map, Value};
 
-use super::problem::{FieldError, Problem};
+use super::object::Object;
+use super::problem::{FieldErrors, Problem};
 
 /// A request body of some shape.
 pub trait Readable: Sized + Send {
     /// Its schema.
     type Document: Type;
-    /// Whether unknown fields are refused: a typo must not pass for success.
-    const REFUSES_UNKNOWN: bool = true;
+    /// The fields to read, where all others are ignored; `None`: unknown
+    /// fields are refused, since a typo must not pass for success.
+    const IGNORES_ALL_BUT: Option<&'static [&'static str]> = None;
 
     /// Takes its fields. May return `None` only when `fields` has noted why.
     fn read(fields: &mut Fields) -> Option<Self>;
@@ -38,18 +40,13 @@ pub trait Readable: Sized + Send {
 /// found so far.
 pub struct Fields {
     given: Map<String, Value>,
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
 }
 
 impl Fields {
-    /// All fields of an object.
-    pub fn new(given: Map<String, Value>) -> Self {
-        Self { given, errors: Vec::new() }
-    }
-
     /// Notes that `field` is bad.
     pub fn refuse(&mut self, field: &str, message: impl Display) {
-        self.errors.push(FieldError { field: field.to_owned(), message: message.to_string() });
+        self.errors.push(field, message.to_string());
     }
 
     /// Whether the field was given.
@@ -133,11 +130,12 @@ impl Fields {
     /// Reads a whole body.
     ///
     /// # Errors
-    /// 422 that names every bad field.
-    pub fn read<T: Readable>(given: Map<String, Value>) -> Result<T, Problem> {
-        let mut fields = Self::new(given);
+    /// 422 that names the bad fields.
+    pub fn read<T: Readable>(object: impl Into<Object>) -> Result<T, Problem> {
+        let Object { members: given, faults: errors } = object.into();
+        let mut fields = Self { given, errors };
         let body = T::read(&mut fields);
-        if T::REFUSES_UNKNOWN {
+        if T::IGNORES_ALL_BUT.is_none() {
             let unknown: Vec<String> = fields.given.keys().cloned().collect();
             for field in unknown {
                 fields.refuse(&field, "is not a known field");
@@ -160,28 +158,6 @@ fn whole(number: &serde_json::Number) -> Option<u64> {
     let integer =
         (float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float)).then_some(float as u64);
     integer
-}
-
-/// The object of a JSON text.
-///
-/// # Errors
-/// 400 when it is no JSON, 422 when it is no object.
-pub fn object_of(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Problem {
-            detail: "the body must be a JSON object".to_owned(),
-            ..Problem::invalid(Vec::new())
-        }),
-        Err(error) if error.is_eof() && bytes.is_empty() => {
-            Err(Problem::malformed("the body is missing: send a JSON object"))
-        }
-        Err(error) => Err(Problem::malformed(format!(
-            "the body is not valid JSON (line {}, column {})",
-            error.line(),
-            error.column()
-        ))),
-    }
 }
 
 /// The whole body, which the server has read already and bounded.
@@ -240,7 +216,7 @@ impl<'a, T: Readable> ApiExtractor<'a> for Body<T> {
             return Err(Problem::of_status(poem::http::StatusCode::UNSUPPORTED_MEDIA_TYPE).into());
         }
         let bytes = bytes_of(body).await?;
-        let object = object_of(&bytes)?;
+        let object = Object::read(&bytes, T::IGNORES_ALL_BUT)?;
         Ok(Self(Fields::read(object)?, bytes))
     }
 }

@@ -124,7 +124,7 @@ impl HealthApi {
         &self,
         app: Data<&Arc<App>>,
         request: &Request,
-    ) -> Result<Json<HealthDocument>, Failure<{ failure::UNAVAILABLE }>> {
+    ) -> Result<Json<HealthDocument>, Failure<{ failure::MALFORMED | failure::UNAVAILABLE }>> {
         app.store_health.check(&app.store).await.map_err(Problem::from)?;
         let sysadmin = Sysadmin::who_sent(&app, request).await.is_ok();
         Ok(Json(HealthDocument {

@@ -40,7 +40,7 @@ impl Example for HeartbeatDocument {
 
 impl Readable for Heartbeat {
     type Document = HeartbeatDocument;
-    const REFUSES_UNKNOWN: bool = false;
+    const IGNORES_ALL_BUT: Option<&'static [&'static str]> = Some(&["version", "uptime_seconds"]);
 
     fn read(fields: &mut Fields) -> Option<Self> {
         let version = fields.required("version");

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use aws_lc_rs::digest;
 use poem_openapi::registry::MetaSchema;
 
-use super::problem::{FieldError, Problem};
+use super::problem::{FieldErrors, Problem};
 use super::wire::{Given, Parameter};
 use crate::domain::{Actor, SecretKey, SiteId};
 use crate::store::requests::Once;
@@ -66,7 +66,7 @@ impl OnceRequest {
         route: &str,
         body: &[u8],
     ) -> Result<Option<Self>, Problem> {
-        let mut errors: Vec<FieldError> = Vec::new();
+        let mut errors = FieldErrors::default();
         let key = given.take("Idempotency-Key", &mut errors);
         if !errors.is_empty() {
             return Err(Problem {

@@ -22,7 +22,7 @@ use crate::auth::password::PasswordFault;
 use crate::auth::queue::NoTurn;
 use crate::auth::throttle::RetryAfter;
 use crate::auth::token::{NoRandomness, SigningFailed};
-use crate::store::{SnapshotError, Unavailable};
+use crate::store::{ChangeRefused, SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -38,6 +38,90 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong with it.
     pub message: String,
+}
+
+/// Most bad fields that an answer names.
+pub const MAX_NAMED: usize = 20;
+/// Most characters of a name that are given back.
+const MAX_NAME_CHARACTERS: usize = 40;
+/// In place of a name: what is said is of those that are not named.
+const NOT_NAMED: &str = "…";
+
+/// The bad fields of a request: the first few by name, the others counted.
+/// What a client sends must not decide how large the answer is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldErrors {
+    named: Vec<FieldError>,
+    more: usize,
+}
+
+impl FieldErrors {
+    /// One bad field.
+    pub fn one(field: &str, message: impl Into<String>) -> Self {
+        let mut errors = Self::default();
+        errors.push(field, message);
+        errors
+    }
+
+    /// Notes that `field` is bad.
+    pub fn push(&mut self, field: &str, message: impl Into<String>) {
+        if self.named.len() < MAX_NAMED {
+            self.named.push(FieldError { field: shortened(field), message: message.into() });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Takes over what is wrong with a part of the request.
+    pub fn take_over(&mut self, part: Self, name: impl Fn(&str) -> String) {
+        for error in part.named {
+            self.push(&name(&error.field), error.message);
+        }
+        self.more += part.more;
+    }
+
+    /// Whether no field is bad.
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// As they stand in an answer, with how many more there are at the end;
+    /// `None` when no field is bad.
+    pub fn listed(self) -> Option<Vec<FieldError>> {
+        let Self { mut named, more } = self;
+        if more > 0 {
+            named.push(FieldError { field: NOT_NAMED.to_owned(), message: format!("and {more} more") });
+        }
+        (!named.is_empty()).then_some(named)
+    }
+
+    /// The same with only the first named.
+    pub fn first_named(mut self) -> Self {
+        self.more += self.named.len().saturating_sub(1);
+        self.named.truncate(1);
+        self
+    }
+
+    /// Those that are named.
+    pub fn named(&self) -> &[FieldError] {
+        &self.named
+    }
+
+    /// How many are named.
+    pub fn count_named(&self) -> usize {
+        self.named.len()
+    }
+}
+
+/// A name that came with the request, bounded and fit to be printed.
+fn shortened(name: &str) -> String {
+    let mut characters =
+        name.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character });
+    let mut short: String = characters.by_ref().take(MAX_NAME_CHARACTERS).collect();
+    if characters.next().is_some() {
+        short.push('…');
+    }
+    short
 }
 
 /// An error answer (RFC 9457).
@@ -66,7 +150,8 @@ pub struct ProblemDocument {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_description: Option<String>,
-    /// The bad fields, all of them; with 400 and 422 only.
+    /// The bad fields; with 400 and 422 only. The first 20 by name, then, as
+    /// `…`, how many more.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldError>>,
@@ -80,7 +165,7 @@ pub struct Problem {
     /// What was wrong, for the client.
     pub detail: String,
     /// The bad fields.
-    pub errors: Vec<FieldError>,
+    pub errors: FieldErrors,
     /// `Retry-After`, in seconds (RFC 9110, section 10.2.3).
     pub retry_after_seconds: Option<u64>,
     /// `WWW-Authenticate` (RFC 9110, section 11.6.1).
@@ -95,7 +180,7 @@ impl Problem {
         Self {
             status,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: FieldErrors::default(),
             retry_after_seconds: None,
             challenge: None,
             cause: None,
@@ -170,13 +255,13 @@ impl Problem {
     }
 
     /// 422: well-formed, but these fields are not.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
+    pub fn invalid(errors: FieldErrors) -> Self {
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "some fields are not valid") }
     }
 
     /// 422 for a single field.
     pub fn invalid_field(field: &str, message: impl Into<String>) -> Self {
-        Self::invalid(vec![FieldError { field: field.to_owned(), message: message.into() }])
+        Self::invalid(FieldErrors::one(field, message))
     }
 
     /// 500: a bug of ours; `cause` is for the log.
@@ -216,7 +301,7 @@ impl Problem {
             request_id,
             error: None,
             error_description: None,
-            errors: (!self.errors.is_empty()).then(|| self.errors.clone()),
+            errors: self.errors.clone().listed(),
         }
     }
 
@@ -224,7 +309,7 @@ impl Problem {
     /// members of its own (RFC 6749, section 5.2), and takes what has none for
     /// a token.
     pub fn token_document(&self, request_id: String) -> ProblemDocument {
-        let is_of_another_grant = self.errors.iter().any(|error| error.field == "grant_type");
+        let is_of_another_grant = self.errors.named().iter().any(|error| error.field == "grant_type");
         let error = match self.status {
             StatusCode::UNAUTHORIZED => "invalid_grant",
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
@@ -232,8 +317,9 @@ impl Problem {
             _ if is_of_another_grant => "unsupported_grant_type",
             _ => "invalid_request",
         };
-        let fields = self.errors.iter().map(|error| format!("{} {}", error.field, error.message));
-        let fields: Vec<String> = fields.collect();
+        let fields = self.errors.clone().listed().unwrap_or_default();
+        let fields: Vec<String> =
+            fields.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
         let words = if fields.is_empty() {
             self.detail.clone()
         } else {
@@ -285,6 +371,15 @@ impl From<SnapshotError> for Problem {
             SnapshotError::Source(error) => error.into(),
             SnapshotError::Panicked => Self::internal(error.to_string()),
             error => Self::busy("the backup cannot be made now", Some(error.to_string())),
+        }
+    }
+}
+
+impl From<ChangeRefused> for Problem {
+    fn from(refused: ChangeRefused) -> Self {
+        match refused {
+            ChangeRefused::NotFound => Self::no_such_site(),
+            ChangeRefused::Stale => Self::stale(),
         }
     }
 }
@@ -373,6 +468,10 @@ pub mod failure {
     /// 409
     pub const CONFLICT: u16 = 1 << 8;
 
+    /// What every operation of sysadmins can meet; 422: a parameter that it
+    /// does not have.
+    pub const SYSADMIN: u16 = UNAUTHORIZED | INVALID | UNAVAILABLE;
+
     pub(super) const MEANINGS: [(u16, StatusCode, &str); 11] = [
         (MALFORMED, StatusCode::BAD_REQUEST, "The request cannot be understood."),
         (UNAUTHORIZED, StatusCode::UNAUTHORIZED, "No credentials, or wrong ones."),
@@ -385,7 +484,7 @@ pub mod failure {
         (
             INVALID,
             StatusCode::UNPROCESSABLE_ENTITY,
-            "Understood, but not valid: `errors` names every bad field.",
+            "Understood, but not valid: `errors` names the bad fields.",
         ),
         (
             THROTTLED,

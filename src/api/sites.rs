@@ -20,7 +20,8 @@ use super::auth::Sysadmin;
 use super::fields::{Body, Json};
 use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::page::{Cursor, PageLimit, next_link};
-use super::problem::{Failure, FieldError, Problem, failure};
+use super::problem::{Failure, FieldErrors, Problem, failure};
+use super::query::QueryFaults;
 use super::wire::{Given, Nullable, PathId, Time};
 use super::{App, Group, now};
 use crate::domain::site::RevisionCheck;
@@ -28,7 +29,7 @@ use crate::domain::{
     Actor, LockReason, NewSite, SecretKey, Site, SiteChange, SiteId, Timestamp, TooFarAhead,
 };
 use crate::store::batch::{Applied, Done, Operation};
-use crate::store::{SiteFilter, UpdateRefused};
+use crate::store::{ChangeRefused, SiteFilter, UpdateRefused};
 
 fn etag(site: &Site) -> String {
     format!("\"{}\"", site.revision)
@@ -87,6 +88,19 @@ impl SiteAnswer {
     }
 }
 
+/// A key changed.
+#[derive(ApiResponse)]
+enum RotateAnswer {
+    /// Changed. Note the `secret_key` now: it is not shown again.
+    #[oai(status = 200)]
+    Rotated(
+        Json<RotatedDocument>,
+        /// Revision of the site, for `If-Match`.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
 /// A site deleted.
 #[derive(ApiResponse)]
 enum DeleteAnswer {
@@ -98,7 +112,7 @@ enum DeleteAnswer {
 /// Sites that a filtered page looks at, at most.
 const MAX_SCAN: u64 = 100_000;
 
-const ADMIN: u16 = failure::UNAUTHORIZED | failure::UNAVAILABLE;
+const ADMIN: u16 = failure::SYSADMIN;
 const ONE_SITE: u16 = ADMIN | failure::MALFORMED | failure::NOT_FOUND;
 const BODY: u16 = failure::MALFORMED | failure::BODY | failure::INVALID;
 
@@ -129,8 +143,9 @@ impl SitesApi {
         limit: Query<Given<PageLimit>>,
         /// Continue after the site with this `id`.
         after: Query<Given<Cursor>>,
-    ) -> Result<SitesAnswer, Failure<{ ADMIN | failure::INVALID }>> {
-        let mut errors: Vec<FieldError> = Vec::new();
+        faults: QueryFaults,
+    ) -> Result<SitesAnswer, Failure<ADMIN>> {
+        let QueryFaults(mut errors) = faults;
         let status = status.0.take("status", &mut errors).map(|status| status.0);
         let text = q.0.take("q", &mut errors).map(|text| text.0).filter(|text| !text.is_empty());
         let limit = limit.0.take("limit", &mut errors).unwrap_or_default();
@@ -205,8 +220,10 @@ impl SitesApi {
     /// Change a site, or extend its licence
     ///
     /// Changes the fields given and leaves the others. `extend_days` adds to
-    /// the later of now and today's expiry. With `If-Match` the change is
-    /// made only if nobody else changed the site since.
+    /// the later of now and today's expiry.
+    ///
+    /// This and all else that changes a site takes `If-Match`: it is done
+    /// only if nobody else changed the site since, and else answered 412.
     #[oai(path = "/:site_id", method = "put", operation_id = "update_site")]
     async fn update(
         &self,
@@ -219,18 +236,11 @@ impl SitesApi {
         if_match: Header<Given<Revisions>>,
         body: Body<SiteChange>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
-        let mut errors = Vec::new();
-        let check =
-            if_match.0.take("If-Match", &mut errors).map_or(RevisionCheck::Any, |revisions| revisions.0);
-        if !errors.is_empty() {
-            return Err(
-                Problem { errors, ..Problem::malformed("the If-Match header cannot be understood") }.into()
-            );
-        }
+        let check = expected(if_match)?;
         match app.store.update_site(known(&site_id)?, body.0, check, admin.actor(), now()).await? {
             Ok(site) => Ok(SiteAnswer::new(&app, site)),
-            Err(UpdateRefused::NotFound) => Err(Problem::no_such_site().into()),
-            Err(UpdateRefused::Stale) => Err(Problem::stale().into()),
+            Err(UpdateRefused::NotFound) => Err(ChangeRefused::NotFound.into()),
+            Err(UpdateRefused::Stale) => Err(ChangeRefused::Stale.into()),
             Err(UpdateRefused::TooFarAhead) => {
                 Err(Problem::invalid_field("extend_days", TooFarAhead.to_string()).into())
             }
@@ -248,10 +258,14 @@ impl SitesApi {
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
+        /// The `ETag` that the site must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Given<Revisions>>,
         body: Body<LockReason>,
-    ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY }>> {
-        let locked = app.store.lock_site(known(&site_id)?, body.0, admin.actor(), now()).await?;
-        Ok(SiteAnswer::new(&app, locked.map_err(|_| Problem::no_such_site())?))
+    ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
+        let (site_id, check) = (known(&site_id)?, expected(if_match)?);
+        let locked = app.store.lock_site(site_id, body.0, check, admin.actor(), now()).await?;
+        Ok(SiteAnswer::new(&app, locked?))
     }
 
     /// Unlock a site
@@ -265,9 +279,13 @@ impl SitesApi {
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
-    ) -> Result<SiteAnswer, Failure<ONE_SITE>> {
-        let unlocked = app.store.unlock_site(known(&site_id)?, admin.actor(), now()).await?;
-        Ok(SiteAnswer::new(&app, unlocked.map_err(|_| Problem::no_such_site())?))
+        /// The `ETag` that the site must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Given<Revisions>>,
+    ) -> Result<SiteAnswer, Failure<{ ONE_SITE | failure::STALE }>> {
+        let (site_id, check) = (known(&site_id)?, expected(if_match)?);
+        let unlocked = app.store.unlock_site(site_id, check, admin.actor(), now()).await?;
+        Ok(SiteAnswer::new(&app, unlocked?))
     }
 
     /// Give a site a new key
@@ -283,17 +301,21 @@ impl SitesApi {
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
+        /// The `ETag` that the site must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Given<Revisions>>,
         body: Body<Rotation>,
-    ) -> Result<Json<RotatedDocument>, Failure<{ ONE_SITE | BODY }>> {
+    ) -> Result<RotateAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
         let key = fresh_key()?;
-        let site_id = known(&site_id)?;
-        let rotated =
-            app.store.rotate_key(site_id, key.hash(), body.0.overlap_hours, admin.actor(), now()).await?;
-        let old_key_valid_until = rotated.map_err(|_| Problem::no_such_site())?;
-        Ok(Json(RotatedDocument {
+        let (site_id, check) = (known(&site_id)?, expected(if_match)?);
+        let hours = body.0.overlap_hours;
+        let rotated = app.store.rotate_key(site_id, key.hash(), hours, check, admin.actor(), now()).await?;
+        let (site, old_key_valid_until) = rotated?;
+        let document = RotatedDocument {
             secret_key: key.expose().to_owned(),
             old_key_valid_until: Nullable(old_key_valid_until.map(Time)),
-        }))
+        };
+        Ok(RotateAnswer::Rotated(Json(document), etag(&site)))
     }
 
     /// Delete a site
@@ -307,9 +329,12 @@ impl SitesApi {
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
-    ) -> Result<DeleteAnswer, Failure<ONE_SITE>> {
-        let deleted = app.store.delete_site(known(&site_id)?, admin.actor(), now()).await?;
-        deleted.map_err(|_| Problem::no_such_site())?;
+        /// The `ETag` that the site must still have.
+        #[oai(name = "If-Match")]
+        if_match: Header<Given<Revisions>>,
+    ) -> Result<DeleteAnswer, Failure<{ ONE_SITE | failure::STALE }>> {
+        let (site_id, check) = (known(&site_id)?, expected(if_match)?);
+        app.store.delete_site(site_id, check, admin.actor(), now()).await??;
         Ok(DeleteAnswer::Deleted)
     }
 }
@@ -349,10 +374,20 @@ pub(super) fn fresh_key() -> Result<SecretKey, Problem> {
     Ok(SecretKey::from_random_bits(bits))
 }
 
+/// The revision that `If-Match` asks for.
+fn expected(if_match: Header<Given<Revisions>>) -> Result<RevisionCheck, Problem> {
+    let mut errors = FieldErrors::default();
+    let check = if_match.0.take("If-Match", &mut errors).map_or(RevisionCheck::Any, |revisions| revisions.0);
+    if !errors.is_empty() {
+        return Err(Problem { errors, ..Problem::malformed("the If-Match header cannot be understood") });
+    }
+    Ok(check)
+}
+
 /// The site that a path names.
 fn known(site_id: &PathId) -> Result<SiteId, Problem> {
     site_id.0.ok_or_else(|| {
-        let error = FieldError { field: "site_id".to_owned(), message: "must be a UUID".to_owned() };
-        Problem { errors: vec![error], ..Problem::malformed("the path does not hold a site_id") }
+        let errors = FieldErrors::one("site_id", "must be a UUID");
+        Problem { errors, ..Problem::malformed("the path does not hold a site_id") }
     })
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::auth::LOGIN_PATH;
 use super::docs::example_expiry;
-use super::problem::{FieldError, Problem};
+use super::problem::{FieldErrors, Problem};
 use crate::store::Unavailable;
 
 /// The version of OpenAPI that the document keeps to. 3.1 would say "or null"
@@ -24,6 +24,12 @@ const EXAMPLE_REQUEST_ID: &str = "019aab6a3c7f7d20a5e3b1f0c4d29e68";
 #[expect(clippy::indexing_slicing, reason = "serde_json adds what is missing; the committed copy shows it")]
 pub(super) fn complete(document: &mut Value) {
     document["openapi"] = json!(OPENAPI_VERSION);
+    document["info"]["contact"] =
+        json!({ "name": "The sitewarden maintainers", "email": "maintainers@sitewarden.invalid" });
+    document["info"]["license"] = json!({ "name": "MIT", "url": "https://spdx.org/licenses/MIT.html" });
+    // Wherever the document is read from.
+    document["servers"] = json!([{ "url": "/", "description": "The server that this document is from" }]);
+    say_what_is_public(document);
     // Required, also when there are none ("OAuth Flow Object").
     document["components"]["securitySchemes"]["password"]["flows"]["password"]["scopes"] = json!({});
     // The dialog of Swagger UI shows the ways to authorize in this order: name
@@ -44,6 +50,16 @@ pub(super) fn complete(document: &mut Value) {
         }
     }
     add_problem_examples(document);
+}
+
+/// Says of operations that anybody may call that they need nothing: left out,
+/// it may as well have been forgotten.
+fn say_what_is_public(document: &mut Value) {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    let operations = paths.filter_map(|(_, path)| path.as_object_mut()).flatten();
+    for operation in operations.filter_map(|(_, operation)| operation.as_object_mut()) {
+        operation.entry("security").or_insert(json!([]));
+    }
 }
 
 /// Shows a login by JSON only. The form is what the password flow means by its
@@ -286,8 +302,9 @@ fn add_problem_examples(document: &mut Value) {
     }
 }
 
-fn example_problem(path: &str, status: StatusCode, description: &str, invalid: FieldError) -> Problem {
+fn example_problem(path: &str, status: StatusCode, description: &str, invalid: FieldErrors) -> Problem {
     match status {
+        StatusCode::BAD_REQUEST if path == "/health" => Problem::malformed("the request is malformed"),
         StatusCode::BAD_REQUEST => Problem::malformed("the body is not valid JSON (line 3, column 5)"),
         StatusCode::UNAUTHORIZED if path == "/api/auth/login" => Problem::wrong_login(),
         StatusCode::UNAUTHORIZED if path == "/api/heartbeat" => Problem::unknown_site(),
@@ -295,7 +312,7 @@ fn example_problem(path: &str, status: StatusCode, description: &str, invalid: F
         StatusCode::NOT_FOUND if path.starts_with("/api/sites") => Problem::no_such_site(),
         StatusCode::NOT_FOUND if path.starts_with("/api/admins") => Problem::no_such_admin(),
         StatusCode::PRECONDITION_FAILED => Problem::stale(),
-        StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(vec![invalid]),
+        StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(invalid),
         StatusCode::TOO_MANY_REQUESTS => Problem::new(status, "too many requests; try again in 12 s"),
         StatusCode::SERVICE_UNAVAILABLE => Unavailable::QueueFull.into(),
         StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
@@ -306,17 +323,21 @@ fn example_problem(path: &str, status: StatusCode, description: &str, invalid: F
 }
 
 /// A fault that the operation would name: the first field that its body needs,
-/// missing; a field misspelt, where it needs none; a limit out of bounds.
-fn invalid_field(operation: &Value, schemas: &Value) -> FieldError {
+/// missing; a field misspelt, where it needs none; a limit out of bounds; a
+/// parameter, where it has none.
+fn invalid_field(operation: &Value, schemas: &Value) -> FieldErrors {
     let reference = operation.pointer("/requestBody/content/application~1json/schema/$ref");
     let schema = reference.and_then(Value::as_str).and_then(|name| schemas.get(name.rsplit('/').next()?));
     let required = schema.and_then(|schema| schema.get("required")?.get(0)?.as_str());
+    let mut parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    let is_paged = parameters.any(|parameter| parameter.get("name") == Some(&json!("limit")));
     let (field, message) = match (schema, required) {
         (_, Some(field)) => (field, "is required"),
         (Some(_), None) => ("licence_expires_at", "is not a known field"),
-        (None, None) => ("limit", "must be a whole number from 1 to 1000"),
+        (None, None) if is_paged => ("limit", "must be a whole number from 1 to 1000"),
+        (None, None) => ("limit", "is not a known parameter"),
     };
-    FieldError { field: field.to_owned(), message: message.to_owned() }
+    FieldErrors::one(field, message)
 }
 
 #[cfg(test)]

@@ -204,12 +204,15 @@ pub struct TlsApi;
 #[OpenApi(prefix_path = "/api/tls", tag = "Group::Tls")]
 impl TlsApi {
     /// How the certificate stands
+    ///
+    /// Where it comes from, whom it names, when it ends, and how the last
+    /// attempt to renew it went.
     #[oai(path = "/", method = "get", operation_id = "tls_status")]
     async fn status(
         &self,
         _admin: Sysadmin,
         app: Data<&Arc<App>>,
-    ) -> Result<Json<TlsDocument>, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
+    ) -> Result<Json<TlsDocument>, Failure<{ failure::SYSADMIN }>> {
         Ok(Json(app.certificate.standing().into()))
     }
 
@@ -223,10 +226,7 @@ impl TlsApi {
         &self,
         admin: Sysadmin,
         app: Data<&Arc<App>>,
-    ) -> Result<
-        Json<TlsDocument>,
-        Failure<{ failure::UNAUTHORIZED | failure::CONFLICT | failure::UNAVAILABLE }>,
-    > {
+    ) -> Result<Json<TlsDocument>, Failure<{ failure::SYSADMIN | failure::CONFLICT }>> {
         app.certificate.can_be_renewed()?;
         app.store.record_renewal_request(admin.actor(), now()).await?;
         app.certificate.want_renewal();

@@ -9,7 +9,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
 use serde_json::Value;
 
-use super::problem::FieldError;
+use super::problem::FieldErrors;
 use crate::domain::{SiteId, Timestamp};
 
 macro_rules! plain_type {
@@ -116,8 +116,8 @@ pub struct Given<T>(Option<Result<T, String>>);
 
 impl<T> Given<T> {
     /// The value; notes in `errors` that it is bad.
-    pub fn take(self, field: &str, errors: &mut Vec<FieldError>) -> Option<T> {
-        self.0?.map_err(|message| errors.push(FieldError { field: field.to_owned(), message })).ok()
+    pub fn take(self, field: &str, errors: &mut FieldErrors) -> Option<T> {
+        self.0?.map_err(|message| errors.push(field, message)).ok()
     }
 }
 

@@ -252,7 +252,7 @@ fn read(path: &Path) -> Result<Vec<Row>, CallError> {
             match Fields::read::<NewSite>(fields.clone()) {
                 Ok(_) => Plan::Register,
                 Err(problem) => {
-                    let errors = problem.errors.iter();
+                    let errors = problem.errors.listed().into_iter().flatten();
                     Plan::Bad(
                         errors.map(|e| format!("{} {}", e.field, e.message)).collect::<Vec<_>>().join("; "),
                     )

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::{TextError, bounded};
+use super::text::{Stored, TextError, bounded};
 use super::time::Timestamp;
 
 /// An admin's number, from 1; never used again.
@@ -22,8 +22,8 @@ impl TokenEpoch {
     }
 }
 
-/// An admin's name: 1 to 64 characters without control characters, unique
-/// without regard to case.
+/// An admin's name, as somebody gives it: 1 to 64 characters without control
+/// characters, unique without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
@@ -50,6 +50,49 @@ impl FromStr for Username {
     }
 }
 
+impl Stored for Username {
+    fn from_stored(text: &str) -> Result<Self, TextError> {
+        bounded(text, 1, Self::MAX).map(|_| Self(text.to_owned()))
+    }
+}
+
+/// A name for an admin that is about to be created: ASCII letters, digits and
+/// `. _ - @ +`, a letter or digit first, so that no two look alike. Admins of
+/// an earlier release may have others, and keep them.
+///
+/// Rejected: any letters, held against each other by Unicode's table of
+/// confusables (UTS #39). It changes with each version of Unicode, and two
+/// names that were different might be the same after an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUsername(pub Username);
+
+/// The name cannot be given to an admin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnfitUsername;
+
+impl fmt::Display for UnfitUsername {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "must be 1 to {} letters (a to z), digits and . _ - @ +, and begin with a letter or digit",
+            Username::MAX
+        )
+    }
+}
+
+impl std::error::Error for UnfitUsername {}
+
+impl FromStr for NewUsername {
+    type Err = UnfitUsername;
+
+    fn from_str(text: &str) -> Result<Self, UnfitUsername> {
+        let username: Username = text.parse().map_err(|_| UnfitUsername)?;
+        let fits = |character: char| character.is_ascii_alphanumeric() || "._-@+".contains(character);
+        let begins = username.0.starts_with(|first: char| first.is_ascii_alphanumeric());
+        if begins && username.0.chars().all(fits) { Ok(Self(username)) } else { Err(UnfitUsername) }
+    }
+}
+
 impl fmt::Display for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -68,24 +111,38 @@ impl NewPassword {
     /// Greatest number of bytes, so that hashing stays bounded.
     pub const MAX_BYTES: usize = 1024;
 
+    /// What stands in the place of a password in examples. Nobody can be given
+    /// it: an example that is sent as it stands must not work.
+    pub const PLACEHOLDER: &str = "<12 characters or more>";
+
     /// The password, to be hashed or shown once.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// The password is too short or too long.
+/// The password cannot be given to anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnfitPassword;
+pub enum UnfitPassword {
+    /// It is too short or too long.
+    Length,
+    /// It is [`NewPassword::PLACEHOLDER`].
+    Placeholder,
+}
 
 impl fmt::Display for UnfitPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "must be at least {} characters and at most {} bytes",
-            NewPassword::MIN_CHARACTERS,
-            NewPassword::MAX_BYTES
-        )
+        match self {
+            Self::Length => write!(
+                f,
+                "must be at least {} characters and at most {} bytes",
+                NewPassword::MIN_CHARACTERS,
+                NewPassword::MAX_BYTES
+            ),
+            Self::Placeholder => {
+                f.write_str("is the placeholder of the example: put a password in its place")
+            }
+        }
     }
 }
 
@@ -96,7 +153,10 @@ impl FromStr for NewPassword {
 
     fn from_str(text: &str) -> Result<Self, UnfitPassword> {
         if text.chars().count() < Self::MIN_CHARACTERS || text.len() > Self::MAX_BYTES {
-            return Err(UnfitPassword);
+            return Err(UnfitPassword::Length);
+        }
+        if text == Self::PLACEHOLDER {
+            return Err(UnfitPassword::Placeholder);
         }
         Ok(Self(text.to_owned()))
     }
@@ -146,8 +206,35 @@ mod tests {
     }
 
     #[test]
+    fn a_new_name_cannot_be_mistaken_for_another() {
+        for good in ["anna", " Anna ", "night-shift", "a.rossi@example.com", "7", "x+y_z"] {
+            assert!(good.parse::<NewUsername>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "-anna",
+            ".",
+            "night shift",
+            "a\u{430}",
+            "ann\u{430}",
+            "\u{ff41}nna",
+            "a\u{200b}b",
+            "a\u{202e}b",
+            "e\u{301}",
+            "José",
+            "<name>",
+            "a/b",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(bad.parse::<NewUsername>(), Err(UnfitUsername), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_new_password_has_at_least_12_characters() {
-        assert!("12345678901".parse::<NewPassword>().is_err());
+        assert_eq!("12345678901".parse::<NewPassword>().unwrap_err(), UnfitPassword::Length);
+        assert_eq!(NewPassword::PLACEHOLDER.parse::<NewPassword>().unwrap_err(), UnfitPassword::Placeholder);
         assert!("123456789012".parse::<NewPassword>().is_ok());
         assert!("x".repeat(1025).parse::<NewPassword>().is_err());
         assert_eq!(format!("{:?}", "123456789012".parse::<NewPassword>().unwrap()), "NewPassword(…)");

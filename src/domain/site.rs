@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::heartbeat::Seen;
 use super::licence::{LicenceChange, TooFarAhead, is_licensed};
 use super::secret_key::{KeyHash, OldKey};
-use super::text::{ContactEmail, LockReason, OwnerName, SiteName};
+use super::text::{ContactEmail, LockReason, OwnerName, SiteName, composed};
 use super::time::Timestamp;
 
 /// The longest overlap of a key rotation, in hours: a week.
@@ -211,12 +211,12 @@ impl Site {
     pub fn mentions(&self, needle: &str) -> bool {
         [self.name.as_str(), self.owner_name.as_str(), self.contact_email.as_str()]
             .iter()
-            .any(|text| text.to_lowercase().contains(needle))
+            .any(|text| composed(text).to_lowercase().contains(needle))
             || self.site_id.to_string().contains(needle)
     }
 }
 
-/// Which revision of a site an update expects (`If-Match`, RFC 9110, section
+/// Which revision of a site a change expects (`If-Match`, RFC 9110, section
 /// 13.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevisionCheck {

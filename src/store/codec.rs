@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::acme::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow};
 use super::batch::{Deed, OperationRefused};
 use crate::domain::secret_key::OldKey;
+use crate::domain::text::Stored;
 use crate::domain::{
     Action, Actor, ActorKind, Admin, AuditEntry, FieldChange, Heartbeat, KeyHash, Seen, Site, SiteId,
     Timestamp, TokenEpoch,
@@ -400,8 +401,8 @@ impl DeedRow {
     }
 }
 
-fn text<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, DecodeError> {
-    text.parse().map_err(|_| DecodeError::Field(field))
+fn text<T: Stored>(field: &'static str, text: &str) -> Result<T, DecodeError> {
+    T::from_stored(text).map_err(|_| DecodeError::Field(field))
 }
 
 fn time(field: &'static str, seconds: i64) -> Result<Timestamp, DecodeError> {
@@ -517,6 +518,35 @@ mod tests {
             let bytes = encode(&site).unwrap();
             prop_assert!(decode::<SiteRow>(&bytes[..cut.index(bytes.len())]).is_err());
         }
+    }
+
+    #[test]
+    fn texts_that_today_would_be_refused_are_read_as_they_were_stored() {
+        let old = "a\u{202e}b e\u{301}\u{200b}";
+        let site = SiteRow {
+            site_id: 1,
+            name: old.to_owned(),
+            owner_name: old.to_owned(),
+            contact_email: format!("{old}@example.com"),
+            key_hash: [0; 32],
+            is_active: true,
+            lock_reason: Some(old.to_owned()),
+            license_expires_at: 0,
+            created_at: 0,
+            revision: 1,
+            key_generation: 1,
+            old_key: None,
+        };
+        let read = decode::<SiteRow>(&encode(&site).unwrap()).unwrap().into_site(1, None).unwrap();
+        assert_eq!((read.name.as_str(), read.owner_name.as_str()), (old, old));
+        assert_eq!(SiteRow::from_site(&read), site);
+        let admin = AdminRow {
+            username: old.to_owned(),
+            password_hash: String::new(),
+            token_epoch: 1,
+            created_at: 0,
+        };
+        assert_eq!(AdminRow::from_admin(&admin.clone().into_admin(1).unwrap()), admin);
     }
 
     #[test]

@@ -44,9 +44,23 @@ pub enum UpdateRefused {
     TooFarAhead,
 }
 
-/// There is no such site.
+/// Why a site was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoSuchSite;
+pub enum ChangeRefused {
+    /// There is no such site.
+    NotFound,
+    /// It has another revision than the caller expected.
+    Stale,
+}
+
+impl From<ChangeRefused> for UpdateRefused {
+    fn from(refused: ChangeRefused) -> Self {
+        match refused {
+            ChangeRefused::NotFound => Self::NotFound,
+            ChangeRefused::Stale => Self::Stale,
+        }
+    }
+}
 
 impl Store {
     /// Registers a site under a fresh `site_id` with the hash of its key.
@@ -131,78 +145,89 @@ impl Store {
         now: Timestamp,
     ) -> Outcome<Site, UpdateRefused> {
         self.write(move |tables| {
-            let edited =
-                edit(tables, site_id, Action::SiteUpdated, &by, now, UpdateRefused::NotFound, |site| {
-                    if !check.allows(site.revision) {
-                        return Err(UpdateRefused::Stale);
-                    }
-                    change.clone().apply(site, now).map_err(|_| UpdateRefused::TooFarAhead)
-                })?;
+            let edited = edit(tables, site_id, &check, Action::SiteUpdated, &by, now, |site| {
+                change.clone().apply(site, now).map_err(|_| UpdateRefused::TooFarAhead)
+            })?;
             Ok(edited.map(|(site, ())| site))
         })
         .await
     }
 
-    /// Locks the site, or changes the reason of its lock.
+    /// Locks the site, or changes the reason of its lock, if it has the
+    /// revision that `check` expects.
     pub async fn lock_site(
         &self,
         site_id: SiteId,
         reason: LockReason,
+        check: RevisionCheck,
         by: Actor,
         now: Timestamp,
-    ) -> Outcome<Site, NoSuchSite> {
-        self.change_site(site_id, Action::SiteLocked, by, now, move |site| {
+    ) -> Outcome<Site, ChangeRefused> {
+        self.change_site(site_id, check, Action::SiteLocked, by, now, move |site| {
             site.lock_reason = Some(reason.clone());
         })
         .await
         .map(|done| done.map(|(site, ())| site))
     }
 
-    /// Unlocks the site; no change when it is not locked.
-    pub async fn unlock_site(&self, site_id: SiteId, by: Actor, now: Timestamp) -> Outcome<Site, NoSuchSite> {
-        self.change_site(site_id, Action::SiteUnlocked, by, now, |site| site.lock_reason = None)
+    /// Unlocks the site, if it has the revision that `check` expects; no
+    /// change when it is not locked.
+    pub async fn unlock_site(
+        &self,
+        site_id: SiteId,
+        check: RevisionCheck,
+        by: Actor,
+        now: Timestamp,
+    ) -> Outcome<Site, ChangeRefused> {
+        self.change_site(site_id, check, Action::SiteUnlocked, by, now, |site| site.lock_reason = None)
             .await
             .map(|done| done.map(|(site, ())| site))
     }
 
-    /// Gives the site a new key (see [`Site::rotate_key`]) and tells until
-    /// when the one before goes on working.
+    /// Gives the site a new key (see [`Site::rotate_key`]), if it has the
+    /// revision that `check` expects, and tells until when the one before goes
+    /// on working.
     pub async fn rotate_key(
         &self,
         site_id: SiteId,
         key: KeyHash,
         overlap_hours: u8,
+        check: RevisionCheck,
         by: Actor,
         now: Timestamp,
-    ) -> Outcome<Option<Timestamp>, NoSuchSite> {
-        self.change_site(site_id, Action::SiteKeyRotated, by, now, move |site| {
+    ) -> Outcome<(Site, Option<Timestamp>), ChangeRefused> {
+        self.change_site(site_id, check, Action::SiteKeyRotated, by, now, move |site| {
             site.rotate_key(key, overlap_hours, now)
         })
         .await
-        .map(|done| done.map(|(_, valid_until)| valid_until))
     }
 
     /// Runs `rule`, which refuses nothing, on the site.
     async fn change_site<T: Send + 'static>(
         &self,
         site_id: SiteId,
+        check: RevisionCheck,
         action: Action,
         by: Actor,
         now: Timestamp,
         rule: impl Fn(&mut Site) -> T + Send + 'static,
-    ) -> Outcome<(Site, T), NoSuchSite> {
-        self.write(move |tables| edit(tables, site_id, action, &by, now, NoSuchSite, |site| Ok(rule(site))))
-            .await
+    ) -> Outcome<(Site, T), ChangeRefused> {
+        self.write(move |tables| edit(tables, site_id, &check, action, &by, now, |site| Ok(rule(site)))).await
     }
 
-    /// Deletes the site; its key stops working with this commit.
-    pub async fn delete_site(&self, site_id: SiteId, by: Actor, now: Timestamp) -> Outcome<(), NoSuchSite> {
+    /// Deletes the site, if it has the revision that `check` expects; its key
+    /// stops working with this commit.
+    pub async fn delete_site(
+        &self,
+        site_id: SiteId,
+        check: RevisionCheck,
+        by: Actor,
+        now: Timestamp,
+    ) -> Outcome<(), ChangeRefused> {
         self.write(move |tables| {
-            let Some(id) = number_of(&tables.site_ids, site_id)? else {
-                return Ok(Err(NoSuchSite));
-            };
-            let Some(site) = load(&tables.sites, &tables.heartbeats, id)? else {
-                return Ok(Err(NoSuchSite));
+            let site = match expected(tables, site_id, &check)? {
+                Ok(site) => site,
+                Err(refusal) => return Ok(Err(refusal)),
             };
             remove(tables, &site, &by, now)?;
             Ok(Ok(()))
@@ -212,22 +237,19 @@ impl Store {
 }
 
 /// Runs `rule` on the site and, when it changed anything, writes it with the
-/// next revision and an entry in the audit trail. The refusal is `missing`
-/// when there is no such site.
-fn edit<T, E>(
+/// next revision and an entry in the audit trail.
+fn edit<T, E: From<ChangeRefused>>(
     tables: &mut WriteTables<'_>,
     site_id: SiteId,
+    check: &RevisionCheck,
     action: Action,
     by: &Actor,
     now: Timestamp,
-    missing: E,
     rule: impl FnOnce(&mut Site) -> Result<T, E>,
 ) -> Outcome<(Site, T), E> {
-    let Some(id) = number_of(&tables.site_ids, site_id)? else {
-        return Ok(Err(missing));
-    };
-    let Some(before) = load(&tables.sites, &tables.heartbeats, id)? else {
-        return Ok(Err(missing));
+    let before = match expected(tables, site_id, check)? {
+        Ok(before) => before,
+        Err(refusal) => return Ok(Err(refusal.into())),
     };
     let mut site = before.clone();
     let told = match rule(&mut site) {
@@ -239,6 +261,21 @@ fn edit<T, E>(
         replace(tables, &before, &site, action, by, now)?;
     }
     Ok(Ok((site, told)))
+}
+
+/// The site, if it has the revision that `check` expects.
+fn expected(
+    tables: &WriteTables<'_>,
+    site_id: SiteId,
+    check: &RevisionCheck,
+) -> Outcome<Site, ChangeRefused> {
+    let Some(id) = number_of(&tables.site_ids, site_id)? else {
+        return Ok(Err(ChangeRefused::NotFound));
+    };
+    let Some(site) = load(&tables.sites, &tables.heartbeats, id)? else {
+        return Ok(Err(ChangeRefused::NotFound));
+    };
+    Ok(if check.allows(site.revision) { Ok(site) } else { Err(ChangeRefused::Stale) })
 }
 
 /// Whether an admin's change made anything of `before` different.

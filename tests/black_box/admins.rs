@@ -57,6 +57,9 @@ fn a_bad_name_and_a_short_password_are_named_at_once() {
     post(json!({ "username": " ", "password": "eleven char" })).assert_names(422, &["username", "password"]);
     post(json!({ "username": "a".repeat(65), "password": "x".repeat(1025), "role": "owner" }))
         .assert_names(422, &["username", "password", "role"]);
+    for name in ["\u{430}nna", "night shift", "Jos\u{e9}", "-anna", "ann\u{200b}a", "\u{ff41}nna"] {
+        post(json!({ "username": name, "password": "twelve chars" })).assert_names(422, &["username"]);
+    }
     assert_eq!(post(json!({ "username": "a".repeat(64), "password": "x".repeat(1024) })).status, 201);
     assert_eq!(post(json!({ "username": "b", "password": "twelve chars" })).status, 201);
     change(&server, &token, "b", &json!("eleven char")).assert_names(422, &["password"]);

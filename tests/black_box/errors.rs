@@ -142,22 +142,21 @@ fn a_method_that_a_path_does_not_take_is_a_405_problem_with_those_it_takes() {
     let server = Server::start();
     let site = "/api/sites/00000000-0000-4000-8000-000000000000";
     for (method, path, allow) in [
-        ("DELETE", "/health", "GET, HEAD"),
-        ("POST", "/", "GET, HEAD"),
-        ("PUT", "/docs", "GET, HEAD"),
-        ("POST", "/docs/start.js", "GET, HEAD"),
-        ("POST", "/openapi.json", "GET, HEAD"),
-        ("POST", "/openapi.yaml", "GET, HEAD"),
-        ("GET", "/api/auth/login", "POST"),
-        ("HEAD", "/api/auth/login", "POST"),
-        ("POST", "/api/auth/me", "GET, HEAD"),
-        ("DELETE", "/api/sites", "GET, HEAD, POST"),
-        ("PATCH", site, "DELETE, GET, HEAD, PUT"),
-        ("OPTIONS", site, "DELETE, GET, HEAD, PUT"),
-        ("GET", &format!("{site}/lock"), "POST"),
-        ("GET", &format!("{site}/unlock/"), "POST"),
-        ("GET", "/api/heartbeat", "POST"),
-        ("PURGE", "/api/heartbeat/", "POST"),
+        ("DELETE", "/health", "GET, HEAD, OPTIONS"),
+        ("POST", "/", "GET, HEAD, OPTIONS"),
+        ("PUT", "/docs", "GET, HEAD, OPTIONS"),
+        ("POST", "/docs/start.js", "GET, HEAD, OPTIONS"),
+        ("POST", "/openapi.json", "GET, HEAD, OPTIONS"),
+        ("POST", "/openapi.yaml", "GET, HEAD, OPTIONS"),
+        ("GET", "/api/auth/login", "OPTIONS, POST"),
+        ("HEAD", "/api/auth/login", "OPTIONS, POST"),
+        ("POST", "/api/auth/me", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/api/sites", "GET, HEAD, OPTIONS, POST"),
+        ("PATCH", site, "DELETE, GET, HEAD, OPTIONS, PUT"),
+        ("GET", &format!("{site}/lock"), "OPTIONS, POST"),
+        ("GET", &format!("{site}/unlock/"), "OPTIONS, POST"),
+        ("GET", "/api/heartbeat", "OPTIONS, POST"),
+        ("PURGE", "/api/heartbeat/", "OPTIONS, POST"),
     ] {
         let answer = server.call(method, path).send();
         assert_eq!(answer.status, 405, "{method} {path}");
@@ -166,6 +165,31 @@ fn a_method_that_a_path_does_not_take_is_a_405_problem_with_those_it_takes() {
             answer.assert_problem(405);
         }
     }
+}
+
+#[test]
+fn options_tells_what_each_known_path_takes() {
+    let server = Server::start();
+    let specification = server.get("/openapi.json").send().json();
+    for (path, operations) in specification["paths"].as_object().unwrap() {
+        let path =
+            path.replace("{site_id}", "00000000-0000-4000-8000-000000000000").replace("{username}", "anna");
+        let answer = server.call("OPTIONS", &path).send();
+        assert_eq!((answer.status, answer.body.len()), (204, 0), "{path}");
+        let mut taken: Vec<_> =
+            operations.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        if taken.contains(&"GET".to_owned()) {
+            taken.push("HEAD".to_owned());
+        }
+        taken.push("OPTIONS".to_owned());
+        taken.sort();
+        assert_eq!(answer.header("Allow"), taken.join(", "), "{path}");
+    }
+    for path in ["/", "/docs", "/docs/", "/docs/start.js", "/openapi.yaml"] {
+        let answer = server.call("OPTIONS", path).send();
+        assert_eq!((answer.status, answer.header("Allow")), (204, "GET, HEAD, OPTIONS"), "{path}");
+    }
+    server.call("OPTIONS", "/api/nothing").send().assert_problem(404);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chrono::Utc;
 use serde_json::{Value, json};
+use sitewarden::domain::site::RevisionCheck;
 use sitewarden::domain::{Actor, ActorKind, SecretKey, SiteId, Timestamp};
 use sitewarden::store::{FILE_NAME, Store};
 
@@ -93,7 +94,10 @@ fn rotated_hours_ago(setup: &Setup, site: &Value, overlap: u8, hours: i64) -> Va
     let open = |data: &Path| Store::open(&data.join(FILE_NAME)).unwrap();
     let store = open(&setup.data_dir());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(store.rotate_key(site_id, key.hash(), overlap, by, then)).unwrap().unwrap();
+    runtime
+        .block_on(store.rotate_key(site_id, key.hash(), overlap, RevisionCheck::Any, by, then))
+        .unwrap()
+        .unwrap();
     store.close();
     json!(key.expose())
 }

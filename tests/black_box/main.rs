@@ -31,6 +31,7 @@ mod signing_key;
 mod sites;
 mod startup;
 mod story;
+mod strict;
 mod terminal;
 mod tls;
 mod transcript;

@@ -76,6 +76,27 @@ fn failed_logins_are_counted() {
 }
 
 #[test]
+fn the_process_tells_of_itself_by_the_usual_names() {
+    let watched = Watched::start("");
+    let text = watched.get(&watched.url).text().to_owned();
+    for (name, kind) in [
+        ("process_cpu_seconds_total", "counter"),
+        ("process_open_fds", "gauge"),
+        ("process_max_fds", "gauge"),
+        ("process_virtual_memory_bytes", "gauge"),
+        ("process_resident_memory_bytes", "gauge"),
+        ("process_start_time_seconds", "gauge"),
+    ] {
+        assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{name}: {text}");
+        assert!(watched.sample(name).unwrap() > 0.0, "{name}");
+    }
+    let started = watched.sample("process_start_time_seconds");
+    assert_eq!(watched.sample("process_start_time_seconds"), started);
+    let fds = watched.sample("process_open_fds").unwrap();
+    assert!(fds < watched.sample("process_max_fds").unwrap(), "{fds}");
+}
+
+#[test]
 fn backups_are_told_of_only_where_they_are_kept() {
     let watched = Watched::start("");
     let made = || watched.sample("sitewarden_backup_last_success_timestamp_seconds").unwrap() > 0.0;

@@ -1,5 +1,7 @@
 //! What a sysadmin does with sites.
 
+use std::io::Read as _;
+
 use serde_json::{Value, json};
 
 use crate::client::Answer;
@@ -329,6 +331,48 @@ fn days_are_added_to_the_later_of_now_and_the_expiry() {
 }
 
 #[test]
+fn whatever_changes_a_site_does_so_under_if_match_only_to_the_revision_that_was_read() {
+    let desk = Desk::open();
+    let site = desk.register(json!({}));
+    let path = path_of(&site);
+    let etag = || desk.get(&path).header("ETag").to_owned();
+    let stale = etag();
+    assert_eq!(desk.update(&site, json!({ "name": "Changed since" })).status, 200);
+    let send = |method: &str, ending: &str, body: Option<Value>, if_match: &str| {
+        let call = desk.server.call(method, &format!("{path}{ending}")).bearer(&desk.token);
+        let call = call.header("If-Match", if_match);
+        match body {
+            Some(body) => call.json(&body).send(),
+            None => call.send(),
+        }
+    };
+    for (method, ending, body, status) in [
+        ("POST", "/lock", Some(json!({ "reason": "unpaid" })), 200),
+        ("POST", "/unlock", None, 200),
+        ("POST", "/rotate-key", Some(json!({ "overlap_hours": 1 })), 200),
+        ("PUT", "", Some(json!({ "name": "Again" })), 200),
+        ("DELETE", "", None, 204),
+    ] {
+        let before = desk.get(&path).json();
+        send(method, ending, body.clone(), &stale).assert_problem(412);
+        send(method, ending, body.clone(), "not quoted").assert_names(400, &["If-Match"]);
+        send(method, ending, body.clone(), "\"é\"").assert_names(400, &["If-Match"]);
+        assert_eq!(desk.get(&path).json(), before, "{method} {ending}");
+        // Heartbeats are no changes.
+        let current = etag();
+        desk.server.heartbeat(&site).send();
+        let done = send(method, ending, body, &current);
+        assert_eq!(done.status, status, "{method} {ending}: {}", done.text());
+        if status == 200 {
+            assert_ne!(done.header("ETag"), current, "{method} {ending}");
+            assert_eq!(done.header("ETag"), etag(), "{method} {ending}");
+        }
+    }
+    assert_eq!(desk.get(&path).status, 404);
+    send("DELETE", "", None, "*").assert_problem(404);
+}
+
+#[test]
 fn a_change_under_if_match_is_made_only_to_the_revision_that_was_read() {
     let desk = Desk::open();
     let site = desk.register(json!({}));
@@ -523,4 +567,80 @@ fn a_search_looks_at_name_owner_address_and_site_id_without_regard_to_case() {
     }
     assert_eq!(desk.ids("/api/sites?q=reason"), [] as [u64; 0]);
     assert_eq!(desk.ids("/api/sites?q="), [1, 2, 3]);
+}
+
+#[test]
+fn names_are_composed_and_nothing_invisible_gets_into_them() {
+    let desk = Desk::open();
+    let hidden = "Trattoria \u{202e}oiraM";
+    let call = desk.server.post("/api/sites").bearer(&desk.token);
+    let mut site = new_site();
+    site["name"] = json!(hidden);
+    site["owner_name"] = json!("Mario\u{200b}");
+    site["contact_email"] = json!("ma\u{ad}rio@example.com");
+    let refused = call.json(&site).send();
+    refused.assert_names(422, &["name", "owner_name", "contact_email"]);
+    assert!(refused.text().contains("must not contain the invisible character U+202E"), "{}", refused.text());
+    let site = desk.register(json!({ "name": "Caffe\u{301} \u{1f468}\u{200d}\u{1f373}" }));
+    assert_eq!(site["name"], "Caff\u{e9} \u{1f468}\u{200d}\u{1f373}");
+    for needle in ["caff%C3%A9", "caffe%CC%81"] {
+        let found = desk.get(&format!("/api/sites?q={needle}")).json();
+        assert_eq!(found.as_array().unwrap().len(), 1, "{needle}");
+    }
+    let lock = desk.server.post(&format!("{}/lock", path_of(&site))).bearer(&desk.token);
+    lock.json(&json!({ "reason": "unpaid\u{2028}since March" })).send().assert_names(422, &["reason"]);
+    // A program cannot mend what it says of itself.
+    let beat = desk.server.heartbeat(&site).without("Content-Type");
+    let body = json!({ "version": "\u{feff}2.4\u{200b}.1", "uptime_seconds": 1 });
+    assert_eq!(beat.json(&body).send().status, 200);
+    assert_eq!(desk.get(&path_of(&site)).json()["last_version"], "2.4.1");
+}
+
+#[test]
+fn lists_are_gzipped_for_who_asks_for_it_and_nothing_that_holds_a_secret_ever_is() {
+    let desk = Desk::open();
+    let ask = |call: crate::client::Call| call.bearer(&desk.token).header("Accept-Encoding", "gzip").send();
+    let small = ask(desk.server.get("/api/admins"));
+    assert!(!small.has("Content-Encoding"), "not worth it: {} bytes", small.body.len());
+    assert_eq!(
+        (small.header("Vary"), small.json()[0]["username"].clone()),
+        ("Accept-Encoding", json!("sysadmin"))
+    );
+    for number in 0..20 {
+        desk.register(json!({ "name": format!("Site {number}") }));
+    }
+    for path in ["/api/sites", "/api/sites?q=site&limit=7", "/api/audit"] {
+        let plain = desk.get(path);
+        let packed = ask(desk.server.get(path));
+        assert_eq!(
+            (packed.header("Content-Encoding"), packed.header("Vary")),
+            ("gzip", "Accept-Encoding"),
+            "{path}"
+        );
+        assert!(!plain.has("Content-Encoding") && plain.header("Vary") == "Accept-Encoding", "{path}");
+        assert_eq!(packed.header("X-Total-Count"), plain.header("X-Total-Count"));
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(&*packed.body).read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == plain.body && packed.body.len() < plain.body.len() / 2, "{path}");
+        let head = ask(desk.server.call("HEAD", path));
+        assert_eq!(head.header("Content-Length"), packed.body.len().to_string(), "{path}");
+    }
+    let mut large = new_site();
+    large["name"] = json!("n".repeat(200));
+    large["owner_name"] = json!("o".repeat(200));
+    let registered = ask(desk.server.post("/api/sites").json(&large));
+    let items = vec![
+        json!({ "op": "register", "name": "n", "owner_name": "", "contact_email": "a@example.com",
+        "license_expires_at": "2099-01-01T00:00:00Z" });
+        5
+    ];
+    let batch = ask(desk.server.post("/api/sites/batch").json(&json!({ "items": items })));
+    assert!(batch.body.len() > 2048 && batch.text().contains("swk_"));
+    let login = json!({ "username": "sysadmin", "password": desk.server.password() });
+    let login = ask(desk.server.post("/api/auth/login").json(&login));
+    let rotated = format!("{}/rotate-key", path_of(&registered.json()));
+    let rotated = ask(desk.server.post(&rotated).json(&json!({})));
+    for answer in [registered, batch, login, rotated] {
+        assert!(answer.status < 300 && !answer.has("Content-Encoding"), "{}", answer.text());
+    }
 }

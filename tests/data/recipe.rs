@@ -66,11 +66,11 @@ pub(crate) async fn v1(path: &Path) {
     beat(&store, 2, u64::MAX, NOW + 200).await;
     let site = SiteId::from_u128;
     let reason = "Ünpaid since März 🍕".parse().unwrap();
-    store.lock_site(site(2), reason, root(), at(NOW)).await.unwrap().unwrap();
+    store.lock_site(site(2), reason, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
     let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
     store.update_site(site(3), change, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
-    store.rotate_key(site(4), key(2), 24, root(), at(NOW)).await.unwrap().unwrap();
-    store.delete_site(site(5), root(), at(NOW)).await.unwrap().unwrap();
+    store.rotate_key(site(4), key(2), 24, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
+    store.delete_site(site(5), RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
 
     let operations = vec![
         Operation::Register { site_id: site(6), new: new_site(6), key: key(1) },

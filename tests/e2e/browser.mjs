@@ -19,6 +19,7 @@ const FLAGS = [
   '--disable-component-update', '--disable-sync',
 ];
 const REASON = 'Payment overdue since March';
+const PASSWORD = 'for the browser test';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 let misses = 0;
@@ -117,8 +118,8 @@ async function fiveMinutes(page, url, password) {
   await form.locator('#oauth_password').fill(password);
   await page.screenshot({ path: join(screenshots, '2-authorize.png') });
   const login = page.waitForResponse((answer) => new URL(answer.url()).pathname === '/api/auth/login');
-  await form.getByRole('button', { name: 'Apply given OAuth2 credentials' }).click();
-  check((await login).status() === 200, 'name and password in the Authorize dialog', `${(await login).status()}`);
+  await form.locator('#oauth_password').press('Enter');
+  check((await login).status() === 200, 'name, password and Enter in the Authorize dialog', `${(await login).status()}`);
   await form.getByText('Logout', { exact: true }).waitFor();
   await page.screenshot({ path: join(screenshots, '3-authorized.png') });
   await dialog.getByRole('button', { name: 'Close' }).last().click();
@@ -147,8 +148,10 @@ async function fiveMinutes(page, url, password) {
   const lock = new Operation(page, 'Sites', 'lock_site');
   await lock.open();
   await lock.fill('site_id', siteId);
+  await refusedAsItStands(lock, 'reason');
+  await lock.fillBody({ reason: REASON });
   const locked = await lock.execute();
-  check(locked.status === 200 && locked.body.status === 'locked', 'lock it by the example', locked.body.status);
+  check(locked.status === 200 && locked.body.status === 'locked', 'lock it with a reason', locked.body.status);
   await lock.screenshot('7-lock');
 
   const second = await heartbeat.execute();
@@ -162,6 +165,14 @@ async function fiveMinutes(page, url, password) {
   check(left.length === 0, 'every operation was tried', left.join(', '));
 }
 
+/** An example that would do harm is a placeholder, which the server refuses. */
+async function refusedAsItStands(operation, field) {
+  expected.push('the server responded with a status of 422');
+  const { status, body } = await operation.execute();
+  const named = body.errors?.map((error) => `${error.field} ${error.message}`).join();
+  check(status === 422 && named?.startsWith(`${field} is the placeholder`), 'its example is refused as it stands', named);
+}
+
 /** Presses Execute on what is left, each with its example, in an order that works. */
 async function everyExample(page, siteId, password) {
   const login = new Operation(page, 'Login', 'login');
@@ -173,17 +184,21 @@ async function everyExample(page, siteId, password) {
     ['Login', 'me', {}, 200], ['Sites', 'list_sites', {}, 200], ['Sites', 'get_site', { site_id: siteId }, 200],
     ['Sites', 'update_site', { site_id: siteId }, 200], ['Sites', 'unlock_site', { site_id: siteId }, 200],
     ['Sites', 'rotate_key', { site_id: siteId }, 200], ['Admins', 'list_admins', {}, 200],
-    ['Sites', 'batch_sites', {}, 200], ['Admins', 'create_admin', {}, 201],
-    ['Admins', 'change_password', {}, 204], ['Admins', 'delete_admin', {}, 204], ['Audit', 'list_audit', {}, 200],
+    ['Sites', 'batch_sites', {}, 200], ['Admins', 'create_admin', {}, 201, { username: 'night-shift', password: PASSWORD }],
+    ['Admins', 'change_password', {}, 204, { password: `${PASSWORD}, another` }], ['Admins', 'delete_admin', {}, 204], ['Audit', 'list_audit', {}, 200],
     ['Certificate', 'tls_status', {}, 200], ['Health', 'health', {}, 200],
     ['Sites', 'delete_site', { site_id: siteId }, 204],
   ];
-  for (const [tag, id, parameters, want] of plan) {
+  for (const [tag, id, parameters, want, body] of plan) {
     const operation = new Operation(page, tag, id);
     await operation.open();
     for (const [name, value] of Object.entries(parameters)) await operation.fill(name, value);
+    if (body) {
+      await refusedAsItStands(operation, 'password');
+      await operation.fillBody(body);
+    }
     const { status } = await operation.execute();
-    check(status === want, `${id}, by its example`, `${status}`);
+    check(status === want, `${id}, ${body ? 'with a password' : 'by its example'}`, `${status}`);
     if (['update_site', 'list_audit'].includes(id)) await operation.screenshot(`9-${id}`);
   }
 

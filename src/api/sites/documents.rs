@@ -256,7 +256,7 @@ pub struct LockDocument {
 
 impl Example for LockDocument {
     fn example() -> Self {
-        Self { reason: "Payment overdue since March".to_owned() }
+        Self { reason: LockReason::PLACEHOLDER.to_owned() }
     }
 }
 

@@ -1,14 +1,16 @@
 //! What stands beside a body in requests about sites: filters, and the
-//! revision that an update expects.
+//! revision that a change expects.
 
 use std::str::FromStr;
 
 use poem_openapi::registry::MetaSchema;
 use serde_json::json;
 
+use crate::api::etag::Tags;
 use crate::api::wire::Parameter;
 use crate::domain::SiteStatus;
 use crate::domain::site::RevisionCheck;
+use crate::domain::text::composed;
 
 /// The `status` parameter.
 pub(super) struct StatusFilter(pub(super) SiteStatus);
@@ -38,8 +40,8 @@ impl FromStr for SearchText {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            text if text.chars().count() <= 200 => Ok(Self(text.to_owned())),
+        match composed(text.trim()) {
+            text if text.chars().count() <= 200 => Ok(Self(text.into_owned())),
             _ => Err("must be at most 200 characters"),
         }
     }
@@ -54,10 +56,6 @@ impl Parameter for SearchText {
 /// What is said of an `If-Match` that is none.
 const NO_TAG: &str = "must be an ETag in double quotes, or *";
 
-/// What stands between the members of a list; empty members count for nothing
-/// (RFC 9110, section 5.6.1.2).
-const BETWEEN: [char; 3] = [',', ' ', '\t'];
-
 /// The `If-Match` header.
 pub(super) struct Revisions(pub(super) RevisionCheck);
 
@@ -67,24 +65,12 @@ impl FromStr for Revisions {
     /// Parses a list of entity tags or `*` (RFC 9110, section 13.1.1). A tag
     /// that is none of ours matches nothing; weak ones never match.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        if text == "*" {
-            return Ok(Self(RevisionCheck::Any));
-        }
-        let mut revisions = Vec::new();
-        let mut rest = text.trim_start_matches(BETWEEN);
-        loop {
-            let strong = rest.strip_prefix("W/").unwrap_or(rest);
-            // A comma may stand in a tag (section 8.8.3).
-            let (tag, after) =
-                strong.strip_prefix('"').and_then(|inner| inner.split_once('"')).ok_or(NO_TAG)?;
-            revisions.extend(tag.parse::<u64>().ok().filter(|_| strong.len() == rest.len()));
-            rest = after.trim_start_matches(BETWEEN);
-            if rest.is_empty() {
-                return Ok(Self(RevisionCheck::OneOf(revisions)));
-            }
-            if !after.trim_start().starts_with(',') {
-                return Err(NO_TAG);
+        match Tags::read(text).ok_or(NO_TAG)? {
+            Tags::Any => Ok(Self(RevisionCheck::Any)),
+            Tags::These(tags) => {
+                let strong = tags.iter().filter(|tag| !tag.is_weak);
+                let revisions = strong.filter_map(|tag| tag.opaque.parse().ok());
+                Ok(Self(RevisionCheck::OneOf(revisions.collect())))
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::simulated::{Mood, SimulatedDisk};
 use super::*;
 use crate::domain::LockReason;
+use crate::domain::site::RevisionCheck;
 
 async fn all<T: Send + 'static>(
     work: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
@@ -149,12 +150,12 @@ async fn a_heartbeat_after_an_answered_lock_is_told_of_it_however_they_race() {
             let store = store.clone();
             tokio::spawn(async move { beat(&store, 1, round, NOW).await })
         };
-        store.lock_site(site_id, reason.clone(), root(), at(NOW)).await.unwrap().unwrap();
+        store.lock_site(site_id, reason.clone(), RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
         assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, Some(reason.clone()));
         // The one that raced got either state whole.
         let told = racing.await.unwrap().unwrap().lock_reason;
         assert!(told.is_none() || told == Some(reason));
-        store.unlock_site(site_id, root(), at(NOW)).await.unwrap().unwrap();
+        store.unlock_site(site_id, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
         assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, None);
     }
 }

@@ -39,8 +39,10 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// Where monitoring reads; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
-    /// Networks whose `Forwarded` and `X-Forwarded-For` count.
+    /// Networks whose `trusted_header` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// The one header in which they tell a client's address.
+    pub trusted_header: TrustedHeader,
     /// When a site counts as silent.
     pub silent_after: SilentAfterHours,
     /// How long an access token lasts, in minutes.
@@ -110,6 +112,25 @@ pub struct ExternalAccount {
     pub kid: String,
     /// File with the key, base64url as the operator gave it.
     pub hmac_key_file: PathBuf,
+}
+
+/// The header in which a trusted proxy tells a client's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrustedHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl TrustedHeader {
+    /// Its name in lower case, as in the setting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
 }
 
 /// What is logged, and how.
@@ -539,6 +560,15 @@ mod tests {
         assert_eq!(backup("[backup]\nevery_minutes = 0"), None);
         let kept = KeptBackups { every: Duration::from_secs(900), keep_daily: 0 };
         assert_eq!(backup("[backup]\nkeep_daily = 0"), Some(kept));
+    }
+
+    #[test]
+    fn the_trusted_header_is_one_of_two() {
+        let header = |toml| load(toml, &[], &[]).map(|config| config.trusted_header);
+        assert_eq!(header("").unwrap(), TrustedHeader::XForwardedFor);
+        assert_eq!(header("trusted_header = \"Forwarded\"").unwrap(), TrustedHeader::Forwarded);
+        let refused = header("trusted_header = \"x-real-ip\"").unwrap_err().to_string();
+        assert!(refused.contains("trusted_header") && refused.contains("x-forwarded-for"), "{refused}");
     }
 
     #[test]

@@ -204,7 +204,7 @@ async fn serve(
         answers: Answers::Api(Api::new(Arc::clone(&app))),
         acceptor: keeping.acceptor,
         limits: config.limits.clone(),
-        proxies: Proxies::new(config.trusted_proxies.clone()),
+        proxies: Proxies::new(config.trusted_proxies.clone(), config.trusted_header),
         proxies_only: config.tls == TlsMode::Off && !config.trusted_proxies.is_empty(),
         admission: Arc::new(Admission::new(&config.limits, descriptors)),
         stopping: CancellationToken::new(),

@@ -11,8 +11,8 @@ use toml::Table;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Acme, Config, ConfigError, ExternalAccount, KeptBackups, Limits, Log, LogFormat, Places, TlsMode, bad,
-    is_local,
+    Acme, Config, ConfigError, ExternalAccount, KeptBackups, Limits, Log, LogFormat, Places, TlsMode,
+    TrustedHeader, bad, is_local,
 };
 use crate::domain::site::SilentAfterHours;
 
@@ -33,6 +33,7 @@ pub struct Settings {
     control_socket: String,
     metrics_listen: String,
     trusted_proxies: Vec<String>,
+    trusted_header: String,
     silent_after_hours: u32,
     tls: Tls,
     log: LogSettings,
@@ -103,6 +104,7 @@ impl Default for Settings {
             control_socket: String::new(),
             metrics_listen: "127.0.0.1:9464".into(),
             trusted_proxies: Vec::new(),
+            trusted_header: TrustedHeader::XForwardedFor.as_str().into(),
             silent_after_hours: 13,
             tls: Tls {
                 mode: "self-signed".into(),
@@ -176,6 +178,7 @@ impl Settings {
             log: self.log(places)?,
             metrics_listen,
             trusted_proxies,
+            trusted_header: self.trusted_header(places)?,
             silent_after: SilentAfterHours(self.silent_after_hours),
             token_minutes: self.auth.token_minutes,
             signing_key_file: given_path(&self.auth.signing_key_file),
@@ -224,6 +227,20 @@ impl Settings {
             })
         };
         self.trusted_proxies.iter().map(parse).collect()
+    }
+
+    fn trusted_header(&self, places: &Places) -> Result<TrustedHeader, ConfigError> {
+        let known = [TrustedHeader::XForwardedFor, TrustedHeader::Forwarded];
+        known
+            .into_iter()
+            .find(|header| header.as_str().eq_ignore_ascii_case(&self.trusted_header))
+            .ok_or_else(|| {
+                bad(
+                    "trusted_header",
+                    places,
+                    "must be x-forwarded-for or forwarded: the one that the proxy sets",
+                )
+            })
     }
 
     fn tls(&self, places: &Places, listen: &[SocketAddr], proxies: &[IpNet]) -> Result<TlsMode, ConfigError> {

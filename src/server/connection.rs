@@ -34,7 +34,7 @@ use super::tls::ACME_TLS;
 use crate::api::envelope::Api;
 use crate::api::problem::Problem;
 use crate::api::{Caller, Peer};
-use crate::config::Limits;
+use crate::config::{Limits, TrustedHeader};
 use crate::metrics::Throttle;
 
 /// Bytes of a request head (HTTP/1.1: what hyper buffers at most; HTTP/2:
@@ -88,7 +88,7 @@ impl Door {
             answers,
             acceptor: None,
             limits: self.limits.clone(),
-            proxies: Proxies::new(Vec::new()),
+            proxies: Proxies::new(Vec::new(), TrustedHeader::XForwardedFor),
             proxies_only: false,
             admission: Arc::clone(&self.admission),
             stopping: self.stopping.clone(),

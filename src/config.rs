@@ -156,7 +156,8 @@ pub enum LogFormat {
 /// Limits on what a stranger may use. `None`: no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at the same time; more wait in the system's queue.
+    /// Connections at the same time. Beyond, one that is idle gives way to a
+    /// newcomer; while none is, more wait in the system's queue.
     pub max_connections: Option<usize>,
     /// Connections at the same time from one IPv4 address or IPv6 /64; more
     /// are closed.
@@ -173,6 +174,13 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// Bytes in the body of a request.
     pub body_bytes: Option<usize>,
+    /// Bytes of requests and answers under way on one connection.
+    pub held_bytes_per_connection: Option<usize>,
+    /// Bytes of requests and answers under way for one IPv4 address or IPv6
+    /// /64.
+    pub held_bytes_per_address: Option<usize>,
+    /// Bytes of requests and answers under way in all.
+    pub held_bytes: Option<usize>,
     /// Heartbeats an hour, for each site; 0: no limit.
     pub heartbeats_per_hour: u32,
     /// Heartbeats at once, for each site.
@@ -569,6 +577,23 @@ mod tests {
         assert_eq!(header("trusted_header = \"Forwarded\"").unwrap(), TrustedHeader::Forwarded);
         let refused = header("trusted_header = \"x-real-ip\"").unwrap_err().to_string();
         assert!(refused.contains("trusted_header") && refused.contains("x-forwarded-for"), "{refused}");
+    }
+
+    #[test]
+    fn a_body_that_is_allowed_fits_into_what_may_be_held() {
+        let held = |toml| load(toml, &[], &[]).map(|config| config.limits.held_bytes_per_address);
+        assert_eq!(held("").unwrap(), Some(4_194_304));
+        assert_eq!(held("[limits]\nheld_bytes_per_address = 0").unwrap(), None);
+        held("[limits]\nheld_bytes_per_connection = 1").unwrap();
+        for (toml, key) in [
+            ("[limits]\nheld_bytes_per_address = 98303", "limits.held_bytes_per_address"),
+            ("[limits]\nheld_bytes = 98303", "limits.held_bytes"),
+            ("[limits]\nbody_bytes = 10000000", "limits.held_bytes_per_address"),
+        ] {
+            let refused = held(toml).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("{key} in ")), "{refused}");
+        }
+        held("[limits]\nheld_bytes_per_address = 98304\nheld_bytes = 98304").unwrap();
     }
 
     #[test]

@@ -67,6 +67,14 @@ pub enum Throttle {
     Address,
     /// Connections of an address.
     Connection,
+    /// Connections in all: an idle one gave way.
+    Place,
+    /// Bytes held for a connection.
+    HeldByConnection,
+    /// Bytes held for an address.
+    HeldByAddress,
+    /// Bytes held in all.
+    Held,
 }
 
 impl Throttle {
@@ -76,6 +84,10 @@ impl Throttle {
             Self::Site => "heartbeat_site",
             Self::Address => "heartbeat_address",
             Self::Connection => "connection_address",
+            Self::Place => "connection_idle",
+            Self::HeldByConnection => "held_connection",
+            Self::HeldByAddress => "held_address",
+            Self::Held => "held",
         }
     }
 }
@@ -87,6 +99,7 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     heartbeats: IntCounterVec,
     throttled: IntCounterVec,
+    heads_refused: IntCounterVec,
     commit_seconds: Histogram,
     commit_writes: Histogram,
     writes_waiting: IntGauge,
@@ -166,8 +179,13 @@ impl Metrics {
             )?,
             throttled: counters(
                 "sitewarden_throttled_total",
-                "Logins, heartbeats and connections turned away, by the limit that they met.",
+                "Logins, heartbeats, connections and requests turned away, by the limit that they met.",
                 &["limit"],
+            )?,
+            heads_refused: counters(
+                "sitewarden_heads_refused_total",
+                "Requests refused for their head, by what was wrong with it.",
+                &["reason"],
             )?,
             commit_seconds: histogram(
                 "sitewarden_store_commit_duration_seconds",
@@ -224,6 +242,11 @@ impl Metrics {
     /// Counts somebody turned away.
     pub fn throttled(&self, by: Throttle) {
         self.throttled.with_label_values(&[by.as_str()]).inc();
+    }
+
+    /// Counts the head of a request that was refused; `why` is one of a few.
+    pub fn head_refused(&self, why: &'static str) {
+        self.heads_refused.with_label_values(&[why]).inc();
     }
 
     /// Counts a commit.

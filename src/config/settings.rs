@@ -21,6 +21,9 @@ const CONTROL_SOCKET: &str = "control.sock";
 /// The longest life of a token, in minutes: a day.
 const MAX_TOKEN_MINUTES: u32 = 1440;
 
+/// Bytes for the head of a request and for what else it takes beside its body.
+const HELD_BESIDE_BODY: u32 = 32_768;
+
 /// Let's Encrypt's directory.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
@@ -84,6 +87,9 @@ struct LimitSettings {
     write_seconds: u32,
     idle_seconds: u32,
     body_bytes: u32,
+    held_bytes_per_connection: u32,
+    held_bytes_per_address: u32,
+    held_bytes: u32,
     heartbeats_per_hour: u32,
     heartbeat_burst: u32,
     failed_heartbeats_per_minute: u32,
@@ -130,6 +136,9 @@ impl Default for Settings {
                 write_seconds: 30,
                 idle_seconds: 75,
                 body_bytes: 65_536,
+                held_bytes_per_connection: 524_288,
+                held_bytes_per_address: 4_194_304,
+                held_bytes: 16_777_216,
                 heartbeats_per_hour: 60,
                 heartbeat_burst: 10,
                 failed_heartbeats_per_minute: 30,
@@ -166,6 +175,16 @@ impl Settings {
             let reason = "must be at least 1 while limits.heartbeats_per_hour is not 0";
             return Err(bad("limits.heartbeat_burst", places, reason));
         }
+        for (key, most) in [
+            ("limits.held_bytes_per_address", limits.held_bytes_per_address),
+            ("limits.held_bytes", limits.held_bytes),
+        ] {
+            // Else a body that is allowed would be refused.
+            if most > 0 && most < limits.body_bytes.saturating_add(HELD_BESIDE_BODY) {
+                let reason = format!("must be 0 or at least limits.body_bytes and {HELD_BESIDE_BODY} more");
+                return Err(bad(key, places, reason));
+            }
+        }
         if !(1..=MAX_TOKEN_MINUTES).contains(&self.auth.token_minutes) {
             return Err(bad("auth.token_minutes", places, format!("must be from 1 to {MAX_TOKEN_MINUTES}")));
         }
@@ -192,6 +211,9 @@ impl Settings {
                 write: seconds(limits.write_seconds),
                 idle: seconds(limits.idle_seconds),
                 body_bytes: count(limits.body_bytes),
+                held_bytes_per_connection: count(limits.held_bytes_per_connection),
+                held_bytes_per_address: count(limits.held_bytes_per_address),
+                held_bytes: count(limits.held_bytes),
                 heartbeats_per_hour: limits.heartbeats_per_hour,
                 heartbeat_burst: limits.heartbeat_burst,
                 failed_heartbeats_per_minute: limits.failed_heartbeats_per_minute,

@@ -25,15 +25,13 @@ def figure(ok, text):
 
 
 class Server:
-    def __init__(self, descriptors=None, settings=""):
+    def __init__(self, descriptors=None, settings="", idle=LIMIT):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sitewarden-hostile-"))
-        example = (pathlib.Path(__file__).parents[2] / "packaging/sitewarden.toml").read_text()
-        metrics = 'metrics_listen = ""' if "metrics_listen" in example else ""
         config = self.directory / "sitewarden.toml"
         config.write_text(f'''
 data_dir = "{self.directory}/data"
 listen = ["127.0.0.1:0"]
-{metrics}
+metrics_listen = ""
 [log]
 level = "warn"
 [limits]
@@ -41,7 +39,7 @@ handshake_seconds = {LIMIT}
 header_seconds = {LIMIT}
 body_seconds = {LIMIT}
 write_seconds = {LIMIT}
-idle_seconds = {LIMIT}
+idle_seconds = {idle}
 heartbeats_per_hour = 0
 {settings}
 ''')

@@ -36,8 +36,10 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// Where monitoring reads; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
-    /// Networks whose `Forwarded` and `X-Forwarded-For` count.
+    /// Networks whose `trusted_header` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// The one header in which they tell a client's address.
+    pub trusted_header: TrustedHeader,
     /// When a site counts as silent.
     pub silent_after: SilentAfterHours,
     /// How long an access token lasts, in minutes.
@@ -109,6 +111,25 @@ pub struct ExternalAccount {
     pub hmac_key_file: PathBuf,
 }
 
+/// The header in which a trusted proxy tells a client's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrustedHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl TrustedHeader {
+    /// Its name in lower case, as in the setting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -132,7 +153,8 @@ pub enum LogFormat {
 /// Limits on what a stranger may use. `None`: no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at the same time; more wait in the system's queue.
+    /// Connections at the same time. Beyond, one that is idle gives way to a
+    /// newcomer; while none is, more wait in the system's queue.
     pub max_connections: Option<usize>,
     /// Connections at the same time from one IPv4 address or IPv6 /64; more
     /// are closed.
@@ -149,6 +171,13 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// Bytes in the body of a request.
     pub body_bytes: Option<usize>,
+    /// Bytes of requests and answers under way on one connection.
+    pub held_bytes_per_connection: Option<usize>,
+    /// Bytes of requests and answers under way for one IPv4 address or IPv6
+    /// /64.
+    pub held_bytes_per_address: Option<usize>,
+    /// Bytes of requests and answers under way in all.
+    pub held_bytes: Option<usize>,
     /// Heartbeats an hour, for each site; 0: no limit.
     pub heartbeats_per_hour: u32,
     /// Heartbeats at once, for each site.
@@ -578,6 +607,32 @@ mod tests {
         ] {
             load(toml, &[], &[]).unwrap();
         }
+    }
+
+    #[test]
+    fn the_trusted_header_is_one_of_two() {
+        let header = |toml| load(toml, &[], &[]).map(|config| config.trusted_header);
+        assert_eq!(header("").unwrap(), TrustedHeader::XForwardedFor);
+        assert_eq!(header("trusted_header = \"Forwarded\"").unwrap(), TrustedHeader::Forwarded);
+        let refused = header("trusted_header = \"x-real-ip\"").unwrap_err().to_string();
+        assert!(refused.contains("trusted_header") && refused.contains("x-forwarded-for"), "{refused}");
+    }
+
+    #[test]
+    fn a_body_that_is_allowed_fits_into_what_may_be_held() {
+        let held = |toml| load(toml, &[], &[]).map(|config| config.limits.held_bytes_per_address);
+        assert_eq!(held("").unwrap(), Some(4_194_304));
+        assert_eq!(held("[limits]\nheld_bytes_per_address = 0").unwrap(), None);
+        held("[limits]\nheld_bytes_per_connection = 1").unwrap();
+        for (toml, key) in [
+            ("[limits]\nheld_bytes_per_address = 98303", "limits.held_bytes_per_address"),
+            ("[limits]\nheld_bytes = 98303", "limits.held_bytes"),
+            ("[limits]\nbody_bytes = 10000000", "limits.held_bytes_per_address"),
+        ] {
+            let refused = held(toml).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("{key} in ")), "{refused}");
+        }
+        held("[limits]\nheld_bytes_per_address = 98304\nheld_bytes = 98304").unwrap();
     }
 
     #[test]

@@ -71,6 +71,14 @@ pub enum Throttle {
     Address,
     /// Connections of an address.
     Connection,
+    /// Connections in all: an idle one gave way.
+    Place,
+    /// Bytes held for a connection.
+    HeldByConnection,
+    /// Bytes held for an address.
+    HeldByAddress,
+    /// Bytes held in all.
+    Held,
 }
 
 impl Throttle {
@@ -81,6 +89,10 @@ impl Throttle {
             Self::Site => "heartbeat_site",
             Self::Address => "heartbeat_address",
             Self::Connection => "connection_address",
+            Self::Place => "connection_idle",
+            Self::HeldByConnection => "held_connection",
+            Self::HeldByAddress => "held_address",
+            Self::Held => "held",
         }
     }
 }
@@ -93,6 +105,7 @@ pub struct Metrics {
     heartbeats: IntCounterVec,
     throttled: IntCounterVec,
     failed_logins: IntCounterVec,
+    heads_refused: IntCounterVec,
     commit_seconds: Histogram,
     commit_writes: Histogram,
     writes_waiting: IntGauge,
@@ -187,10 +200,15 @@ impl Metrics {
             )?,
             throttled: counters(
                 "sitewarden_throttled_total",
-                "Logins, heartbeats and connections turned away, by the limit that they met.",
+                "Logins, heartbeats, connections and requests turned away, by the limit that they met.",
                 &["limit"],
             )?,
             failed_logins,
+            heads_refused: counters(
+                "sitewarden_heads_refused_total",
+                "Requests refused for their head, by what was wrong with it.",
+                &["reason"],
+            )?,
             commit_seconds: histogram(
                 "sitewarden_store_commit_duration_seconds",
                 "How long the store took to write a batch and have it on disk.",
@@ -253,6 +271,11 @@ impl Metrics {
     /// Counts a login with a wrong name or password.
     pub fn failed_login(&self, kept: bool) {
         self.failed_logins.with_label_values(&[if kept { "yes" } else { "no" }]).inc();
+    }
+
+    /// Counts the head of a request that was refused; `why` is one of a few.
+    pub fn head_refused(&self, why: &'static str) {
+        self.heads_refused.with_label_values(&[why]).inc();
     }
 
     /// Counts a commit.

@@ -8,6 +8,7 @@
 
 mod acme;
 mod admission;
+mod budget;
 mod challenges;
 mod connection;
 mod control;
@@ -15,11 +16,13 @@ mod files;
 mod forget;
 mod head;
 mod held;
+mod host;
 mod listener;
 mod notify;
 mod patience;
 mod peer;
 mod redirect;
+mod refusal;
 mod reload;
 mod scrape;
 mod self_signed;
@@ -40,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::admission::Admission;
+use self::budget::Budget;
 use self::challenges::Challenges;
 use self::connection::{Answers, Door};
 use self::control::ControlSocket;
@@ -230,9 +234,10 @@ async fn serve(
         answers: Answers::Api(Api::new(Arc::clone(&app))),
         acceptor: keeping.acceptor,
         limits: config.limits.clone(),
-        proxies: Proxies::new(config.trusted_proxies.clone()),
+        proxies: Proxies::new(config.trusted_proxies.clone(), config.trusted_header),
         proxies_only: config.tls == TlsMode::Off && !config.trusted_proxies.is_empty(),
         admission: Arc::new(Admission::new(&config.limits, descriptors)),
+        budget: Arc::new(Budget::new(&config.limits)),
         stopping: CancellationToken::new(),
         connections: TaskTracker::new(),
     });

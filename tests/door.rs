@@ -91,28 +91,91 @@ fn a_body_beyond_the_limit_is_answered_413() {
     assert_eq!(status(&fits), 400, "{fits}");
 }
 
+/// A request whose body is not at its end.
+const UNFINISHED: &[u8] =
+    b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{";
+
 #[test]
-fn connections_beyond_the_limit_wait_until_one_leaves() {
+fn connections_beyond_the_limit_wait_while_all_have_a_request_under_way() {
     let server = Server::start("[limits]\nmax_connections = 2\n");
     let mut held: Vec<_> = (0..2).map(|_| server.tls()).collect();
-    let ask = |tls: &mut server::Tls| {
+    for tls in &mut held {
         tls.write_all(GET_HEALTH).unwrap();
         assert_eq!(status(&answer(tls)), 200);
-    };
-    held.iter_mut().for_each(ask);
+        tls.write_all(UNFINISHED).unwrap();
+    }
     let (done, third) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             server.assert_well();
             done.send(()).unwrap();
         });
-        for _ in 0..20 {
-            held.iter_mut().for_each(ask);
+        for _ in 0..200 {
+            assert!(server.on_the_host(GET_HEALTH).starts_with("HTTP/1.1 200"));
         }
-        assert!(third.try_recv().is_err(), "a third was served while two places were taken");
-        drop(held.pop());
+        assert!(third.try_recv().is_err(), "a third was served while two requests were under way");
+        for mut tls in held {
+            tls.write_all(b"}").unwrap();
+            assert_eq!(status(&answer(&mut tls)), 422);
+        }
         third.recv().unwrap();
     });
+}
+
+#[test]
+fn at_the_last_place_the_longest_idle_connection_of_the_address_with_most_gives_way() {
+    let server = Server::start("[limits]\nmax_connections = 3\n");
+    let ask = |tls: &mut server::Tls| {
+        tls.write_all(GET_HEALTH).unwrap();
+        assert_eq!(status(&answer(tls)), 200);
+    };
+    let open = |source: [u8; 4], protocol: &str| {
+        let mut tls = server.tls_from(source, protocol);
+        if protocol == "h2" {
+            tls.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
+            // The server's answer shows that its handshake is over.
+            read_frame(&mut tls).unwrap();
+        } else {
+            ask(&mut tls);
+        }
+        tls
+    };
+    let mut lone = open([127, 0, 0, 2], "http/1.1");
+    let mut oldest = open([127, 0, 0, 3], "h2");
+    let mut newer = open([127, 0, 0, 3], "http/1.1");
+    let mut other = open([127, 0, 0, 4], "http/1.1");
+    let mut goodbye = None;
+    while let Some((kind, _, payload)) = read_frame(&mut oldest) {
+        if kind == GOAWAY {
+            goodbye = Some(payload[7]);
+        }
+    }
+    assert_eq!(goodbye, Some(0), "told so");
+    ask(&mut lone);
+    ask(&mut other);
+    // Nor is a handshake that does not go on worth a place.
+    let mut silent = server.tcp_from([127, 0, 0, 3]);
+    assert_eq!(until_closed(&mut newer), "");
+    ask(&mut lone);
+    ask(&mut other);
+    let mut last = open([127, 0, 0, 5], "http/1.1");
+    assert_eq!(until_closed(&mut silent), "");
+    for tls in [&mut lone, &mut other, &mut last] {
+        ask(tls);
+    }
+}
+
+#[test]
+fn the_connections_of_a_trusted_proxy_are_not_those_of_one_address() {
+    let settings = "trusted_proxies = [\"127.0.0.9\"]\n[limits]\nmax_connections_per_address = 1\n";
+    let server = Server::start(settings);
+    let served = |source: [u8; 4]| {
+        let mut tls = server.tls_from(source, "http/1.1");
+        let asked = tls.write_all(GET_HEALTH);
+        (asked.is_ok() && status(&answer(&mut tls)) == 200, tls)
+    };
+    let several: Vec<_> = (0..3).map(|_| served([127, 0, 0, 9])).collect();
+    assert!(several.iter().all(|(served, _)| *served));
 }
 
 #[test]
@@ -166,9 +229,141 @@ fn what_smugglers_send_is_refused() {
          0\r\n\r\n"
     );
     let answers = server.exchange(behind.as_bytes());
-    assert!(!answers.contains("X-Site-ID") && answers.matches("HTTP/1.1 ").count() <= 1, "{answers}");
+    assert!(!answers.contains("X-Site-ID"), "{answers}");
+    let statuses: Vec<_> = answers.match_indices("HTTP/1.1 ").map(|(at, _)| status(&answers[at..])).collect();
+    assert_eq!(statuses, [422, 400], "{answers}");
     let encoded = server.exchange(b"GET /health%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(status(&encoded), 404, "{encoded}");
+    server.assert_well();
+}
+
+/// A refusal of a head: its problem document and its request id.
+fn refusal(answer: &str) -> (u16, serde_json::Value) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let document: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(header(head, "content-type").as_deref(), Some("application/problem+json"), "{answer}");
+    assert_eq!(header(head, "connection").as_deref(), Some("close"), "{answer}");
+    assert_eq!(header(head, "x-request-id").unwrap(), document["request_id"].as_str().unwrap());
+    assert_eq!(document["status"], status(answer));
+    assert!(header(head, "date").is_some() && header(head, "cache-control").is_some(), "{answer}");
+    (status(answer), document)
+}
+
+#[test]
+fn a_head_without_one_good_host_is_answered_400() {
+    let server = Server::start("");
+    for lines in [
+        "",
+        "Host: x\r\nHost: x\r\n",
+        "Host: x\r\nhost: y\r\n",
+        "Host:\r\n",
+        "Host: a b\r\n",
+        "Host: u@x\r\n",
+    ] {
+        let request = format!("GET /health HTTP/1.1\r\n{lines}\r\n");
+        let (status, document) = refusal(&server.exchange(request.as_bytes()));
+        assert_eq!(status, 400, "{lines}");
+        assert!(document["detail"].as_str().unwrap().contains("one host"), "{document}");
+        let id = document["request_id"].as_str().unwrap();
+        assert!(
+            server.log().lines().any(|line| line.contains(id) && line.contains("400")),
+            "{}",
+            server.log()
+        );
+    }
+    // HTTP/1.0 knows requests without.
+    assert_eq!(status(&server.exchange(b"GET /health HTTP/1.0\r\n\r\n")), 200);
+    server.assert_well();
+}
+
+#[test]
+fn a_bad_head_is_answered_with_a_problem_and_counted() {
+    let server = Server::start("metrics_listen = \"127.0.0.1:0\"\n");
+    let long = "x".repeat(20_000);
+    let many = "A: b\r\n".repeat(65);
+    let heads = [
+        ("request_line", 400, "GET /health\r\n\r\n".to_owned()),
+        ("request_line", 400, "GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
+        ("version", 505, "GET /health HTTP/3.0\r\nHost: x\r\n\r\n".to_owned()),
+        ("long_target", 414, format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n")),
+        ("line", 400, "GET /health HTTP/1.1\r\nHost : x\r\n\r\n".to_owned()),
+        ("line_end", 400, "GET /health HTTP/1.1\r\nHost: x\n\r\n".to_owned()),
+        ("large", 431, format!("GET /health HTTP/1.1\r\nHost: x\r\nA: {long}\r\n\r\n")),
+        ("large", 431, format!("GET /health HTTP/1.1\r\nHost: x\r\n{many}\r\n")),
+        ("host", 400, "GET /health HTTP/1.1\r\n\r\n".to_owned()),
+        ("length", 400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".to_owned()),
+        (
+            "length",
+            400,
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .to_owned(),
+        ),
+    ];
+    for (reason, expected, head) in &heads {
+        let (status, _) = refusal(&server.exchange(head.as_bytes()));
+        assert_eq!(status, *expected, "{reason}: {head:?}");
+    }
+    // Bad before the end of its line has come: hyper's own words, and counted.
+    assert_eq!(status(&server.exchange(b"G@T /")), 400);
+    let metrics = server.metrics();
+    for reason in
+        ["request_line", "version", "long_target", "line", "line_end", "large", "host", "length", "other"]
+    {
+        let expected = heads.iter().filter(|(its, ..)| *its == reason).count().max(1);
+        let sample = format!("sitewarden_heads_refused_total{{reason=\"{reason}\"}} {expected}");
+        assert!(metrics.lines().any(|line| line == sample), "{sample}: {metrics}");
+    }
+}
+
+#[test]
+fn a_request_before_a_bad_head_is_answered_first() {
+    let server = Server::start("");
+    let both = server.exchange(&[GET_HEALTH, b"GET /health HTTP/1.1\r\n\r\n"].concat());
+    let second = both.rfind("HTTP/1.1 ").unwrap();
+    assert_eq!((status(&both), second > 0), (200, true), "{both}");
+    assert_eq!(refusal(&both[second..]).0, 400);
+    // Also when it takes its time.
+    let slow = post("/api/auth/login", "", "{\"username\":\"nobody\",\"password\":\"wrong\"}");
+    let slow = slow.replace("Connection: close\r\n", "");
+    let both = server.exchange(format!("{slow}GET / HTTP/1.1\nHost: x\r\n\r\n").as_bytes());
+    let second = both.rfind("HTTP/1.1 ").unwrap();
+    assert_eq!(status(&both), 401, "{both}");
+    assert_eq!(refusal(&both[second..]).0, 400);
+}
+
+/// A ClientHello with one signature algorithm (RFC 5246, section 7.4.1.2).
+fn client_hello(version: [u8; 2], suite: [u8; 2]) -> Vec<u8> {
+    let mut hello = version.to_vec();
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, suite[0], suite[1], 1, 0]);
+    hello.extend([0, 8, 0, 13, 0, 4, 0, 2, 4, 3]);
+    let length = u8::try_from(hello.len()).unwrap();
+    [&[22, 3, 1, 0, length + 4, 1, 0, 0, length][..], &hello].concat()
+}
+
+#[test]
+fn a_handshake_that_fails_ends_with_an_alert_that_says_why() {
+    let server = Server::start("");
+    // The record is of an alert, and it is fatal (RFC 8446, section 6).
+    let alert = |hello: &[u8]| {
+        let mut tcp = server.tcp();
+        tcp.write_all(hello).unwrap();
+        let mut answer = Vec::new();
+        tcp.read_to_end(&mut answer).unwrap();
+        assert!(matches!(answer[..], [21, 3, _, 0, 2, 2, _]), "{answer:?}");
+        answer[6]
+    };
+    const PROTOCOL_VERSION: u8 = 70;
+    assert_eq!(alert(&client_hello([3, 2], [0xc0, 0x13])), PROTOCOL_VERSION);
+    // A cipher suite that nobody should offer.
+    let offered = alert(&client_hello([3, 3], [0, 0]));
+    assert!([40, 109].contains(&offered), "handshake_failure or missing_extension: {offered}");
+    // No message at all.
+    let garbage = alert(&[22, 3, 1, 0, 4, 99, 0, 0, 0]);
+    assert!([10, 50].contains(&garbage), "unexpected_message or decode_error: {garbage}");
+    let mut unknown = server.tls_from([127, 0, 0, 1], "gopher");
+    let error = unknown.write_all(GET_HEALTH).unwrap_err();
+    assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
     server.assert_well();
 }
 
@@ -210,7 +405,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: u8 = 4;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const WINDOW_UPDATE: u8 = 8;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 /// `POST https://x/` by HPACK's static table (RFC 7541, appendix A).
@@ -275,34 +472,289 @@ fn rapid_reset_ends_the_connection() {
     server.assert_well();
 }
 
+/// `GET https://x/health` or another path, as a header block.
+fn get(path: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x87, 0x04, u8::try_from(path.len()).unwrap()];
+    block.extend(path.as_bytes());
+    block.extend([0x01, 0x01, b'x']);
+    block
+}
+
+/// `POST https://x/api/auth/login` with a body of JSON.
+fn post_login() -> Vec<u8> {
+    let mut block = get("/api/auth/login");
+    block[0] = 0x83;
+    block.extend([0x0f, 0x10, 16]);
+    block.extend(b"application/json");
+    block
+}
+
+/// The status that a block of an answer's headers begins with (RFC 7541,
+/// section 6 and appendices A and B).
+fn status_in(block: &[u8]) -> u16 {
+    let (&first, rest) = block.split_first().unwrap();
+    match first {
+        // An update of the table's size comes first.
+        0x3f => {
+            let end = rest.iter().position(|byte| byte & 0x80 == 0).unwrap();
+            status_in(&rest[end + 1..])
+        }
+        0x20..=0x3e => status_in(rest),
+        0x88..=0x8e => [200, 204, 206, 304, 400, 404, 500][usize::from(first - 0x88)],
+        0x08 | 0x18 | 0x48 => {
+            let length = usize::from(rest[0] & 0x7f);
+            let value = &rest[1..=length];
+            let text = if rest[0] & 0x80 == 0 {
+                String::from_utf8(value.to_vec()).unwrap()
+            } else {
+                huffman_digits(value)
+            };
+            text.parse().unwrap()
+        }
+        _ => panic!("no :status: {block:?}"),
+    }
+}
+
+/// Digits: 0 to 2 have codes of 5 bits, the others of 6.
+fn huffman_digits(bytes: &[u8]) -> String {
+    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    let (mut text, mut left) = (String::new(), bits.as_str());
+    while text.len() < 3 {
+        let (code, length) = match u8::from_str_radix(&left[..5], 2).unwrap() {
+            short @ 0..=2 => (short, 5),
+            _ => (u8::from_str_radix(&left[..6], 2).unwrap() - 0b01_1001 + 3, 6),
+        };
+        text.push(char::from(b'0' + code));
+        left = &left[length..];
+    }
+    text
+}
+
 #[test]
-fn a_header_bomb_over_http_2_is_refused() {
-    let server = Server::start("");
-    let mut tls = server.tls_from([127, 0, 0, 1], "h2");
-    let mut bytes = PREFACE.to_vec();
-    bytes.extend(frame(SETTINGS, 0, 0, &[]));
-    // One header of 4,000 bytes put into the table, then named 10 times.
-    let mut block = POST_ROOT.to_vec();
-    block.extend([0x40, 0x01, b'b', 0x7f, 0xa1, 0x1e]);
-    block.extend(vec![b'x'; 4000]);
-    block.extend([0xbe; 10]);
-    bytes.extend(frame(HEADERS, 5, 1, &block));
-    tls.write_all(&bytes).unwrap();
-    loop {
-        match read_frame(&mut tls) {
-            // `:status` 431 as a literal, or a reset, or the end of all.
-            Some((HEADERS, 1, block)) => {
-                assert!(
-                    block.windows(3).any(|bytes| bytes == b"431") || block.first() == Some(&0x48),
-                    "{block:?}"
-                );
-                break;
-            }
-            Some((RST_STREAM, 1, _)) | Some((GOAWAY, _, _)) | None => break,
+fn statuses_are_read_as_they_are_written() {
+    // 302 is the example of RFC 7541, appendix C.6.1.
+    assert_eq!(status_in(&[0x48, 0x82, 0x64, 0x02]), 302);
+    assert_eq!(status_in(&[0x3f, 0x00, 0x48, 0x03, b'4', b'3', b'1']), 431);
+    assert_eq!(status_in(&[0x88]), 200);
+}
+
+/// What became of a request over HTTP/2: its status, or the code with which
+/// its stream was reset (RFC 9113, section 7).
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Status(u16),
+    Reset(u8),
+}
+
+const REFUSED_STREAM: u8 = 7;
+
+/// A connection over HTTP/2 that is told, for each stream, what became of it.
+struct Http2 {
+    tls: server::Tls,
+    outcomes: std::collections::HashMap<u32, Outcome>,
+    ended: Vec<u32>,
+}
+
+impl Http2 {
+    /// `window`: what each answer may send unasked.
+    fn open(server: &Server, window: u16) -> Self {
+        let mut tls = server.tls_from([127, 0, 0, 1], "h2");
+        let [high, low] = window.to_be_bytes();
+        tls.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, high, low])].concat()).unwrap();
+        Self { tls, outcomes: Default::default(), ended: Vec::new() }
+    }
+
+    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.tls.write_all(&frame(kind, flags, stream, payload)).unwrap();
+    }
+
+    fn read(&mut self) {
+        let (kind, stream, payload) = read_frame(&mut self.tls).unwrap();
+        match kind {
+            HEADERS => drop(self.outcomes.insert(stream, Outcome::Status(status_in(&payload)))),
+            RST_STREAM => drop(self.outcomes.insert(stream, Outcome::Reset(payload[3]))),
+            DATA => self.ended.push(stream),
             _ => {}
         }
     }
+
+    fn outcome(&mut self, stream: u32) -> Outcome {
+        loop {
+            if let Some(outcome) = self.outcomes.remove(&stream) {
+                return outcome;
+            }
+            self.read();
+        }
+    }
+}
+
+#[test]
+fn a_header_bomb_over_http_2_is_refused() {
+    let server = Server::start("");
+    let mut plain = Http2::open(&server, 0xffff);
+    plain.send(HEADERS, 5, 1, &get("/health"));
+    assert_eq!(plain.outcome(1), Outcome::Status(200));
+    // One header of 4,000 bytes put into the table, then named 10 times.
+    let mut block = get("/health");
+    block.extend([0x40, 0x01, b'b', 0x7f, 0xa1, 0x1e]);
+    block.extend(vec![b'x'; 4000]);
+    block.extend([0xbe; 10]);
+    let mut bomb = Http2::open(&server, 0xffff);
+    bomb.send(HEADERS, 5, 1, &block);
+    assert_eq!(bomb.outcome(1), Outcome::Status(431));
     server.assert_well();
+}
+
+#[test]
+fn over_http_2_a_host_that_differs_from_the_authority_or_none_at_all_is_answered_400() {
+    let server = Server::start("");
+    let mut http2 = Http2::open(&server, 0xffff);
+    let host = |value: &str| {
+        // `host` is entry 38 of the static table.
+        let mut line = vec![0x0f, 38 - 15, u8::try_from(value.len()).unwrap()];
+        line.extend(value.as_bytes());
+        line
+    };
+    let without = |block: Vec<u8>| block[..block.len() - 3].to_vec();
+    for (index, (block, expected)) in [
+        (get("/health"), 200),
+        ([get("/health"), host("x")].concat(), 200),
+        ([get("/health"), host("X:443")].concat(), 200),
+        ([without(get("/health")), host("x")].concat(), 200),
+        ([get("/health"), host("y")].concat(), 400),
+        ([get("/health"), host("x"), host("x")].concat(), 400),
+        (without(get("/health")), 400),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let stream = 2 * u32::try_from(index).unwrap() + 1;
+        http2.send(HEADERS, 5, stream, &block);
+        assert_eq!(http2.outcome(stream), Outcome::Status(expected), "{block:?}");
+    }
+}
+
+#[test]
+fn bodies_that_do_not_end_are_refused_beyond_the_bytes_of_a_connection() {
+    let server = Server::start("[limits]\nheld_bytes_per_connection = 40000\n");
+    let mut http2 = Http2::open(&server, 0xffff);
+    let part = vec![b' '; 15_000];
+    for stream in [1, 3] {
+        http2.send(HEADERS, 4, stream, &post_login());
+        http2.send(DATA, 0, stream, &part);
+        http2.send(DATA, 0, stream, &part);
+    }
+    assert_eq!(http2.outcome(3), Outcome::Status(429));
+    // The one that was there first is answered: its body is no JSON.
+    http2.send(DATA, 1, 1, b"");
+    assert_eq!(http2.outcome(1), Outcome::Status(400));
+    // One request alone may have what it needs.
+    let lone = Server::start("[limits]\nheld_bytes_per_connection = 1\n");
+    let body = " ".repeat(60_000);
+    assert_eq!(status(&lone.exchange(post("/api/auth/login", "", &body).as_bytes())), 400);
+}
+
+#[test]
+fn answers_that_are_not_taken_count_until_they_are_and_further_streams_are_refused() {
+    let server = Server::start("[limits]\nheld_bytes_per_connection = 10000\n");
+    let mut http2 = Http2::open(&server, 0);
+    for stream in [1, 3] {
+        http2.send(HEADERS, 5, stream, &get("/nowhere"));
+        assert_eq!(http2.outcome(stream), Outcome::Status(404));
+    }
+    http2.send(HEADERS, 5, 5, &get("/nowhere"));
+    assert_eq!(http2.outcome(5), Outcome::Reset(REFUSED_STREAM));
+    // A single byte takes an answer out of hyper's hands, and not out of ours.
+    http2.send(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]);
+    while !http2.ended.contains(&1) {
+        http2.read();
+    }
+    http2.send(HEADERS, 5, 7, &get("/nowhere"));
+    assert_eq!(http2.outcome(7), Outcome::Reset(REFUSED_STREAM));
+    http2.ended.clear();
+    http2.send(WINDOW_UPDATE, 0, 1, &[0, 0, 0xff, 0]);
+    while !http2.ended.contains(&1) {
+        http2.read();
+    }
+    // The bytes are given back when they have left, which may be after they
+    // have come.
+    let mut stream = 9;
+    until("the answer that was taken makes room for another", || {
+        http2.send(HEADERS, 5, stream, &get("/nowhere"));
+        stream += 2;
+        http2.outcome(stream - 2) == Outcome::Status(404)
+    });
+}
+
+#[test]
+fn unfinished_requests_are_refused_beyond_the_bytes_of_an_address_and_harm_no_other() {
+    let server = Server::start("[limits]\nbody_bytes = 1000\nheld_bytes_per_address = 34000\n");
+    let mut held = Vec::new();
+    let refused = loop {
+        let mut tls = server.tls();
+        tls.write_all(UNFINISHED).unwrap();
+        let mut other = server.tls();
+        other.write_all(post("/api/auth/login", "", "{}").as_bytes()).unwrap();
+        let told = until_closed(&mut other);
+        held.push(tls);
+        assert!(held.len() < 20, "never refused");
+        if status(&told) != 422 {
+            break told;
+        }
+    };
+    assert_eq!(status(&refused), 429, "{refused}");
+    assert_eq!(header(&refused, "retry-after").as_deref(), Some("1"), "{refused}");
+    assert!(refused.contains("application/problem+json"), "{refused}");
+    assert!((5..10).contains(&held.len()), "{}", held.len());
+    let mut other = server.tls_from([127, 0, 0, 2], "http/1.1");
+    other.write_all(GET_HEALTH).unwrap();
+    assert_eq!(status(&answer(&mut other)), 200);
+}
+
+#[test]
+fn unfinished_requests_are_refused_beyond_the_bytes_of_all_but_who_asks_for_little_is_served() {
+    let server = Server::start("[limits]\nbody_bytes = 1000\nheld_bytes = 34000\n");
+    let unfinished = |source: [u8; 4]| {
+        let mut tls = server.tls_from(source, "http/1.1");
+        tls.write_all(UNFINISHED).unwrap();
+        tls
+    };
+    let mut held = Vec::new();
+    let refused = loop {
+        held.extend([unfinished([127, 0, 0, 2]), unfinished([127, 0, 0, 3])]);
+        let mut tls = server.tls_from([127, 0, 0, 2], "http/1.1");
+        tls.write_all(post("/api/auth/login", "", "{}").as_bytes()).unwrap();
+        let told = until_closed(&mut tls);
+        assert!(held.len() < 20, "never refused");
+        if status(&told) != 422 {
+            break told;
+        }
+    };
+    assert_eq!(status(&refused), 503, "{refused}");
+    assert!(header(&refused, "retry-after").is_some(), "{refused}");
+    server.assert_well();
+}
+
+#[test]
+fn an_answer_that_is_too_much_is_replaced_unless_it_tells_of_a_change() {
+    let server = Server::start("[limits]\nbody_bytes = 1000\nheld_bytes_per_address = 34000\n");
+    let (_, body) = server.login_from([127, 0, 0, 1], "sysadmin", &server.password());
+    let login: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let bearer = format!("Authorization: Bearer {}\r\n", login["access_token"].as_str().unwrap());
+    let mut tls = server.tls();
+    for index in 0..90 {
+        let site = serde_json::json!({ "name": format!("Site {index}"), "owner_name": "o".repeat(200),
+            "contact_email": "a@example.com", "license_expires_at": "2099-01-01T00:00:00Z" });
+        let request = post("/api/sites", &bearer, &site.to_string()).replace("Connection: close\r\n", "");
+        tls.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status(&answer(&mut tls)), 201);
+    }
+    let list = format!("GET /api/sites?limit=90 HTTP/1.1\r\nHost: x\r\n{bearer}\r\n");
+    tls.write_all(list.as_bytes()).unwrap();
+    let refused = answer(&mut tls);
+    assert_eq!(status(&refused), 429, "{refused}");
+    tls.write_all(list.replace("=90", "=10").as_bytes()).unwrap();
+    assert_eq!(status(&answer(&mut tls)), 200);
 }
 
 #[test]
@@ -316,7 +768,7 @@ fn sigterm_lets_a_running_request_end_and_exits_with_0() {
     server.assert_well();
     server.signal(Signal::TERM);
     // The listener is gone when no more connections are taken.
-    while std::net::TcpStream::connect(server.address).is_ok() {}
+    until("the listener is gone", || std::net::TcpStream::connect(server.address).is_err());
     running.write_all(rest.as_bytes()).unwrap();
     assert_eq!(status(&until_closed(&mut running)), 401);
     assert_eq!(server.exit_code(), Some(0));

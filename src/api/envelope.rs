@@ -1,6 +1,7 @@
 //! What every answer has in common: a request id, the headers, the form of
 //! errors, and one line in the log.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -163,6 +164,23 @@ impl Api {
     /// Answers a request that was refused before it came so far.
     pub fn refuse(&self, request: &Request, problem: Problem) -> Response {
         self.finish(&self.begin(request), problem.into_response())
+    }
+
+    /// The answer to a request whose head was refused, so that nothing is known
+    /// of it but where it came from and the problem.
+    pub fn refuse_head(&self, address: IpAddr, problem: Problem) -> Response {
+        // A method of this name counts as any other that nobody takes.
+        let method = Method::from_bytes(b"-").unwrap_or_default();
+        let exchange = Exchange {
+            started: Instant::now(),
+            id: self.ids.next(),
+            method,
+            pattern: None,
+            peer: address.to_string(),
+            sender: ProvedSender::default(),
+            site_id: None,
+        };
+        self.finish(&exchange, problem.into_response())
     }
 
     fn begin(&self, request: &Request) -> Exchange<'_> {

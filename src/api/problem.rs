@@ -31,6 +31,9 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// not take, in seconds.
 const STORE_RETRY_SECONDS: u64 = 2;
 
+/// How long a client should wait that has too much under way, in seconds.
+const HOLD_RETRY_SECONDS: u64 = 1;
+
 /// One bad field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 pub struct FieldError {
@@ -285,6 +288,10 @@ impl Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => "send the body as Content-Type: application/json",
             StatusCode::PAYLOAD_TOO_LARGE => "the request body is too large",
             StatusCode::REQUEST_TIMEOUT => "the request body took too long to arrive",
+            StatusCode::URI_TOO_LONG => "the request target is too long",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                "the request head is too large: at most 64 lines and 16 KiB in all"
+            }
             status if status.is_client_error() => "the request is malformed",
             _ => return Self { status, ..Self::internal(format!("the framework answered {status}")) },
         };
@@ -338,6 +345,27 @@ impl Problem {
     /// 503: one backup is taken at a time.
     pub fn another_backup() -> Self {
         Self::busy("another backup is being taken", None)
+    }
+
+    /// 429: the client has too much under way.
+    pub fn holds_too_much() -> Self {
+        Self {
+            retry_after_seconds: Some(HOLD_RETRY_SECONDS),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many bytes of requests and of answers not taken are under way: take the answers, and send fewer requests at once",
+            )
+        }
+    }
+
+    /// 503: all clients together have too much under way.
+    pub fn all_hold_too_much() -> Self {
+        Self::busy("too many requests are under way", None)
+    }
+
+    /// 505: a version of HTTP that is not spoken here.
+    pub fn unknown_version() -> Self {
+        Self::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "send the request as HTTP/1.1 or HTTP/2")
     }
 
     fn busy(detail: &str, cause: Option<String>) -> Self {

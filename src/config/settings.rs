@@ -11,8 +11,8 @@ use toml::Table;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Acme, Config, ConfigError, ExternalAccount, KeptBackups, Limits, Log, LogFormat, Places, TlsMode, bad,
-    is_local, missing,
+    Acme, Config, ConfigError, ExternalAccount, KeptBackups, Limits, Log, LogFormat, Places, TlsMode,
+    TrustedHeader, bad, is_local, missing,
 };
 use crate::domain::site::SilentAfterHours;
 
@@ -27,6 +27,9 @@ pub const LOG_FORMATS: [&str; 3] = ["auto", "text", "json"];
 /// The longest life of a token, in minutes: a day.
 const MAX_TOKEN_MINUTES: u32 = 1440;
 
+/// Bytes for the head of a request and for what else it takes beside its body.
+const HELD_BESIDE_BODY: u32 = 32_768;
+
 /// Let's Encrypt's directory.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
@@ -39,6 +42,7 @@ pub struct Settings {
     control_socket: String,
     metrics_listen: String,
     trusted_proxies: Vec<String>,
+    trusted_header: String,
     silent_after_hours: u32,
     tls: Tls,
     log: LogSettings,
@@ -89,6 +93,9 @@ struct LimitSettings {
     write_seconds: u32,
     idle_seconds: u32,
     body_bytes: u32,
+    held_bytes_per_connection: u32,
+    held_bytes_per_address: u32,
+    held_bytes: u32,
     heartbeats_per_hour: u32,
     heartbeat_burst: u32,
     failed_heartbeats_per_minute: u32,
@@ -109,6 +116,7 @@ impl Default for Settings {
             control_socket: String::new(),
             metrics_listen: "127.0.0.1:9464".into(),
             trusted_proxies: Vec::new(),
+            trusted_header: TrustedHeader::XForwardedFor.as_str().into(),
             silent_after_hours: 13,
             tls: Tls {
                 mode: "self-signed".into(),
@@ -134,6 +142,9 @@ impl Default for Settings {
                 write_seconds: 30,
                 idle_seconds: 75,
                 body_bytes: 65_536,
+                held_bytes_per_connection: 524_288,
+                held_bytes_per_address: 4_194_304,
+                held_bytes: 16_777_216,
                 heartbeats_per_hour: 60,
                 heartbeat_burst: 10,
                 failed_heartbeats_per_minute: 30,
@@ -177,6 +188,16 @@ impl Settings {
             let reason = "must be at least 1 while limits.heartbeats_per_hour is not 0";
             return Err(bad("limits.heartbeat_burst", places, reason));
         }
+        for (key, most) in [
+            ("limits.held_bytes_per_address", limits.held_bytes_per_address),
+            ("limits.held_bytes", limits.held_bytes),
+        ] {
+            // Else a body that is allowed would be refused.
+            if most > 0 && most < limits.body_bytes.saturating_add(HELD_BESIDE_BODY) {
+                let reason = format!("must be 0 or at least limits.body_bytes and {HELD_BESIDE_BODY} more");
+                return Err(bad(key, places, reason));
+            }
+        }
         if !(1..=MAX_TOKEN_MINUTES).contains(&self.auth.token_minutes) {
             return Err(bad("auth.token_minutes", places, format!("must be from 1 to {MAX_TOKEN_MINUTES}")));
         }
@@ -189,6 +210,7 @@ impl Settings {
             log: self.log(places)?,
             metrics_listen,
             trusted_proxies,
+            trusted_header: self.trusted_header(places)?,
             silent_after: SilentAfterHours(self.silent_after_hours),
             token_minutes: self.auth.token_minutes,
             signing_key_file: given_path(&self.auth.signing_key_file),
@@ -202,6 +224,9 @@ impl Settings {
                 write: seconds(limits.write_seconds),
                 idle: seconds(limits.idle_seconds),
                 body_bytes: count(limits.body_bytes),
+                held_bytes_per_connection: count(limits.held_bytes_per_connection),
+                held_bytes_per_address: count(limits.held_bytes_per_address),
+                held_bytes: count(limits.held_bytes),
                 heartbeats_per_hour: limits.heartbeats_per_hour,
                 heartbeat_burst: limits.heartbeat_burst,
                 failed_heartbeats_per_minute: limits.failed_heartbeats_per_minute,
@@ -237,6 +262,20 @@ impl Settings {
             })
         };
         self.trusted_proxies.iter().map(parse).collect()
+    }
+
+    fn trusted_header(&self, places: &Places) -> Result<TrustedHeader, ConfigError> {
+        let known = [TrustedHeader::XForwardedFor, TrustedHeader::Forwarded];
+        known
+            .into_iter()
+            .find(|header| header.as_str().eq_ignore_ascii_case(&self.trusted_header))
+            .ok_or_else(|| {
+                bad(
+                    "trusted_header",
+                    places,
+                    "must be x-forwarded-for or forwarded: the one that the proxy sets",
+                )
+            })
     }
 
     fn tls(&self, places: &Places, listen: &[SocketAddr], proxies: &[IpNet]) -> Result<TlsMode, ConfigError> {

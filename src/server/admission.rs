@@ -1,35 +1,83 @@
-//! Who gets a connection.
+//! Who gets a place: how many connections there may be, of one network and in
+//! all, and who leaves when there are no more.
+//!
+//! A stranger needs only to connect to take a place. So when the last one is
+//! taken, a newcomer does not wait for it: of the network that holds most, the
+//! connection that has been idle longest gives way. Idle is who waits without
+//! a request: before one, between two, in a handshake, or in the middle of a
+//! head. A request that is under way is never cut off for another; while all
+//! places have one, newcomers wait in the system's queue, at no cost.
+//!
+//! Before it comes to that, from the time at which three quarters of the places
+//! are taken, the time for which a connection may be idle falls in step with
+//! the places that are left, to a tenth at the last.
+//!
+//! Connections are kept by network. Whether one is idle is not: it is asked
+//! when a place is needed, so that requests pay nothing for it. Asking all is
+//! some microseconds for a thousand; whoever asks makes more than one place
+//! where there are many, so that a flood does not ask each time.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use super::patience::Activity;
 use crate::config::Limits;
 use crate::domain::Network;
 
 /// Descriptors kept back for the database, the log and what else is not a
 /// connection.
 const RESERVED_DESCRIPTORS: usize = 64;
+/// The share of the places that is left when idle connections are asked to
+/// leave early: a quarter.
+const SHORT_SHARE: usize = 4;
+/// The share of the idle limit that is left to a connection at the last place.
+const LEAST_IDLE_SHARE: f64 = 0.1;
+/// The share of the places that is made at once when all are taken.
+const MADE_SHARE: usize = 64;
+/// How often idle connections are looked through while places are short, and
+/// how soon again for one to give way while none is idle.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// Counts connections, in all and by network.
 pub(super) struct Admission {
     places: Arc<Semaphore>,
+    most: usize,
     per_network: Option<u32>,
-    counts: Arc<Mutex<HashMap<Network, u32>>>,
+    idle: Option<Duration>,
+    present: Arc<Mutex<Present>>,
 }
 
-/// A connection's place among all; given back when dropped.
+/// Who is here. Those of proxies are nobody's.
+#[derive(Default)]
+struct Present {
+    connections: HashMap<Option<Network>, Vec<Arc<Activity>>>,
+    looked: Option<Instant>,
+}
+
+/// A connection's place among all, and among those of its network; given back
+/// when dropped.
 pub(super) struct Place {
     _place: OwnedSemaphorePermit,
+    _share: Share,
+    /// What the connection does, from the moment at which it came.
+    pub(super) activity: Arc<Activity>,
 }
 
-/// A connection's place among those of its network; given back when dropped.
-pub(super) struct Share {
-    counts: Arc<Mutex<HashMap<Network, u32>>>,
-    network: Network,
+struct Share {
+    present: Arc<Mutex<Present>>,
+    network: Option<Network>,
+    activity: Arc<Activity>,
 }
+
+/// Why a newcomer gets no place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
 
 impl Admission {
     /// With the configured limits, within what `descriptors` allow.
@@ -45,37 +93,158 @@ impl Admission {
         }
         Self {
             places: Arc::new(Semaphore::new(places)),
+            most: places,
             per_network: limits.max_connections_per_address,
-            counts: Arc::default(),
+            idle: limits.idle,
+            present: Arc::default(),
         }
     }
 
-    /// Waits for a place. The caller accepts only then, so that those beyond
-    /// the limit wait in the system's queue at no cost.
-    pub(super) async fn place(&self) -> Option<Place> {
-        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
-        Some(Place { _place: place })
+    /// A place for a newcomer of `network`, which is `None` for a proxy, who
+    /// brings the connections of many. Waits while all places have a request
+    /// under way: the caller accepts no other meanwhile. `left` is told how
+    /// many were asked to leave.
+    pub(super) async fn place(
+        &self,
+        network: Option<Network>,
+        left: impl Fn(usize),
+    ) -> Result<Place, TooMany> {
+        let share = self.share(network)?;
+        let place = loop {
+            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                break place;
+            }
+            left(self.make_room(&share.activity));
+            let freed = Arc::clone(&self.places).acquire_owned();
+            match tokio::time::timeout(TRY_AGAIN, freed).await {
+                Ok(Ok(place)) => break place,
+                // Never closed.
+                Ok(Err(_)) => return Err(TooMany),
+                Err(_) => {}
+            }
+        };
+        left(self.shorten());
+        Ok(Place { _place: place, activity: Arc::clone(&share.activity), _share: share })
     }
 
-    /// A share for `network`, or `None` when it has all that it may.
-    pub(super) fn share(&self, network: Network) -> Option<Share> {
-        let mut counts = locked(&self.counts);
-        let count = counts.entry(network).or_insert(0);
-        if self.per_network.is_some_and(|most| *count >= most) {
-            return None;
+    /// A share for `network`, unless it has all that it may.
+    fn share(&self, network: Option<Network>) -> Result<Share, TooMany> {
+        let mut present = locked(&self.present);
+        let its = present.connections.entry(network).or_default();
+        let most = self.per_network.filter(|_| network.is_some()).map(usize::try_from).and_then(Result::ok);
+        if most.is_some_and(|most| its.len() >= most) {
+            return Err(TooMany);
         }
-        *count += 1;
-        Some(Share { counts: Arc::clone(&self.counts), network })
+        let activity = Activity::new(false);
+        its.push(Arc::clone(&activity));
+        Ok(Share { present: Arc::clone(&self.present), network, activity })
+    }
+
+    /// Has idle connections leave, the longest idle of the network that holds
+    /// most first, and proxies' last; not the newcomer. Tells how many.
+    fn make_room(&self, newcomer: &Arc<Activity>) -> usize {
+        let present = locked(&self.present);
+        let mut networks: BinaryHeap<_> = present
+            .connections
+            .iter()
+            .filter_map(|(network, its)| {
+                let others = its.iter().filter(|activity| !Arc::ptr_eq(activity, newcomer));
+                let mut idle: Vec<_> =
+                    others.filter_map(|activity| Some((Reverse(activity.idle_since()?), activity))).collect();
+                // The longest idle last, from where they are taken.
+                idle.sort_by_key(|(since, _)| *since);
+                let longest = idle.last()?.0;
+                Some(Crowd { count: network.map_or(0, |_| its.len()), longest, idle })
+            })
+            .collect();
+        let leaving = present.connections.values().flatten().filter(|activity| activity.is_leaving());
+        let wanted = (1 + self.most / MADE_SHARE).saturating_sub(leaving.count());
+        let mut made = 0;
+        while made < wanted
+            && let Some(mut crowd) = networks.pop()
+        {
+            if let Some((_, activity)) = crowd.idle.pop() {
+                activity.dismiss();
+                made += 1;
+            }
+            if let Some((longest, _)) = crowd.idle.last() {
+                crowd.longest = *longest;
+                crowd.count = crowd.count.saturating_sub(1);
+                networks.push(crowd);
+            }
+        }
+        made
+    }
+
+    /// Has those leave who have been idle for longer than is allowed as places
+    /// become few. Tells how many.
+    fn shorten(&self) -> usize {
+        let left = self.places.available_permits();
+        let Some(idle) = self.idle.filter(|_| left.saturating_mul(SHORT_SHARE) < self.most) else {
+            return 0;
+        };
+        let mut present = locked(&self.present);
+        let now = Instant::now();
+        if present.looked.is_some_and(|looked| now - looked < LOOK_EVERY) {
+            return 0;
+        }
+        present.looked = Some(now);
+        let allowed = shortened(idle, left, self.most);
+        let all = present.connections.values().flatten();
+        let overdue = all.filter(|activity| activity.idle_since().is_some_and(|since| since + allowed < now));
+        overdue.map(|activity| activity.dismiss()).count()
+    }
+}
+
+/// How long a connection may be idle when `left` of `most` places are left.
+fn shortened(idle: Duration, left: usize, most: usize) -> Duration {
+    let of = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let share = f64::from(of(left.saturating_mul(SHORT_SHARE))) / f64::from(of(most).max(1));
+    idle.mul_f64(share.clamp(LEAST_IDLE_SHARE, 1.0))
+}
+
+/// A network with idle connections. The greatest is asked first.
+struct Crowd<'a> {
+    count: usize,
+    longest: Reverse<Instant>,
+    idle: Vec<(Reverse<Instant>, &'a Arc<Activity>)>,
+}
+
+impl Crowd<'_> {
+    fn rank(&self) -> (usize, Reverse<Instant>) {
+        (self.count, self.longest)
+    }
+}
+
+impl PartialEq for Crowd<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Crowd<'_> {}
+
+impl PartialOrd for Crowd<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Crowd<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = locked(&self.counts).entry(self.network) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
+        let mut present = locked(&self.present);
+        let Some(its) = present.connections.get_mut(&self.network) else { return };
+        if let Some(at) = its.iter().position(|activity| Arc::ptr_eq(activity, &self.activity)) {
+            its.swap_remove(at);
+        }
+        if its.is_empty() {
+            present.connections.remove(&self.network);
         }
     }
 }
@@ -86,21 +255,126 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::patience::Request;
     use super::*;
     use crate::config::Config;
 
-    #[test]
-    fn a_network_gets_its_share_back_when_a_connection_ends_and_leaves_no_trace() {
+    fn admission(places: usize, per_network: u32) -> Admission {
         let limits = Config::load(None, std::iter::empty(), []).unwrap().limits;
-        let admission = Admission::new(&Limits { max_connections_per_address: Some(2), ..limits }, 1024);
-        let network = Network::of("192.0.2.1".parse().unwrap());
-        let first = admission.share(network).unwrap();
-        let second = admission.share(network).unwrap();
-        assert!(admission.share(network).is_none());
-        assert!(admission.share(Network::of("192.0.2.2".parse().unwrap())).is_some());
+        let limits = Limits {
+            max_connections: Some(places),
+            max_connections_per_address: Some(per_network),
+            ..limits
+        };
+        Admission::new(&limits, 100_000)
+    }
+
+    fn network(last: u8) -> Option<Network> {
+        Some(Network::of([192, 0, 2, last].into()))
+    }
+
+    async fn came(admission: &Admission, network: Option<Network>) -> Place {
+        let place = admission.place(network, |_| ()).await.unwrap();
+        // So that each has come at a time of its own.
+        tokio::time::advance(Duration::from_millis(10)).await;
+        place
+    }
+
+    /// Whether a connection has been asked to leave.
+    async fn leaves(place: &Place) -> bool {
+        tokio::time::timeout(Duration::ZERO, place.activity.dismissed()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_network_gets_its_share_back_when_a_connection_ends_and_leaves_no_trace() {
+        let admission = admission(100, 2);
+        let first = came(&admission, network(1)).await;
+        let second = came(&admission, network(1)).await;
+        assert!(admission.place(network(1), |_| ()).await.is_err());
+        drop(came(&admission, network(2)).await);
         drop(first);
-        drop(admission.share(network).unwrap());
+        drop(came(&admission, network(1)).await);
         drop(second);
-        assert!(locked(&admission.counts).is_empty());
+        assert!(locked(&admission.present).connections.is_empty());
+        assert_eq!(admission.places.available_permits(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connections_of_a_proxy_count_for_nobody_but_take_places() {
+        let admission = admission(8, 2);
+        let mut many = Vec::new();
+        for _ in 0..5 {
+            many.push(came(&admission, None).await);
+        }
+        assert_eq!(admission.places.available_permits(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_last_place_the_longest_idle_of_the_network_that_holds_most_gives_way() {
+        let admission = admission(6, 256);
+        let oldest = came(&admission, network(1)).await;
+        let proxy = came(&admission, None).await;
+        let mut most = Vec::new();
+        for _ in 0..4 {
+            most.push(came(&admission, network(2)).await);
+        }
+        let busy = Request::begin(&most[0].activity);
+        let newcomer = tokio::join!(admission.place(network(3), |_| ()), async {
+            // It is told to leave before it does.
+            most[1].activity.dismissed().await;
+            drop(most.remove(1));
+        });
+        newcomer.0.unwrap();
+        for place in [&oldest, &proxy, &most[0], &most[1]] {
+            assert!(!leaves(place).await);
+        }
+        drop(busy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_all_have_requests_a_newcomer_waits_for_an_end() {
+        let admission = admission(1, 256);
+        let place = came(&admission, network(1)).await;
+        let request = Request::begin(&place.activity);
+        let newcomer = async {
+            let waited = Instant::now();
+            admission.place(network(2), |_| ()).await.unwrap();
+            waited.elapsed()
+        };
+        let end = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert!(!leaves(&place).await);
+            drop(request);
+            place.activity.dismissed().await;
+            drop(place);
+        };
+        let (waited, ()) = tokio::join!(newcomer, end);
+        assert!(waited >= Duration::from_secs(5) && waited < Duration::from_secs(6), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_leave_the_sooner_the_fewer_places_are_left() {
+        let idle = Duration::from_secs(80);
+        assert_eq!(shortened(idle, 100, 100), idle);
+        assert_eq!(shortened(idle, 25, 100), idle);
+        assert_eq!(shortened(idle, 5, 100), Duration::from_secs(16));
+        assert_eq!(shortened(idle, 0, 100), Duration::from_secs(8));
+
+        let admission = admission(20, 256);
+        let mut early = Vec::new();
+        for _ in 0..15 {
+            early.push(came(&admission, network(1)).await);
+        }
+        tokio::time::advance(Duration::from_secs(50)).await;
+        // A fifth of the places is left: 60 of 75 seconds; then a tenth: 30.
+        let _next = came(&admission, network(2)).await;
+        assert!(!leaves(&early[0]).await);
+        let _second = came(&admission, network(2)).await;
+        tokio::time::advance(LOOK_EVERY).await;
+        let _third = came(&admission, network(2)).await;
+        for place in &early {
+            assert!(leaves(place).await);
+        }
+        assert!(!leaves(&_next).await);
     }
 }

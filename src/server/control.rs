@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::StartError;
+use super::budget::Budget;
 use super::connection::{Door, service};
 use super::patience::Activity;
 use crate::api::{Caller, SystemUser};
@@ -112,8 +113,14 @@ impl Drop for ControlSocket {
 }
 
 async fn speak(door: Arc<Door>, stream: UnixStream, user: SystemUser) {
-    let service =
-        service(&door, Caller::System(user), IpAddr::V4(Ipv4Addr::LOCALHOST), &Activity::new(false));
+    let service = service(
+        &door,
+        Caller::System(user),
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        &Activity::new(false),
+        // Who may open the socket is no stranger.
+        Arc::<Budget>::default().account(false),
+    );
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new());
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -10,8 +10,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::StartError;
+use super::admission::TooMany;
 use super::connection::{self, Door};
 use crate::domain::Network;
+use crate::metrics::Throttle;
 
 /// Connections that may wait to be accepted; the system caps it at
 /// `net.core.somaxconn`.
@@ -71,39 +73,43 @@ impl Listener {
         self.address.port()
     }
 
-    /// Accepts until the door is stopping. Takes a place first: while all are
-    /// taken, newcomers wait in the system's queue.
+    /// Accepts until the door is stopping. One that has come waits here for
+    /// its place, and all others in the system's queue.
     pub(super) async fn accept_into(self, door: Arc<Door>) {
         let mut rest = REST.0;
         loop {
             let accepted = tokio::select! {
                 () = door.stopping.cancelled() => return,
-                accepted = async {
-                    let place = door.admission.place().await;
-                    (place, self.socket.accept().await)
-                } => accepted,
+                accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                (Some(place), Ok((socket, remote))) => {
+                Ok((socket, remote)) => {
                     rest = REST.0;
                     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-                    // Beyond its share: the socket is closed by being dropped.
-                    if let Some(share) = door.admission.share(Network::of(remote.ip())) {
-                        door.connections.spawn(connection::serve(
-                            Arc::clone(&door),
-                            socket,
-                            remote,
-                            (place, share),
-                        ));
-                    } else {
-                        door.throttled();
-                        tracing::debug!(%remote, "closed: too many connections from this address");
+                    let network = (!door.proxies.trust(remote.ip())).then(|| Network::of(remote.ip()));
+                    let place = tokio::select! {
+                        () = door.stopping.cancelled() => return,
+                        place = door.admission.place(network, |left| door.dismissed(left)) => place,
+                    };
+                    match place {
+                        Ok(place) => {
+                            door.connections.spawn(connection::serve(
+                                Arc::clone(&door),
+                                socket,
+                                remote,
+                                place,
+                            ));
+                        }
+                        // The socket is closed by being dropped.
+                        Err(TooMany) => {
+                            door.throttled(Throttle::Connection, 1);
+                            tracing::debug!(%remote, "closed: too many connections from this address");
+                        }
                     }
                 }
-                (None, _) => return,
                 // The client has gone already (accept(2)).
-                (_, Err(error)) if is_about_one_connection(&error) => {}
-                (_, Err(error)) => {
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
                     if rest == REST.0 {
                         tracing::warn!(%error, "cannot accept connections; trying again");
                     }

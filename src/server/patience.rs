@@ -9,15 +9,16 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::head::HeadScan;
+use super::head::{Fault, HeadScan};
 use crate::config::Limits;
 
 /// What a client must take of an answer within `limits.write_seconds`, unless
@@ -35,38 +36,55 @@ pub(super) enum Reason {
     SlowRead,
 }
 
-/// What a connection is doing. Times are milliseconds since it was opened,
+/// What a connection is doing. Times are microseconds since it was opened,
 /// plus one; 0 means "not now".
 #[derive(Debug)]
 pub(super) struct Activity {
     opened: Instant,
-    multiplexed: bool,
+    multiplexed: AtomicBool,
     requests: AtomicU32,
     answers: AtomicU32,
+    untaken: AtomicU32,
     had_request: AtomicBool,
     idle_since: AtomicU64,
     head_since: AtomicU64,
     answer_since: AtomicU64,
     blocked_since: AtomicU64,
     taken: AtomicU64,
+    dismissed: AtomicBool,
+    leave: Notify,
+    fault: OnceLock<Fault>,
+    /// Who reads on when the requests before a bad head have been answered.
+    reader: Mutex<Option<Waker>>,
 }
 
 impl Activity {
-    /// Of a connection that is open for requests now; `multiplexed` with
-    /// HTTP/2, whose bytes between requests need not be a head.
+    /// Of a connection that has just come; `multiplexed` with HTTP/2, whose
+    /// bytes between requests need not be a head.
     pub(super) fn new(multiplexed: bool) -> Arc<Self> {
         Arc::new(Self {
             opened: Instant::now(),
-            multiplexed,
+            multiplexed: AtomicBool::new(multiplexed),
             requests: AtomicU32::new(0),
             answers: AtomicU32::new(0),
+            untaken: AtomicU32::new(0),
             had_request: AtomicBool::new(false),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
             answer_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            dismissed: AtomicBool::new(false),
+            leave: Notify::new(),
+            fault: OnceLock::new(),
+            reader: Mutex::default(),
         })
+    }
+
+    /// The handshake is over, and requests may come.
+    pub(super) fn shaken(&self, multiplexed: bool) {
+        self.multiplexed.store(multiplexed, Relaxed);
+        self.idle_since.store(self.now(), Relaxed);
     }
 
     /// Whether no request is under way.
@@ -74,19 +92,54 @@ impl Activity {
         self.requests.load(Relaxed) == 0
     }
 
+    /// Whether no request is under way and the client has all that it was
+    /// answered, as far as can be seen from here.
+    pub(super) fn is_idle(&self) -> bool {
+        self.rests() && self.untaken.load(Relaxed) == 0 && self.blocked_since.load(Relaxed) == 0
+    }
+
+    /// Since when the connection has been idle, where it may be asked to
+    /// leave: a request is waited for, or a handshake, or a head to its end.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let since = self.idle_since.load(Relaxed).saturating_sub(1);
+        let may_leave = self.is_idle() && !self.dismissed.load(Relaxed);
+        may_leave.then(|| self.opened + Duration::from_micros(since))
+    }
+
+    /// Whether it has been asked to, and will when it is polled next.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.dismissed.load(Relaxed) && self.is_idle()
+    }
+
+    /// Asks the connection to leave its place to another.
+    pub(super) fn dismiss(&self) {
+        self.dismissed.store(true, Relaxed);
+        self.leave.notify_one();
+    }
+
+    /// Waits until it is asked to leave.
+    pub(super) async fn dismissed(&self) {
+        self.leave.notified().await;
+    }
+
+    /// What was wrong with the head of its last request, if anything.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.get().copied()
+    }
+
     fn now(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+        u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX - 1) + 1
     }
 
     /// When patience ends as things stand, and why.
     pub(super) fn due(&self, limits: &Limits) -> Option<(Instant, Reason)> {
         let at = |since: &AtomicU64, limit: Option<Duration>, reason| {
             let since = since.load(Relaxed).checked_sub(1)?;
-            Some((self.opened + Duration::from_millis(since) + limit?, reason))
+            Some((self.opened + Duration::from_micros(since) + limit?, reason))
         };
         let resting = self.requests.load(Relaxed) == 0;
         let answering = self.answers.load(Relaxed) > 0;
-        let may_be_head = !self.multiplexed || !self.had_request.load(Relaxed);
+        let may_be_head = !self.multiplexed.load(Relaxed) || !self.had_request.load(Relaxed);
         [
             at(&self.blocked_since, limits.write, Reason::SlowRead),
             answering.then(|| at(&self.answer_since, limits.write, Reason::SlowRead)).flatten(),
@@ -123,6 +176,18 @@ impl Activity {
 
     fn flushed(&self) {
         self.blocked_since.store(0, Relaxed);
+        self.wake_reader();
+    }
+
+    /// Where a head was refused, reading goes on as soon as nothing before it
+    /// is under way.
+    fn wake_reader(&self) {
+        if self.fault.get().is_none() || !self.is_idle() {
+            return;
+        }
+        if let Some(reader) = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            reader.wake();
+        }
     }
 }
 
@@ -161,6 +226,28 @@ impl Drop for Request {
         if activity.requests.fetch_sub(1, Relaxed) == 1 {
             activity.head_since.store(0, Relaxed);
             activity.idle_since.store(activity.now(), Relaxed);
+            activity.wake_reader();
+        }
+    }
+}
+
+/// A part of an answer that is on its way to the client: in hyper's buffers or,
+/// over HTTP/2, kept until the client makes room for it.
+#[derive(Debug)]
+pub(super) struct Untaken(Arc<Activity>);
+
+impl Untaken {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        activity.untaken.fetch_add(1, Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        if self.0.untaken.fetch_sub(1, Relaxed) == 1 && self.0.rests() {
+            self.0.idle_since.store(self.0.now(), Relaxed);
+            self.0.wake_reader();
         }
     }
 }
@@ -177,6 +264,25 @@ impl<S> Watched<S> {
     pub(super) fn new(socket: S, activity: Arc<Activity>) -> Self {
         Self { socket, activity, head: HeadScan::default() }
     }
+
+    /// The socket.
+    pub(super) fn into_inner(self) -> S {
+        self.socket
+    }
+
+    /// The end of what is read, behind a head that was refused: it never gets
+    /// to hyper. A request before it is answered first.
+    fn refused(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if !self.activity.is_idle() {
+            let mut reader = self.activity.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            *reader = Some(cx.waker().clone());
+            drop(reader);
+            if !self.activity.is_idle() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a bad request head")))
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -185,16 +291,34 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.activity.fault().is_some() {
+            return self.refused(cx);
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
         let Some(read) = buf.filled().get(before..).filter(|read| !read.is_empty()) else {
             return Poll::Ready(Ok(()));
         };
         self.activity.read();
-        if !self.activity.multiplexed && !self.head.accepts(read) {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "an ambiguous request head")));
+        if self.activity.multiplexed.load(Relaxed) {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        let Err(refused) = self.head.scan(read) else {
+            return Poll::Ready(Ok(()));
+        };
+        let _ = self.activity.fault.set(refused.fault);
+        match refused.good {
+            Some(0) => {
+                buf.set_filled(before);
+                self.refused(cx)
+            }
+            Some(good) => {
+                buf.set_filled(before + good);
+                Poll::Ready(Ok(()))
+            }
+            // Within a body, whose reader has to fail.
+            None => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a bad line in a body"))),
+        }
     }
 }
 
@@ -238,6 +362,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper is done with it, and the answer to a bad head is not.
+        if self.activity.fault().is_some() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

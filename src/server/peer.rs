@@ -5,23 +5,30 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use poem::http::HeaderMap;
 
-/// The proxies that are believed.
-pub(super) struct Proxies(Vec<IpNet>);
+use crate::config::TrustedHeader;
+
+/// The proxies that are believed, and the one header that they write. All
+/// other headers are the client's, who may write into them what it likes: a
+/// proxy that sets one passes on the others as they came.
+pub(super) struct Proxies {
+    networks: Vec<IpNet>,
+    header: TrustedHeader,
+}
 
 impl Proxies {
-    /// Believes these networks.
-    pub(super) fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
+    /// Believes these networks, in this header.
+    pub(super) fn new(networks: Vec<IpNet>, header: TrustedHeader) -> Self {
+        Self { networks, header }
     }
 
     /// Whether `address` is a proxy's.
     pub(super) fn trust(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// The client's address. Only when the socket's is a proxy's, the headers
-    /// are read, from the right: each proxy adds the address that it saw, so
+    /// The client's address. Only when the socket's is a proxy's, the header
+    /// is read, from the right: each proxy adds the address that it saw, so
     /// the first one that is not a proxy's is the client's; what stands left
     /// of it anyone may have written.
     pub(super) fn client(&self, socket: IpAddr, headers: &HeaderMap) -> IpAddr {
@@ -29,16 +36,14 @@ impl Proxies {
         if !self.trust(client) {
             return client;
         }
-        let forwarded = listed(headers, "forwarded");
-        let named: Vec<Option<IpAddr>> = if forwarded.is_empty() {
-            listed(headers, "x-forwarded-for").into_iter().map(node).collect()
-        } else {
-            forwarded.into_iter().map(|element| forwarded_for(element).and_then(node)).collect()
-        };
-        for address in named.into_iter().rev() {
+        for element in listed(headers, self.header.as_str()).into_iter().rev() {
+            let named = match self.header {
+                TrustedHeader::XForwardedFor => element,
+                TrustedHeader::Forwarded => element.and_then(forwarded_for),
+            };
             // An obfuscated or broken entry (RFC 7239, section 6.3) ends what
-            // can be known.
-            let Some(address) = address else { break };
+            // can be known: what stands left of it may be anyone's.
+            let Some(address) = named.and_then(node) else { break };
             client = address.to_canonical();
             if !self.trust(client) {
                 break;
@@ -48,10 +53,12 @@ impl Proxies {
     }
 }
 
-/// The elements of a list header, over all its lines in order.
-fn listed<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|element| !element.is_empty()).collect()
+/// The elements of a list header, over all its lines in order; `None` for one
+/// that is no text, which hides no other.
+fn listed<'a>(headers: &'a HeaderMap, name: &str) -> Vec<Option<&'a str>> {
+    let lines = headers.get_all(name).into_iter().map(|value| value.as_bytes());
+    let elements = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    elements.filter(|element| !element.is_empty()).map(|element| std::str::from_utf8(element).ok()).collect()
 }
 
 /// The `for` parameter of an element of `Forwarded` (RFC 7239, section 4).
@@ -77,48 +84,63 @@ fn node(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn client(socket: &str, headers: &[(&'static str, &str)]) -> String {
-        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::1/128".parse().unwrap()]);
+    fn client(header: TrustedHeader, socket: &str, headers: &[(&'static str, &[u8])]) -> String {
+        let networks = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::1/128".parse().unwrap()];
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
+            map.append(*name, poem::http::HeaderValue::from_bytes(value).unwrap());
         }
-        proxies.client(socket.parse().unwrap(), &map).to_string()
+        Proxies::new(networks, header).client(socket.parse().unwrap(), &map).to_string()
+    }
+
+    fn x_forwarded_for(socket: &str, lines: &[&[u8]]) -> String {
+        let headers: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+        client(TrustedHeader::XForwardedFor, socket, &headers)
+    }
+
+    fn forwarded(socket: &str, line: &[u8]) -> String {
+        client(TrustedHeader::Forwarded, socket, &[("forwarded", line)])
     }
 
     #[test]
     fn a_stranger_is_who_the_socket_says() {
-        assert_eq!(client("192.0.2.1", &[("x-forwarded-for", "198.51.100.1")]), "192.0.2.1");
-        assert_eq!(client("192.0.2.1", &[("forwarded", "for=198.51.100.1")]), "192.0.2.1");
+        assert_eq!(x_forwarded_for("192.0.2.1", &[b"198.51.100.1"]), "192.0.2.1");
+        assert_eq!(forwarded("192.0.2.1", b"for=198.51.100.1"), "192.0.2.1");
     }
 
     #[test]
     fn a_proxy_is_read_from_the_right_up_to_the_first_stranger() {
+        assert_eq!(x_forwarded_for("10.0.0.1", &[b"203.0.113.9, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
+        assert_eq!(x_forwarded_for("10.0.0.1", &[b"203.0.113.9", b"198.51.100.1"]), "198.51.100.1");
         assert_eq!(
-            client("10.0.0.1", &[("x-forwarded-for", "203.0.113.9, 198.51.100.1, 10.0.0.2")]),
-            "198.51.100.1"
-        );
-        assert_eq!(
-            client("10.0.0.1", &[("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.1")]),
-            "198.51.100.1"
-        );
-        assert_eq!(
-            client(
-                "::ffff:10.0.0.1",
-                &[("forwarded", "for=203.0.113.9, for=\"[2001:db8::7]:443\";proto=https")]
-            ),
+            forwarded("::ffff:10.0.0.1", b"for=203.0.113.9, for=\"[2001:db8::7]:443\";proto=https"),
             "2001:db8::7"
         );
-        assert_eq!(client("2001:db8::1", &[("forwarded", "For=198.51.100.1:80")]), "198.51.100.1");
+        assert_eq!(forwarded("2001:db8::1", b"For=198.51.100.1:80"), "198.51.100.1");
+    }
+
+    #[test]
+    fn the_header_that_the_proxy_does_not_write_is_the_clients_and_does_not_count() {
+        let both: &[(&str, &[u8])] =
+            &[("forwarded", b"for=203.0.113.9"), ("x-forwarded-for", b"198.51.100.1")];
+        assert_eq!(client(TrustedHeader::XForwardedFor, "10.0.0.1", both), "198.51.100.1");
+        assert_eq!(client(TrustedHeader::Forwarded, "10.0.0.1", both), "203.0.113.9");
+        assert_eq!(client(TrustedHeader::XForwardedFor, "10.0.0.1", &both[..1]), "10.0.0.1");
+        assert_eq!(client(TrustedHeader::Forwarded, "10.0.0.1", &both[1..]), "10.0.0.1");
     }
 
     #[test]
     fn what_cannot_be_read_is_not_believed() {
-        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
-        assert_eq!(client("10.0.0.1", &[("x-forwarded-for", "198.51.100.1, unknown")]), "10.0.0.1");
-        assert_eq!(
-            client("10.0.0.1", &[("forwarded", "for=198.51.100.1, for=_hidden, for=10.0.0.2")]),
-            "10.0.0.2"
-        );
+        assert_eq!(x_forwarded_for("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(x_forwarded_for("10.0.0.1", &[b"198.51.100.1, unknown"]), "10.0.0.1");
+        assert_eq!(forwarded("10.0.0.1", b"for=198.51.100.1, for=_hidden, for=10.0.0.2"), "10.0.0.2");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_nothing_right_of_them_and_uncover_nothing_left_of_them() {
+        assert_eq!(x_forwarded_for("10.0.0.1", &[b"203.0.113.9, \xff, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(x_forwarded_for("10.0.0.1", &[b"203.0.113.9", b"\xff, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(x_forwarded_for("10.0.0.1", &[b"203.0.113.9", b"\xff, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(forwarded("10.0.0.1", b"for=203.0.113.9, for=\"\xff\", for=198.51.100.1"), "198.51.100.1");
     }
 }

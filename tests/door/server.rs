@@ -52,6 +52,23 @@ impl Server {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
+    /// One answer over the control socket, to who asks on the host.
+    pub(crate) fn on_the_host(&self, request: &[u8]) -> String {
+        let path = self.directory.path().join("data/control.sock");
+        let mut socket = std::os::unix::net::UnixStream::connect(path).unwrap();
+        socket.write_all(request).unwrap();
+        answer(&mut socket)
+    }
+
+    /// All metrics, where `metrics_listen` is set.
+    pub(crate) fn metrics(&self) -> String {
+        let log = self.log();
+        let address = log.split_once("http://").and_then(|(_, rest)| rest.split_once("/metrics")).unwrap().0;
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        until_closed(&mut socket)
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
@@ -141,8 +158,7 @@ pub(crate) fn command(directory: &TempDir, settings: &str) -> Command {
     let mut config = format!("data_dir = \"{}\"\n", path.join("data").display());
     for (key, line) in [("listen", "listen = [\"127.0.0.1:0\"]"), ("metrics_listen", "metrics_listen = \"\"")]
     {
-        let known = include_str!("../../packaging/sitewarden.toml").contains(&format!("#= {key} = "));
-        if known && !settings.lines().any(|given| given.starts_with(&format!("{key} = "))) {
+        if !settings.lines().any(|given| given.starts_with(&format!("{key} = "))) {
             config += &format!("{line}\n");
         }
     }

@@ -25,7 +25,7 @@ def figure(ok, text):
 
 
 class Server:
-    def __init__(self, descriptors=None, settings=""):
+    def __init__(self, descriptors=None, settings="", idle=LIMIT):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sitewarden-hostile-"))
         config = self.directory / "sitewarden.toml"
         config.write_text(f'''
@@ -39,7 +39,7 @@ handshake_seconds = {LIMIT}
 header_seconds = {LIMIT}
 body_seconds = {LIMIT}
 write_seconds = {LIMIT}
-idle_seconds = {LIMIT}
+idle_seconds = {idle}
 heartbeats_per_hour = 0
 {settings}
 ''')

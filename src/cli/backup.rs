@@ -195,7 +195,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> CallError {
 /// Copies the database of a server that is down; `refusal` is why the server
 /// was not asked, which is told where the copy is not ours to make.
 fn copy_at_rest(database: &Path, part: &Path, refusal: CallError) -> Result<File, CallError> {
-    restore::copy_at_rest(database, part).or_else(|error| {
+    restore::copy_at_rest(database, part).map_err(|error| {
         let not_ours = match &error {
             RestoreError::Running(_) => true,
             RestoreError::Io { path, source } => {
@@ -204,7 +204,7 @@ fn copy_at_rest(database: &Path, part: &Path, refusal: CallError) -> Result<File
             RestoreError::Check(_) => false,
         };
         // Who may not read the file is to be let in by the server.
-        Err(if not_ours { refusal } else { CallError::Setup(error.to_string()) })
+        if not_ours { refusal } else { CallError::Setup(error.to_string()) }
     })
 }
 

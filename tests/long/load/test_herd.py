@@ -1,6 +1,6 @@
 """That the simulation of herds counts right, where the sum can be done by hand.
 
-    python3 -m unittest tests/load/test_herd.py
+    python3 -m unittest tests/long/load/test_herd.py
 """
 
 import pathlib

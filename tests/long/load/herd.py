@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a herd does: sites that lost the server, and all come back to it.
 
-    tests/load/herd.py [--sites 5000,100000,1000000] [--outages 60,3600,43200]
+    tests/long/load/herd.py [--sites 5000,100000,1000000] [--outages 60,3600,43200]
         [--capacity 1400] [--kind gone|silent|unavailable] [--seed 1]
 
 A simulation of single calls, without a network and without waiting. When a
@@ -34,7 +34,7 @@ import pathlib
 import random
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "examples"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "examples"))
 
 import local_backend as client  # noqa: E402 (its directory is known only now)
 

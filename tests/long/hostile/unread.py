@@ -2,7 +2,7 @@
 """Requests that do not end and answers that nobody takes, over HTTP/2, against
 the real binary.
 
-    tests/hostile/unread.py [path/to/sitewarden]    (default: target/release/sitewarden)
+    tests/long/hostile/unread.py [path/to/sitewarden]    (default: target/release/sitewarden)
 
 256 connections ask 64 things each: logins with bodies of 65 KB, whose answers
 are not taken (a window of zero), or whose bodies lack their end. Once from a

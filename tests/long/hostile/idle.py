@@ -2,7 +2,7 @@
 """More idle connections than there are places, from a few addresses, against
 the real binary, while an honest site sends heartbeats.
 
-    tests/hostile/idle.py [path/to/sitewarden]    (default: target/release/sitewarden)
+    tests/long/hostile/idle.py [path/to/sitewarden]    (default: target/release/sitewarden)
 
 4,300 connections from 18 addresses finish their handshake and say nothing;
 the limits are the default ones (4,096 places, 256 for an address, 75 seconds).

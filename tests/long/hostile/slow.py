@@ -2,7 +2,7 @@
 """Slow clients, too few descriptors and a password guesser, against the real
 binary, while an honest site sends heartbeats.
 
-    tests/hostile/slow.py [path/to/sitewarden]    (default: target/release/sitewarden)
+    tests/long/hostile/slow.py [path/to/sitewarden]    (default: target/release/sitewarden)
 
 Prints the figures and fails when one is missed. Uses loopback only: every
 slow connection comes from an address of its own in 127.0.0.0/8, so that the

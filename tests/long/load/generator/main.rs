@@ -46,6 +46,6 @@ fn main() -> Result<(), Failure> {
             tls::load(url, Sites::read(sites)?, connections.parse()?, seconds.parse()?, tls::Mode::New)
         }
         ["herd", url, sites, calls] => tls::herd(url, Sites::read(sites)?, calls.parse()?),
-        _ => Err("see the head of tests/load/generator/main.rs".into()),
+        _ => Err("see the head of tests/long/load/generator/main.rs".into()),
     }
 }

@@ -3,13 +3,14 @@
     python3 -m unittest tests/long/load/test_herd.py
 """
 
+import importlib.machinery
+import importlib.util
 import pathlib
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-
-import herd  # noqa: E402 (its directory is known only now)
+LOADER = importlib.machinery.SourceFileLoader("herd", str(pathlib.Path(__file__).with_name("herd")))
+herd = importlib.util.module_from_spec(importlib.util.spec_from_loader("herd", LOADER))
+LOADER.exec_module(herd)
 
 
 class InStep(unittest.TestCase):

@@ -1,11 +1,13 @@
 //! What SIGTERM and SIGHUP do, and files that change under a running server.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::server::{Server, Setup, until};
-use crate::wire::{GET_HEALTH, answer, post, roots, status, until_closed};
+use crate::wire::{GET_HEALTH, Tls, answer, post, roots, status, until_closed};
 
 #[test]
 fn sigterm_lets_a_running_request_end_and_exits_with_0() {
@@ -32,88 +34,108 @@ fn pair(serial: u8) -> (String, String) {
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
+/// A server whose certificate is in two files.
+struct WithFiles {
+    server: Server,
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl WithFiles {
+    fn start(pair: &(String, String)) -> Self {
+        let setup = Setup::new();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| setup.directory().join(name));
+        put(&cert, &key, pair);
+        let settings = format!("[tls]\nmode = \"files\"\ncert = {cert:?}\nkey = {key:?}\n");
+        Self { server: setup.config(&settings).start(), cert, key }
+    }
+
+    fn put(&self, pair: &(String, String)) {
+        put(&self.cert, &self.key, pair);
+    }
+
+    /// A connection that trusts this certificate alone.
+    fn trusting(&self, certificate: &str) -> Tls {
+        self.server.tls_over(self.server.tcp(), roots(certificate.as_bytes()), "http/1.1")
+    }
+
+    /// Whether this certificate is served to who comes now.
+    fn serves(&self, certificate: &str) -> bool {
+        self.trusting(certificate).write_all(b"G").is_ok()
+    }
+
+    /// The document that answers a request which ends its connection.
+    fn exchange(&self, certificate: &str, request: &str) -> Value {
+        let mut tls = self.trusting(certificate);
+        tls.write_all(request.as_bytes()).unwrap();
+        serde_json::from_str(until_closed(&mut tls).split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+}
+
+fn put(cert: &Path, key: &Path, (certificate, private): &(String, String)) {
+    std::fs::write(cert, certificate).unwrap();
+    std::fs::write(key, private).unwrap();
+}
+
+#[test]
+fn certificate_files_are_read_again_without_a_signal_and_open_connections_go_on() {
+    let (first, second) = (pair(1), pair(2));
+    let files = WithFiles::start(&first);
+    let mut old = files.trusting(&first.0);
+    old.write_all(GET_HEALTH).unwrap();
+    assert_eq!(status(&answer(&mut old)), 200);
+    files.put(&second);
+    until("the new certificate is served", || files.serves(&second.0));
+    assert!(!files.serves(&first.0));
+    old.write_all(GET_HEALTH).unwrap();
+    assert_eq!(status(&answer(&mut old)), 200);
+}
+
 #[test]
 fn certificate_files_are_read_again_and_a_bad_pair_keeps_the_old_one() {
-    let setup = Setup::new();
-    let [cert, key] = ["cert.pem", "key.pem"].map(|name| setup.directory().join(name));
-    let put = |(certificate, private): &(String, String)| {
-        std::fs::write(&cert, certificate).unwrap();
-        std::fs::write(&key, private).unwrap();
-    };
-    put(&pair(1));
-    let settings = format!(
-        "[tls]\nmode = \"files\"\ncert = {:?}\nkey = {:?}\n",
-        cert.display().to_string(),
-        key.display().to_string()
-    );
-    let server = setup.config(&settings).start();
-    let trusting =
-        |certificate: &str| server.tls_over(server.tcp(), roots(certificate.as_bytes()), "http/1.1");
-    let served = |certificate: &str| trusting(certificate).write_all(b"G").is_ok();
-    let first = std::fs::read_to_string(&cert).unwrap();
-    let mut old = trusting(&first);
-    old.write_all(GET_HEALTH).unwrap();
-    assert_eq!(status(&answer(&mut old)), 200);
-
-    // A new pair, seen without a signal.
-    let second = pair(2);
-    put(&second);
-    until("the new certificate is served", || served(&second.0));
-    assert!(!served(&first));
-    old.write_all(GET_HEALTH).unwrap();
-    assert_eq!(status(&answer(&mut old)), 200);
-
+    let (second, third) = (pair(2), pair(3));
+    let files = WithFiles::start(&second);
+    let server = &files.server;
     // A certificate whose key is another's, told by a signal.
-    let third = pair(3);
-    std::fs::write(&cert, &third.0).unwrap();
+    std::fs::write(&files.cert, &third.0).unwrap();
     server.signal(Signal::HUP);
     until("the fault is logged", || server.log().contains("the one before stays in use"));
-    assert!(served(&second.0) && !served(&third.0));
+    assert!(files.serves(&second.0) && !files.serves(&third.0));
     assert!(server.log().contains("does not belong to the certificate"), "{}", server.log());
 
     let health = |token: &str| {
-        let request = format!(
-            "GET /health HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
-        );
-        let mut tls = trusting(&second.0);
-        tls.write_all(request.as_bytes()).unwrap();
-        let answer = until_closed(&mut tls);
-        let body = answer.split_once("\r\n\r\n").unwrap().1;
-        serde_json::from_str::<serde_json::Value>(body).unwrap()
+        let head = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close";
+        files.exchange(&second.0, &format!("{head}\r\nAuthorization: Bearer {token}\r\n\r\n"))
     };
-    let mut login = trusting(&second.0);
-    let body = format!("{{\"username\":\"sysadmin\",\"password\":\"{}\"}}", server.password());
-    login.write_all(post("/api/auth/login", "", &body).as_bytes()).unwrap();
-    let answer = until_closed(&mut login);
-    let token: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let told = &health(token["access_token"].as_str().unwrap())["certificate"];
+    let login = json!({ "username": "sysadmin", "password": server.password() }).to_string();
+    let token = files.exchange(&second.0, &post("/api/auth/login", "", &login))["access_token"].clone();
+    let told = &health(token.as_str().unwrap())["certificate"];
     assert_eq!(told["mode"], "files");
-    assert_eq!(told["names"], serde_json::json!(["localhost"]));
+    assert_eq!(told["names"], json!(["localhost"]));
     assert!(told["last_error"].as_str().unwrap().contains("does not belong"), "{told}");
     assert!(health("wrong").get("certificate").is_none());
 
     // Mended.
-    std::fs::write(&key, &third.1).unwrap();
-    until("the mended pair is served", || served(&third.0));
+    std::fs::write(&files.key, &third.1).unwrap();
+    until("the mended pair is served", || files.serves(&third.0));
+}
 
-    // Other files, told by a signal; then files that are not there.
+#[test]
+fn other_certificate_files_are_read_at_a_signal_and_missing_ones_keep_the_pair_before() {
+    let files = WithFiles::start(&pair(3));
+    let (server, fourth) = (&files.server, pair(4));
     let configured = server.config_file();
     let text = std::fs::read_to_string(&configured).unwrap();
-    let fourth = pair(4);
-    std::fs::write(cert.with_file_name("new-cert.pem"), &fourth.0).unwrap();
-    std::fs::write(cert.with_file_name("new-key.pem"), &fourth.1).unwrap();
-    std::fs::write(
-        &configured,
-        text.replace("/cert.pem", "/new-cert.pem").replace("/key.pem", "/new-key.pem"),
-    )
-    .unwrap();
+    put(&files.cert.with_file_name("new-cert.pem"), &files.key.with_file_name("new-key.pem"), &fourth);
+    let others = text.replace("/cert.pem", "/new-cert.pem").replace("/key.pem", "/new-key.pem");
+    std::fs::write(&configured, others).unwrap();
     server.signal(Signal::HUP);
-    until("the pair in the other files is served", || served(&fourth.0));
+    until("the pair in the other files is served", || files.serves(&fourth.0));
     assert!(server.log().contains("tls.cert, tls.key"), "{}", server.log());
     std::fs::write(&configured, text.replace("/cert.pem", "/gone.pem")).unwrap();
     server.signal(Signal::HUP);
     until("the fault is logged", || server.log().contains("/gone.pem"));
-    assert!(served(&fourth.0));
+    assert!(files.serves(&fourth.0));
 }
 
 #[test]

@@ -43,6 +43,11 @@ class Operation {
     await this.block.getByRole('button', { name: 'Try it out' }).click();
   }
 
+  /** Folds it up: the page is drawn again at each answer, with all that is open. */
+  async close() {
+    await this.block.locator('.opblock-summary-control').click();
+  }
+
   async fill(parameter, value) {
     await this.block.locator(`tr[data-param-name="${parameter}"] input`).fill(value);
   }
@@ -132,6 +137,7 @@ async function fiveMinutes(page, url, password) {
   check(second.status === 200 && second.body.locked === true && second.body.lock_reason === REASON,
     'the next heartbeat says that it is locked, and why', second.body.lock_reason);
   await heartbeat.screenshot('8-heartbeat-locked');
+  for (const operation of [register, heartbeat, lock]) await operation.close();
 
   await everyExample(page, siteId, password);
   const operations = Object.values(specification.paths).flatMap((path) => Object.values(path));
@@ -153,6 +159,7 @@ async function everyExample(page, siteId, password) {
   await login.open();
   await login.fillBody({ username: 'sysadmin', password });
   check((await login.execute()).status === 200, 'login, by its example but for the password');
+  await login.close();
 
   const plan = [
     ['Login', 'me', {}, 200], ['Sites', 'list_sites', {}, 200], ['Sites', 'get_site', { site_id: siteId }, 200],
@@ -174,6 +181,7 @@ async function everyExample(page, siteId, password) {
     const { status } = await operation.execute();
     check(status === want, `${id}, ${body ? 'with a password' : 'by its example'}`, `${status}`);
     if (['update_site', 'list_audit'].includes(id)) await operation.screenshot(`9-${id}`);
+    await operation.close();
   }
 
   const backup = new Operation(page, 'Backup', 'get_backup');

@@ -36,7 +36,7 @@ package:
 # What a heartbeat costs, beside nginx (needs nginx and openssl).
 compare *ARGS:
     cargo build --release --locked --example load-generator
-    tests/load/compare {{ARGS}}
+    tests/long/load/compare {{ARGS}}
 
 # The pieces of a heartbeat, one by one.
 bench:

@@ -14,8 +14,7 @@ fn create(server: &Server, token: &str, name: &str) -> Answer {
 }
 
 fn login(server: &Server, name: &str, password: &str) -> Result<String, u16> {
-    let body = json!({ "username": name, "password": password });
-    let answer = server.post("/api/auth/login").json(&body).send();
+    let answer = server.try_login(name, password);
     if answer.status != 200 {
         return Err(answer.status);
     }

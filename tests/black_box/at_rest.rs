@@ -4,17 +4,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
-
 use crate::server::{Server, Setup, sitewarden};
 use crate::transcript::Transcript;
 
 const PASSWORD: &str = "correct horse battery";
-
-fn log_in(server: &Server, username: &str, password: &str) -> u16 {
-    let login = json!({ "username": username, "password": password });
-    server.post("/api/auth/login").json(&login).send().status
-}
 
 /// Runs a command where `setup` has its data, and asserts that it is done.
 fn run(setup: &Setup, arguments: &[&str], password: &str) {
@@ -45,10 +38,10 @@ fn admins_are_managed_on_the_file_before_the_first_start_and_the_server_goes_on_
 
     let server = setup.start();
     assert!(!server.data_dir().join("initial-admin-password").exists(), "there was an admin already");
-    assert_eq!(log_in(&server, "sysadmin", PASSWORD), 401);
-    assert_eq!(log_in(&server, "bert", "another horse battery"), 200);
+    assert_eq!(server.try_login("sysadmin", PASSWORD).status, 401);
+    assert_eq!(server.try_login("bert", "another horse battery").status, 200);
     let mut trail = sitewarden(&["audit", "--json"]);
-    let trail = trail.current_dir(server.data_dir().parent().unwrap()).output().unwrap();
+    let trail = trail.current_dir(server.directory()).output().unwrap();
     let trail: serde_json::Value = serde_json::from_slice(&trail.stdout).unwrap();
     let told: Vec<String> = trail
         .as_array()
@@ -82,8 +75,8 @@ fn a_password_changed_while_the_server_is_down_counts_at_its_next_start_and_ends
     let setup = server.stop_for_another_start();
     run(&setup, &["admin", "passwd", "sysadmin"], PASSWORD);
     let server = setup.start();
-    assert_eq!(log_in(&server, "sysadmin", PASSWORD), 200);
-    assert_eq!(log_in(&server, "sysadmin", &old), 401);
+    assert_eq!(server.try_login("sysadmin", PASSWORD).status, 200);
+    assert_eq!(server.try_login("sysadmin", &old).status, 401);
     assert_eq!(server.get("/api/auth/me").bearer(&token).send().status, 401);
 }
 
@@ -109,7 +102,7 @@ fn a_password_is_changed_on_the_file_of_a_killed_server_whose_socket_is_left() {
     let setup = Server::start().kill();
     assert!(setup.data_dir().join("control.sock").exists());
     run(&setup, &["admin", "passwd", "sysadmin"], PASSWORD);
-    assert_eq!(log_in(&setup.start(), "sysadmin", PASSWORD), 200);
+    assert_eq!(setup.start().try_login("sysadmin", PASSWORD).status, 200);
 }
 
 #[test]
@@ -118,14 +111,14 @@ fn a_change_while_the_server_is_down_is_in_the_backup_at_once() {
     run(&setup, &["admin", "passwd", "sysadmin"], PASSWORD);
     let (database, backup) = (setup.data_dir().join("sitewarden.redb"), setup.data_dir().join("backup"));
     std::fs::copy(backup.join("sitewarden.redb"), database).unwrap();
-    assert_eq!(log_in(&setup.start(), "sysadmin", PASSWORD), 200);
+    assert_eq!(setup.start().try_login("sysadmin", PASSWORD).status, 200);
 }
 
 #[test]
 fn a_server_that_runs_but_cannot_be_reached_keeps_its_file_to_itself() {
     let server = Server::start();
     std::fs::remove_file(server.data_dir().join("control.sock")).unwrap();
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     let output = sitewarden(&["admin", "list"]).current_dir(directory).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{told}");

@@ -3,8 +3,8 @@
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::client::Answer;
 use crate::server::{Server, Setup};
+use crate::wire::{header, post, status};
 
 /// A server whose signing key the test knows.
 fn with_known_key() -> (Server, String) {
@@ -26,14 +26,10 @@ fn token(model: &str, key: &str, algorithm: Algorithm, claims: Value) -> String 
     jsonwebtoken::encode(&Header::new(algorithm), &all, &EncodingKey::from_secret(key.as_bytes())).unwrap()
 }
 
-fn login(server: &Server, username: &str, password: &str) -> Answer {
-    server.post("/api/auth/login").json(&json!({ "username": username, "password": password })).send()
-}
-
 #[test]
 fn a_login_gives_a_bearer_token_for_15_minutes() {
     let server = Server::start();
-    let answer = login(&server, "sysadmin", &server.password());
+    let answer = server.try_login("sysadmin", &server.password());
     assert_eq!(answer.status, 200);
     assert_eq!(answer.fields(), ["access_token", "token_type", "expires_in", "expires_at"]);
     let document = answer.json();
@@ -46,7 +42,7 @@ fn a_login_gives_a_bearer_token_for_15_minutes() {
 #[test]
 fn the_length_of_a_token_s_life_is_configured_in_minutes() {
     let server = Setup::new().config("[auth]\ntoken_minutes = 2\n").start();
-    assert_eq!(login(&server, "sysadmin", &server.password()).json()["expires_in"], json!(120));
+    assert_eq!(server.try_login("sysadmin", &server.password()).json()["expires_in"], json!(120));
 }
 
 #[test]
@@ -92,16 +88,16 @@ fn a_login_is_taken_as_json_and_as_an_oauth2_form_on_the_same_path() {
 fn a_username_has_no_case_and_no_space_around_it() {
     let server = Server::start();
     for name in ["SYSADMIN", "SysAdmin", "  sysadmin "] {
-        assert_eq!(login(&server, name, &server.password()).status, 200, "{name:?}");
+        assert_eq!(server.try_login(name, &server.password()).status, 200, "{name:?}");
     }
-    assert_eq!(login(&server, "sysadmin", &server.password().to_lowercase()).status, 401, "a password has");
+    assert_eq!(server.try_login("sysadmin", &server.password().to_lowercase()).status, 401, "a password has");
 }
 
 #[test]
 fn a_wrong_password_and_an_unknown_user_are_refused_alike() {
     let server = Server::start();
-    let wrong = login(&server, "sysadmin", "not the password");
-    let unknown = login(&server, "nobody-of-this-name", "not the password");
+    let wrong = server.try_login("sysadmin", "not the password");
+    let unknown = server.try_login("nobody-of-this-name", "not the password");
     wrong.assert_problem(401);
     assert!(!wrong.header("WWW-Authenticate").is_empty());
     assert_eq!(wrong.but_for_its_id(), unknown.but_for_its_id());
@@ -202,6 +198,25 @@ fn the_fifth_failure_of_an_address_is_its_last_for_a_while_and_others_still_come
 }
 
 #[test]
+fn guessing_is_throttled_to_the_second_and_harms_no_other_address() {
+    let server = Server::configured("[limits]\nfailed_logins_per_minute = 3\n");
+    for source in 2..8 {
+        for attempt in 0..5 {
+            let (head, _) = server.login_from([127, 0, 0, source], "sysadmin", "wrong");
+            if attempt < 3 {
+                assert_eq!(status(&head), 401, "{head}");
+            } else {
+                assert_eq!(status(&head), 429, "{head}");
+                let seconds: u64 = header(&head, "retry-after").unwrap().parse().unwrap();
+                assert!((1..=20).contains(&seconds), "{head}");
+            }
+        }
+        let (head, _) = server.login_from([127, 0, 0, 1], "sysadmin", &server.password());
+        assert_eq!(status(&head), 200, "{head}");
+    }
+}
+
+#[test]
 fn logins_from_hundreds_of_addresses_take_the_memory_of_two_and_give_it_back() {
     let server = Setup::new().config("trusted_proxies = [\"127.0.0.1\"]\n").start();
     let (password, (idle, _)) = (server.password(), server.memory());
@@ -228,12 +243,27 @@ fn logins_from_hundreds_of_addresses_take_the_memory_of_two_and_give_it_back() {
 fn zero_failed_logins_a_minute_means_no_limit() {
     let server = Setup::new().config("[limits]\nfailed_logins_per_minute = 0\n").start();
     for _ in 0..8 {
-        assert_eq!(login(&server, "sysadmin", "wrong password").status, 401);
+        assert_eq!(server.try_login("sysadmin", "wrong password").status, 401);
     }
 }
 
 #[test]
-fn a_forwarded_address_does_not_count_from_who_is_no_trusted_proxy() {
+fn forwarded_addresses_count_from_listed_proxies_only() {
+    let server =
+        Server::configured("trusted_proxies = [\"127.0.0.9\"]\n[limits]\nfailed_logins_per_minute = 1\n");
+    let attempt = |source: [u8; 4], client: &str| {
+        let forwarded = format!("X-Forwarded-For: {client}\r\n");
+        let body = "{\"username\":\"nobody\",\"password\":\"wrong\"}";
+        status(&server.exchange_from(source, post("/api/auth/login", &forwarded, body).as_bytes()))
+    };
+    let proxy = [127, 0, 0, 9];
+    assert_eq!(attempt(proxy, "192.0.2.1"), 401);
+    assert_eq!(attempt(proxy, "192.0.2.1"), 429);
+    assert_eq!(attempt(proxy, "192.0.2.2"), 401);
+    // A stranger is one address, whatever it writes.
+    assert_eq!(attempt([127, 0, 0, 8], "192.0.2.3"), 401);
+    assert_eq!(attempt([127, 0, 0, 8], "192.0.2.4"), 429);
+    // Nobody is listed by default.
     let server = Server::start();
     for attempt in 0..6 {
         let body = json!({ "username": "sysadmin", "password": "wrong password" });
@@ -331,12 +361,12 @@ fn an_epoch_is_random_and_drawn_anew_with_each_password() {
     let epoch = |token: &str| claims_of(token)["epoch"].as_u64().unwrap();
     let change = json!({ "password": "another password" });
     assert_eq!(server.put("/api/admins/sysadmin/password").bearer(&first).json(&change).send().status, 204);
-    let answer = login(&server, "sysadmin", "another password");
+    let answer = server.try_login("sysadmin", "another password");
     let second = answer.json()["access_token"].as_str().unwrap().to_owned();
     let other = json!({ "username": "second", "password": "another password" });
     assert_eq!(server.post("/api/admins").bearer(&second).json(&other).send().status, 201);
     let third =
-        login(&server, "second", "another password").json()["access_token"].as_str().unwrap().to_owned();
+        server.try_login("second", "another password").json()["access_token"].as_str().unwrap().to_owned();
     let epochs = [epoch(&first), epoch(&second), epoch(&third)];
     assert!(epochs.iter().all(|epoch| *epoch > 1 << 32), "no counting: {epochs:?}");
     assert_ne!(epochs[0], epochs[1]);

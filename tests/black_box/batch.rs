@@ -3,32 +3,22 @@
 use serde_json::{Value, json};
 
 use crate::client::Answer;
-use crate::server::{Server, new_site};
+use crate::server::new_site;
+use crate::sysadmin::Sysadmin;
 
 const ONCE: &str = "8e03978e-40d5-43dd-bc93-6894a57f9324";
 
-struct Desk {
-    server: Server,
-    token: String,
-}
-
-impl Desk {
-    fn open() -> Self {
-        let server = Server::start();
-        let token = server.login();
-        Self { server, token }
-    }
-
+impl Sysadmin {
     fn batch(&self, body: &Value) -> Answer {
-        self.server.post("/api/sites/batch").bearer(&self.token).json(body).send()
+        self.call("POST", "/api/sites/batch").json(body).send()
     }
 
     fn once(&self, path: &str, key: &str, body: &Value) -> Answer {
-        self.server.post(path).bearer(&self.token).header("Idempotency-Key", key).json(body).send()
+        self.call("POST", path).header("Idempotency-Key", key).json(body).send()
     }
 
     fn sites(&self) -> Value {
-        self.server.get("/api/sites?limit=1000").bearer(&self.token).send().json()
+        self.get("/api/sites?limit=1000").json()
     }
 }
 
@@ -46,15 +36,15 @@ fn statuses(answer: &Answer) -> Vec<u64> {
 
 #[test]
 fn each_operation_of_a_batch_is_done_and_answered_as_its_own_route_would() {
-    let desk = Desk::open();
-    let answer = desk.batch(&json!({ "items": [register("A"), register("B")] }));
+    let admin = Sysadmin::start();
+    let answer = admin.batch(&json!({ "items": [register("A"), register("B")] }));
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(statuses(&answer), [201, 201]);
     let first = answer.json()["results"][0].clone();
     let site = json!({ "site_id": first["site"]["site_id"], "secret_key": first["secret_key"] });
-    assert_eq!(desk.server.heartbeat(&site).send().status, 200);
+    assert_eq!(admin.server.heartbeat(&site).send().status, 200);
     let (a, b) = (&first["site"]["site_id"], answer.json()["results"][1]["site"]["site_id"].clone());
-    let answer = desk.batch(&json!({ "items": [
+    let answer = admin.batch(&json!({ "items": [
         { "op": "lock", "site_id": a, "reason": "unpaid" },
         { "op": "update", "site_id": a, "extend_days": 30, "owner_name": "Luigi" },
         { "op": "delete", "site_id": b },
@@ -74,7 +64,7 @@ fn each_operation_of_a_batch_is_done_and_answered_as_its_own_route_would() {
     };
     assert_eq!(fields(4), ["extend_days", "nmae"]);
     assert_eq!(fields(5), ["op"]);
-    let trail = desk.server.get("/api/audit").bearer(&desk.token).send().json();
+    let trail = admin.server.get("/api/audit").bearer(&admin.token).send().json();
     let actions: Vec<&str> =
         trail.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(
@@ -92,77 +82,77 @@ fn each_operation_of_a_batch_is_done_and_answered_as_its_own_route_would() {
 
 #[test]
 fn all_or_nothing_changes_nothing_and_names_every_bad_item() {
-    let desk = Desk::open();
+    let admin = Sysadmin::start();
     let missing = "00000000-0000-4000-8000-000000000000";
     let bad = json!({ "all_or_nothing": true, "items": [
         register("A"), { "op": "unlock" }, { "op": "lock", "site_id": missing, "reason": "" },
     ] });
-    let answer = desk.batch(&bad);
+    let answer = admin.batch(&bad);
     assert_eq!(answer.status, 422);
     let errors = answer.json()["errors"].clone();
     let fields: Vec<&str> = errors.as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["items[1].site_id", "items[2].reason"]);
-    let answer = desk.batch(&json!({ "all_or_nothing": true, "items": [
+    let answer = admin.batch(&json!({ "all_or_nothing": true, "items": [
         register("A"), { "op": "unlock", "site_id": missing },
     ] }));
     assert_eq!((answer.status, &answer.json()["errors"][0]["field"]), (422, &json!("items[1].site_id")));
-    assert_eq!(desk.sites(), json!([]));
+    assert_eq!(admin.sites(), json!([]));
 }
 
 #[test]
 fn a_batch_has_1_to_1000_items_and_400_registrations_fit_in_its_body() {
-    let desk = Desk::open();
+    let admin = Sysadmin::start();
     for items in [json!([]), json!(vec![0; 1001]), json!({}), json!(null)] {
-        let answer = desk.batch(&json!({ "items": items }));
+        let answer = admin.batch(&json!({ "items": items }));
         assert_eq!((answer.status, &answer.json()["errors"][0]["field"]), (422, &json!("items")));
     }
-    assert_eq!(statuses(&desk.batch(&json!({ "items": vec![0; 1000] }))).len(), 1000);
-    let full = desk.batch(&json!({ "items": vec![register("Trattoria Da Mario"); 400] }));
+    assert_eq!(statuses(&admin.batch(&json!({ "items": vec![0; 1000] }))).len(), 1000);
+    let full = admin.batch(&json!({ "items": vec![register("Trattoria Da Mario"); 400] }));
     assert_eq!(full.status, 200, "{}", full.text());
     assert!(statuses(&full).iter().all(|status| *status == 201));
-    assert_eq!(desk.sites().as_array().unwrap().len(), 400);
-    assert_eq!(desk.server.get("/api/sites/batch").bearer(&desk.token).send().status, 405);
+    assert_eq!(admin.sites().as_array().unwrap().len(), 400);
+    assert_eq!(admin.server.get("/api/sites/batch").bearer(&admin.token).send().status, 405);
 }
 
 #[test]
 fn a_registration_sent_again_under_its_key_gives_the_same_site_and_secret_key() {
-    let desk = Desk::open();
-    let first = desk.once("/api/sites", ONCE, &new_site());
-    let again = desk.once("/api/sites", &format!("\"{ONCE}\""), &new_site());
+    let admin = Sysadmin::start();
+    let first = admin.once("/api/sites", ONCE, &new_site());
+    let again = admin.once("/api/sites", &format!("\"{ONCE}\""), &new_site());
     assert_eq!((first.status, again.status), (201, 201), "{}", again.text());
     assert_eq!(first.json(), again.json());
-    assert_eq!(desk.server.heartbeat(&again.json()).send().status, 200);
-    assert_eq!(desk.sites().as_array().unwrap().len(), 1);
+    assert_eq!(admin.server.heartbeat(&again.json()).send().status, 200);
+    assert_eq!(admin.sites().as_array().unwrap().len(), 1);
 
     let mut other = new_site();
     other["name"] = json!("Another");
-    assert_eq!(desk.once("/api/sites", ONCE, &other).status, 422);
-    assert_eq!(desk.once("/api/sites", "order-1", &new_site()).status, 400);
-    assert_eq!(desk.once("/api/sites", &ONCE.replace('8', "9"), &new_site()).status, 201);
-    assert_eq!(desk.sites().as_array().unwrap().len(), 2);
+    assert_eq!(admin.once("/api/sites", ONCE, &other).status, 422);
+    assert_eq!(admin.once("/api/sites", "order-1", &new_site()).status, 400);
+    assert_eq!(admin.once("/api/sites", &ONCE.replace('8', "9"), &new_site()).status, 201);
+    assert_eq!(admin.sites().as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn a_repeated_registration_survives_a_restart_and_shows_no_key_that_is_none_any_more() {
-    let mut desk = Desk::open();
-    let site = desk.once("/api/sites", ONCE, &new_site()).json();
-    desk.server = desk.server.restart();
-    assert_eq!(desk.once("/api/sites", ONCE, &new_site()).json()["secret_key"], site["secret_key"]);
+    let mut admin = Sysadmin::start();
+    let site = admin.once("/api/sites", ONCE, &new_site()).json();
+    admin.server = admin.server.restart();
+    assert_eq!(admin.once("/api/sites", ONCE, &new_site()).json()["secret_key"], site["secret_key"]);
     let path = format!("/api/sites/{}", site["site_id"].as_str().unwrap());
-    let rotate = desk.server.post(&format!("{path}/rotate-key")).bearer(&desk.token).json(&json!({}));
+    let rotate = admin.server.post(&format!("{path}/rotate-key")).bearer(&admin.token).json(&json!({}));
     assert_eq!(rotate.send().status, 200);
-    assert_eq!(desk.once("/api/sites", ONCE, &new_site()).status, 409);
-    assert_eq!(desk.server.delete(&path).bearer(&desk.token).send().status, 204);
-    assert_eq!(desk.once("/api/sites", ONCE, &new_site()).status, 409);
+    assert_eq!(admin.once("/api/sites", ONCE, &new_site()).status, 409);
+    assert_eq!(admin.server.delete(&path).bearer(&admin.token).send().status, 204);
+    assert_eq!(admin.once("/api/sites", ONCE, &new_site()).status, 409);
 }
 
 #[test]
 fn a_batch_sent_again_under_its_key_is_answered_alike_and_not_done_again() {
-    let desk = Desk::open();
+    let admin = Sysadmin::start();
     let body = json!({ "items": [register("A"), { "op": "paint" }, register("B")] });
-    let first = desk.once("/api/sites/batch", ONCE, &body);
-    let again = desk.once("/api/sites/batch", ONCE, &body);
+    let first = admin.once("/api/sites/batch", ONCE, &body);
+    let again = admin.once("/api/sites/batch", ONCE, &body);
     assert_eq!((first.status, first.json()), (200, again.json()));
-    assert_eq!(desk.sites().as_array().unwrap().len(), 2);
-    assert_eq!(desk.once("/api/sites/batch", ONCE, &json!({ "items": [register("A")] })).status, 422);
+    assert_eq!(admin.sites().as_array().unwrap().len(), 2);
+    assert_eq!(admin.once("/api/sites/batch", ONCE, &json!({ "items": [register("A")] })).status, 422);
 }

@@ -21,7 +21,7 @@ use crate::transcript::Transcript;
 const MISSING: &str = "00000000-0000-4000-8000-000000000000";
 
 fn session(name: &'static str, server: &Server) -> Transcript {
-    Transcript::new(name, server.data_dir().parent().unwrap())
+    Transcript::new(name, server.directory())
 }
 
 fn id_of(added: &str) -> String {
@@ -84,7 +84,7 @@ fn admins_are_created_and_deleted_and_the_last_one_stays() {
 #[test]
 fn many_sites_are_imported_exported_and_extended() {
     let server = Server::start();
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     let mut t = session("many", &server);
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
     write(
@@ -139,7 +139,7 @@ fn formulas_leave_as_text_and_come_back_as_they_were() {
             &json!({ "name": name, "owner_name": owner, "contact_email": "=a@example.com" }),
         );
     }
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     let run = |arguments: &[&str]| {
         let output = sitewarden(arguments).current_dir(&directory).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -176,7 +176,7 @@ fn formulas_leave_as_text_and_come_back_as_they_were() {
 #[test]
 fn a_table_of_a_spreadsheet_is_read_and_what_is_wrong_with_it_told_by_its_line() {
     let server = Server::start();
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     let mut t = session("tables", &server);
     let head = b"name,contact_email,license_expires_at\r\n".as_slice();
     let row = |name: &[u8]| [name, b",a@example.com,2099-12-31T00:00:00Z\r\n"].concat();
@@ -253,21 +253,17 @@ fn a_socket_that_lies_about_and_is_another_users_gets_no_password_until_it_is_na
     t.run_with(&["site", "list"], "", |command| {
         command.env("SITEWARDEN_CONTROL_SOCKET", &socket);
     });
-    std::fs::write(
-        server.data_dir().parent().unwrap().join("named.toml"),
-        format!("control_socket = {socket:?}\n"),
-    )
-    .unwrap();
+    std::fs::write(server.directory().join("named.toml"), format!("control_socket = {socket:?}\n")).unwrap();
     t.run_with(&["admin", "passwd", "sysadmin", "--config", "named.toml"], password, |_| {});
     t.check(&[]);
-    assert!(!server.data_dir().parent().unwrap().join("one.redb").exists());
+    assert!(!server.directory().join("one.redb").exists());
 }
 
 #[test]
 fn a_data_directory_that_was_named_is_not_taken_for_that_of_the_server_that_runs() {
     let server = Server::start();
     let mut t = session("data-dir", &server);
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     std::fs::create_dir(directory.join("empty")).unwrap();
     for wrong in ["missing", "empty"] {
         t.run_with(&["admin", "passwd", "sysadmin", "--data-dir", wrong], "correct horse battery\n", |_| {});
@@ -310,7 +306,7 @@ fn the_socket_of_another_user_is_said_to_be_closed_to_one() {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         };
         open(&server.data_dir());
-        open(server.data_dir().parent().unwrap());
+        open(server.directory());
         t.as_user(65_534);
     } else {
         // Only root can become another user: the socket is closed to this one.

@@ -60,7 +60,7 @@ fn a_certificate_that_is_not_valid_yet_is_warned_of() {
     std::fs::write(&key_file, key.serialize_pem()).unwrap();
     let files = format!("[tls]\nmode = \"files\"\ncert = {cert_file:?}\nkey = {key_file:?}\n");
     let server = setup.config(&files).start();
-    let status = tls_status(server.data_dir().parent().unwrap());
+    let status = tls_status(server.directory());
     assert_eq!(status["not_before"], "2099-01-01T00:00:00Z");
     assert!(status["warning"].as_str().unwrap().contains("not valid yet"), "{status}");
     server.log_line(|line| line.contains("the certificate is not valid yet"));

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::{Call, Trust};
-use crate::server::{Server, Setup, sitewarden};
+use crate::server::{Server, Setup, run_to_end, sitewarden};
 
 fn token_seconds(server: &Server) -> u64 {
     let login = json!({ "username": "sysadmin", "password": server.password() });
@@ -44,7 +44,7 @@ fn variables_that_are_no_settings_stop_no_command() {
         [&["site", "list"][..], &["admin", "list"], &["backup", "copy.redb"], &["config", "check"]]
     {
         let mut command = sitewarden(arguments);
-        command.current_dir(server.data_dir().parent().unwrap()).envs(others);
+        command.current_dir(server.directory()).envs(others);
         let output = command.output().unwrap();
         assert_eq!(
             output.status.code(),
@@ -114,6 +114,17 @@ fn without_tls_it_serves_plain_http_on_loopback() {
     let token = server.login();
     assert_eq!(server.get("/api/sites").bearer(&token).send().status, 200);
     assert!(!server.certificate().exists());
+}
+
+#[test]
+fn plain_http_on_a_public_address_is_refused() {
+    let setup = Setup::new();
+    let mut command = sitewarden(&["serve", "--tls-mode", "off", "--listen", "0.0.0.0:0"]);
+    command.current_dir(setup.directory());
+    let ended = run_to_end(command);
+    assert_eq!(ended.status.code(), Some(1));
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert!(log.contains("tls.mode") && log.contains("is not a loopback address"), "{log}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn printed() -> String {
 #[test]
 fn the_committed_specification_is_the_one_that_the_code_gives() {
     let committed = include_str!("../../openapi/openapi.json");
-    assert!(committed == printed(), "make it anew: cargo run -- openapi > openapi/openapi.json");
+    assert!(committed == printed(), "generate it again: cargo run -- openapi > openapi/openapi.json");
 }
 
 #[test]

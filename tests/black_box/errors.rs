@@ -71,7 +71,7 @@ fn the_log_names_the_admin_behind_the_token_and_the_site_that_a_heartbeat_presen
         assert!(line.get("user").is_none(), "{line}");
     }
     let mut list = sitewarden(&["site", "list"]);
-    assert!(list.current_dir(server.data_dir().parent().unwrap()).status().unwrap().success());
+    assert!(list.current_dir(server.directory()).status().unwrap().success());
     server.log_line(|line| line.contains("\"user\":\"") && !line.contains("\"admin\":"));
 }
 

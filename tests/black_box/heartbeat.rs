@@ -4,13 +4,10 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, Setup, run_to_end, sitewarden};
+use crate::server::{Server, Setup, path_of, run_to_end, sitewarden};
+use crate::wire::{header, post, status};
 
 const PAST: &str = "2001-01-01T00:00:00Z";
-
-fn path_of(site: &Value) -> String {
-    format!("/api/sites/{}", site["site_id"].as_str().unwrap())
-}
 
 fn seen(server: &Server, token: &str, site: &Value) -> Value {
     server.get(&path_of(site)).bearer(token).send().json()
@@ -227,6 +224,15 @@ fn failed_heartbeats_are_limited_by_address_and_a_right_key_passes_all_the_same(
         assert_eq!(wrong("2001:db8:5:5::1").status, 401);
     }
     assert_eq!(wrong("2001:db8:5:5:ffff::2").status, 429, "IPv6 counts by /64");
+    // Where no proxy stands between, the address is the socket's.
+    let server = Server::configured("[limits]\nfailed_heartbeats_per_minute = 2\n");
+    let request = post("/api/heartbeat", "", "{\"version\":\"1\",\"uptime_seconds\":1}");
+    let stranger = |source: [u8; 4]| server.exchange_from(source, request.as_bytes());
+    let answers: Vec<u16> = (0..3).map(|_| status(&stranger([127, 0, 0, 2]))).collect();
+    assert_eq!(answers, [401, 401, 429]);
+    let refused = stranger([127, 0, 0, 2]);
+    assert!(header(&refused, "retry-after").is_some(), "{refused}");
+    assert_eq!(status(&stranger([127, 0, 0, 1])), 401);
 }
 
 #[test]

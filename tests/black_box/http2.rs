@@ -1,32 +1,23 @@
 //! What HTTP/2 does otherwise than HTTP/1.1, which the other tests speak.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use crate::server::Server;
+use crate::wire::{roots, tls_config};
 
 /// Sends requests of this method over one connection.
 fn ask(server: &Server, method: &str, paths: &[&str]) -> Vec<Response<Bytes>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(server.certificate()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = tls_config(roots(&std::fs::read(server.certificate()).unwrap()), "h2");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
         let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.unwrap();
         tokio::spawn(connection);

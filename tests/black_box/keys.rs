@@ -9,11 +9,7 @@ use sitewarden::domain::{Actor, ActorKind, SecretKey, SiteId, Timestamp};
 use sitewarden::store::{FILE_NAME, Store};
 
 use crate::client::Answer;
-use crate::server::{Server, Setup};
-
-fn path_of(site: &Value) -> String {
-    format!("/api/sites/{}", site["site_id"].as_str().unwrap())
-}
+use crate::server::{Server, Setup, path_of};
 
 /// The site with another key.
 fn with_key(site: &Value, key: &Value) -> Value {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::{Answer, Call, Trust};
-use crate::server::{PATIENCE, Server, Setup};
+use crate::server::{Server, Setup, until};
 
 struct Watched {
     server: Server,
@@ -12,10 +12,8 @@ struct Watched {
 
 impl Watched {
     fn start(config: &str) -> Self {
-        let setup = Setup::new().config(config).env("SITEWARDEN_METRICS_LISTEN", "127.0.0.1:0");
-        let server = setup.env("SITEWARDEN_LOG__FORMAT", "json").start();
-        let line = server.log_line(|line| line.contains("serving metrics"));
-        let url = line.split('"').find(|part| part.ends_with("/metrics")).unwrap().to_owned();
+        let server = Setup::new().config(config).metrics().start();
+        let url = server.metrics_url();
         Self { server, url }
     }
 
@@ -100,11 +98,8 @@ fn the_process_tells_of_itself_by_the_usual_names() {
 fn backups_are_told_of_only_where_they_are_kept() {
     let watched = Watched::start("");
     let made = || watched.sample("sitewarden_backup_last_success_timestamp_seconds").unwrap() > 0.0;
-    let deadline = std::time::Instant::now() + PATIENCE;
     let holds_all = || watched.sample("sitewarden_backup_waiting_seconds") == Some(0.0);
-    while !(made() && holds_all()) {
-        assert!(std::time::Instant::now() < deadline, "no backup was made");
-    }
+    until("a backup is made", || made() && holds_all());
     assert_eq!(watched.sample("sitewarden_backup_failed"), Some(0.0));
     let off = Watched::start("[backup]\nevery_minutes = 0\n");
     let text = off.get(&off.url).text().to_owned();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,13 +10,26 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::{Call, Trust};
+use crate::client::{Answer, Call, Trust};
 
 /// How long an event may take that has to come: long, for slow machines.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+const CONFIG_FILE: &str = "sitewarden.toml";
+
+/// Polls until `done`, which must come before [`PATIENCE`] ends.
+#[track_caller]
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::yield_now();
+    }
+}
 
 /// A command line of the program under test, in a clean environment.
 pub(crate) fn sitewarden(arguments: &[&str]) -> Command {
@@ -58,6 +72,11 @@ impl Setup {
         self
     }
 
+    /// With metrics on a free port.
+    pub(crate) fn metrics(self) -> Self {
+        self.env("SITEWARDEN_METRICS_LISTEN", "127.0.0.1:0")
+    }
+
     /// With this environment variable besides.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
@@ -76,7 +95,7 @@ impl Setup {
 
     /// `sitewarden serve` on a free port of 127.0.0.1.
     pub(crate) fn command(&self) -> Command {
-        let config = self.directory().join("sitewarden.toml");
+        let config = self.directory().join(CONFIG_FILE);
         std::fs::write(&config, &self.config).unwrap();
         let mut command = sitewarden(&["serve", "--listen", "127.0.0.1:0", "--config"]);
         // Servers of several tests run at the same time.
@@ -160,6 +179,11 @@ impl Server {
         Setup::new().start()
     }
 
+    /// A server with this configuration file (TOML).
+    pub(crate) fn configured(toml: &str) -> Self {
+        Setup::new().config(toml).start()
+    }
+
     fn run(setup: Setup, mut command: Command, stderr: Stdio) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         // It keeps a pipe that it was given open.
@@ -207,6 +231,11 @@ impl Server {
         self.url.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
+    /// The address it serves on.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.url.rsplit_once('/').unwrap().1.parse().unwrap()
+    }
+
     /// What it printed on stdout until it listened.
     pub(crate) fn announced(&self) -> &[Value] {
         &self.announced
@@ -227,9 +256,30 @@ impl Server {
         (of("VmRSS:"), of("VmHWM:"))
     }
 
+    /// The directory in which it runs.
+    pub(crate) fn directory(&self) -> &Path {
+        self.setup.directory()
+    }
+
+    /// The file that configures it.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.directory().join(CONFIG_FILE)
+    }
+
     /// Where it keeps its data.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.setup.data_dir()
+    }
+
+    /// Where it serves its metrics, which [`Setup::metrics`] asks for.
+    pub(crate) fn metrics_url(&self) -> String {
+        let line = self.log_line(|line| line.contains("serving metrics"));
+        line.split('"').find(|part| part.ends_with("/metrics")).unwrap().to_owned()
+    }
+
+    /// All of its metrics.
+    pub(crate) fn metrics(&self) -> Answer {
+        Call::new(&self.trust, "GET", &self.metrics_url()).send()
     }
 
     /// The certificate to trust it by.
@@ -263,10 +313,14 @@ impl Server {
         std::fs::read_to_string(path).unwrap().trim_end().to_owned()
     }
 
+    /// Tries to log in.
+    pub(crate) fn try_login(&self, username: &str, password: &str) -> Answer {
+        self.post("/api/auth/login").json(&json!({ "username": username, "password": password })).send()
+    }
+
     /// An access token of the first admin.
     pub(crate) fn login(&self) -> String {
-        let login = json!({ "username": "sysadmin", "password": self.password() });
-        let answer = self.post("/api/auth/login").json(&login).send();
+        let answer = self.try_login("sysadmin", &self.password());
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["access_token"].as_str().unwrap().to_owned()
     }
@@ -314,6 +368,17 @@ impl Server {
             .json(&json!({ "version": "2.4.1", "uptime_seconds": 86400 }))
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end, which must be a good one, and gives the log.
+    pub(crate) fn wait_for_end(mut self) -> String {
+        self.wait();
+        self.log()
+    }
+
     /// Stops it in good order (SIGTERM) and gives the log.
     pub(crate) fn stop(mut self) -> String {
         self.end_well();
@@ -355,8 +420,11 @@ impl Server {
     }
 
     fn end_well(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+        self.wait();
+    }
+
+    fn wait(&mut self) {
         // Its stdout closes when it ends.
         loop {
             match self.stdout.lock().unwrap().recv_timeout(PATIENCE) {
@@ -386,6 +454,11 @@ fn in_words(line: &str) -> Value {
         Some(url) => json!({ "message": "listening on", "url": url }),
         None => json!({ "message": line }),
     }
+}
+
+/// The path of a site, as it was answered.
+pub(crate) fn path_of(site: &Value) -> String {
+    format!("/api/sites/{}", site["site_id"].as_str().unwrap())
 }
 
 /// A site to register, with nothing special about it.

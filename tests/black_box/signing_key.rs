@@ -50,7 +50,7 @@ fn a_rotation_over_the_api_ends_all_logins_at_once_and_for_good() {
 fn a_rotation_at_the_command_line_works_on_the_server_and_on_its_database_at_rest() {
     let server = Server::start();
     let token = server.login();
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     let done = "replaced the key that signs logins; all logins have ended\n".to_owned();
     assert_eq!(rotate(&directory, &[]), (done.clone(), String::new(), Some(0)));
     assert!(!is_let_in(&server, &token));
@@ -85,7 +85,7 @@ fn a_restored_backup_ends_logins_and_the_server_makes_a_key_of_its_own() {
     let server = Server::start();
     let token = server.login();
     let site = server.register(&token);
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     let backup = server.get("/api/backup").bearer(&token).send().body;
     std::fs::write(directory.join("copy.redb"), backup).unwrap();
     let setup = server.stop_for_another_start();

@@ -6,12 +6,11 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
-use std::time::Instant;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::server::{PATIENCE, sitewarden};
+use crate::server::{PATIENCE, sitewarden, until};
 
 /// What the person does at a prompt.
 #[derive(Clone, Copy)]
@@ -88,9 +87,7 @@ pub(crate) fn at_terminal(
 }
 
 fn wait_for_hiding(terminal: &File) {
-    let deadline = Instant::now() + PATIENCE;
-    while tcgetattr(terminal).unwrap().local_modes.contains(LocalModes::ECHO) {
-        assert!(Instant::now() < deadline, "the password would be seen");
-        std::thread::yield_now();
-    }
+    until("the password is not seen", || {
+        !tcgetattr(terminal).unwrap().local_modes.contains(LocalModes::ECHO)
+    });
 }

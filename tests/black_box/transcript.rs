@@ -2,7 +2,7 @@
 //! and how they ended, held against a committed transcript.
 //!
 //! Ids, keys and times are numbered or named, since they are others in every
-//! run. `SITEWARDEN_WRITE_TRANSCRIPTS=1 cargo test` writes the files anew:
+//! run. `SITEWARDEN_WRITE_TRANSCRIPTS=1 cargo test` writes the files again:
 //! read their diffs.
 
 use std::io::Write as _;

@@ -1,18 +1,15 @@
 // The sysadmin's first five minutes in Swagger UI, as its introduction tells
 // them: authorize, register a site, send its heartbeat, lock it, send another.
 //
-//     node browser.mjs PATH/TO/sitewarden DIRECTORY/FOR/SCREENSHOTS
+//     node browser.mjs URL PASSWORD-FILE DIRECTORY/FOR/SCREENSHOTS
 //
-// Started by tests/e2e/browser. Prints what it saw; exit code 1 on any miss.
+// tests/e2e/browser starts it, and the server before it. Prints what it saw; exit code 1 on any miss.
 
-import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
-const [program, screenshots] = process.argv.slice(2);
+const [url, passwordFile, screenshots] = process.argv.slice(2);
 const PATIENCE_MS = 30_000;
 const FLAGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
@@ -33,29 +30,6 @@ function check(good, what, saw = '') {
   console.log(`${good ? 'ok  ' : 'MISS'} ${what}${saw === '' ? '' : `  [${saw}]`}`);
 }
 
-/** Starts the server in `room`; resolves when it has printed where it listens. */
-function serve(room) {
-  const child = spawn(program, ['serve', '--listen', '127.0.0.1:0'], {
-    cwd: room,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { PATH: process.env.PATH, SITEWARDEN_LOG__LEVEL: 'warn' },
-  });
-  const ended = new Promise((resolve) => child.on('exit', resolve));
-  const listening = new Promise((resolve, reject) => {
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const said = JSON.parse(line);
-      if (said.message === 'listening on') resolve(said.url);
-    });
-    child.on('error', reject);
-    child.on('exit', (code) => reject(new Error(`the server ended with ${code}`)));
-  });
-  const stop = () => {
-    child.kill('SIGTERM');
-    return ended;
-  };
-  return { listening, stop };
-}
-
 /** One operation of the page, by its id in the specification. */
 class Operation {
   constructor(page, tag, id) {
@@ -67,6 +41,11 @@ class Operation {
   async open() {
     await this.block.locator('.opblock-summary-control').click();
     await this.block.getByRole('button', { name: 'Try it out' }).click();
+  }
+
+  /** Folds it up: the page is drawn again at each answer, with all that is open. */
+  async close() {
+    await this.block.locator('.opblock-summary-control').click();
   }
 
   async fill(parameter, value) {
@@ -158,6 +137,7 @@ async function fiveMinutes(page, url, password) {
   check(second.status === 200 && second.body.locked === true && second.body.lock_reason === REASON,
     'the next heartbeat says that it is locked, and why', second.body.lock_reason);
   await heartbeat.screenshot('8-heartbeat-locked');
+  for (const operation of [register, heartbeat, lock]) await operation.close();
 
   await everyExample(page, siteId, password);
   const operations = Object.values(specification.paths).flatMap((path) => Object.values(path));
@@ -179,6 +159,7 @@ async function everyExample(page, siteId, password) {
   await login.open();
   await login.fillBody({ username: 'sysadmin', password });
   check((await login.execute()).status === 200, 'login, by its example but for the password');
+  await login.close();
 
   const plan = [
     ['Login', 'me', {}, 200], ['Sites', 'list_sites', {}, 200], ['Sites', 'get_site', { site_id: siteId }, 200],
@@ -200,6 +181,7 @@ async function everyExample(page, siteId, password) {
     const { status } = await operation.execute();
     check(status === want, `${id}, ${body ? 'with a password' : 'by its example'}`, `${status}`);
     if (['update_site', 'list_audit'].includes(id)) await operation.screenshot(`9-${id}`);
+    await operation.close();
   }
 
   const backup = new Operation(page, 'Backup', 'get_backup');
@@ -230,12 +212,9 @@ async function everyExample(page, siteId, password) {
   check((await me.execute()).status === 401, 'the login has ended with the key', '401');
 }
 
-const room = await mkdtemp(join(tmpdir(), 'sitewarden-browser-'));
-const server = serve(room);
 let browser;
 try {
-  const url = await server.listening;
-  const password = (await readFile(join(room, 'data/initial-admin-password'), 'utf8')).trim();
+  const password = (await readFile(passwordFile, 'utf8')).trim();
   browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS, timeout: PATIENCE_MS });
   console.log(`Chromium ${browser.version()} at ${url}`);
   // The certificate is the server's own, and nobody vouches for it; that the
@@ -270,9 +249,6 @@ try {
   check(false, 'the walk through the page', error.message);
 } finally {
   await browser?.close();
-  const code = await server.stop();
-  check(code === 0, 'the server ends well', `${code}`);
-  await rm(room, { recursive: true, force: true });
 }
 console.log(misses === 0 ? 'browser: all seen' : `browser: ${misses} missed`);
 process.exit(misses === 0 ? 0 : 1);

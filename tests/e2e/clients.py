@@ -29,8 +29,12 @@ from sitewarden_client.api.sites import (
     delete_site, get_site, list_sites, lock_site, register_site, rotate_key, unlock_site, update_site,
 )
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv[1]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from server import TREE, Server, program  # noqa: E402 (its directory is known only now)
+
+ROOT = TREE
+PROGRAM = program(sys.argv[1])
 FAR = datetime.datetime(2090, 12, 31, tzinfo=datetime.timezone.utc)
 PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
 misses = []
@@ -41,29 +45,6 @@ def check(good, what, saw=""):
     if not good:
         misses.append(what)
     print(f"{'ok  ' if good else 'MISS'} {what}{f'  [{saw}]' if saw != '' else ''}", flush=True)
-
-
-class Server:
-    """The real binary, on a port of its own choice."""
-
-    def __init__(self, room):
-        self.log = open(pathlib.Path(room, "log"), "ab")
-        self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--listen", "127.0.0.1:0"], cwd=room, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=self.log, text=True,
-        )
-        self.url = next(
-            (said["url"] for said in map(json.loads, self.process.stdout) if said["message"] == "listening on"), None
-        )
-        if self.url is None:
-            raise SystemExit(f"the server did not start: {pathlib.Path(room, 'log').read_text()}")
-
-    def stop(self):
-        self.process.terminate()
-        code = self.process.wait(timeout=40)
-        self.process.stdout.close()
-        self.log.close()
-        return code
 
 
 class Backend:
@@ -254,10 +235,9 @@ def example(url, room, backend, cacert=True):
 def main():
     every_operation_is_generated()
     with tempfile.TemporaryDirectory(prefix="sitewarden-clients-") as room:
-        server = Server(room)
+        server = Server(PROGRAM, room).start()
         try:
-            trust = ssl.create_default_context(cafile=pathlib.Path(room, "data/tls-certificate.pem"))
-            password = pathlib.Path(room, "data/initial-admin-password").read_text().strip()
+            trust, password = server.trust(), server.password
             try:
                 httpx.get(f"{server.url}/health")
                 check(False, "httpx refuses a certificate that it was not told to trust")
@@ -277,7 +257,7 @@ def main():
         check(code == 0, "the server ends well", code)
         code, kept = example(server.url, room, backend)
         check((code, kept) == (1, verdict), "while the server is away it keeps the last verdict", code)
-        server = Server(room)
+        server.start()
         try:
             code, verdict = example(server.url, room, backend)
             check((code, verdict) == (0, backend.expected()[1]), "when the server is back it hears it again", verdict)

@@ -40,7 +40,7 @@ fn a_backup_is_made_checked_and_put_back() {
 fn a_backup_is_streamed_whether_the_server_runs_or_not() {
     let server = Server::start();
     server.register(&server.login());
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     let stream = |name: &str| {
         let output = sitewarden(&["backup", "-"]).current_dir(&directory).output().unwrap();
         assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
@@ -62,7 +62,7 @@ fn a_backup_is_streamed_whether_the_server_runs_or_not() {
 fn a_backup_takes_the_place_of_files_only() {
     let server = Server::start();
     let mut t = session("backup-places", &server);
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     std::fs::create_dir(directory.join("copies")).unwrap();
     t.run(&["backup", "copies"]);
     t.run(&["backup", "copies", "--force"]);

@@ -15,7 +15,7 @@ fn a_login_from_elsewhere_is_kept_for_its_user_alone_and_ends_with_the_password(
     let url = server.url().to_owned();
     let password = server.password() + "\n";
     let mut t = session("login", &server);
-    let home = server.data_dir().parent().unwrap().to_owned();
+    let home = server.directory().to_owned();
     let run = |t: &mut Transcript, arguments: &[&str], stdin: &str| {
         t.run_with(arguments, stdin, |command| {
             command.env("HOME", &home);
@@ -52,7 +52,7 @@ fn a_token_comes_from_a_file_or_standard_input_and_not_from_the_argument_list() 
     let url = server.url().to_owned();
     let token = server.login();
     let mut t = session("token-file", &server);
-    let home = server.data_dir().parent().unwrap().to_owned();
+    let home = server.directory().to_owned();
     std::fs::write(home.join("token"), format!("{token}\n")).unwrap();
     std::fs::write(home.join("empty"), "\n").unwrap();
     let mut list = |with: &[&str], stdin: &str| {
@@ -77,7 +77,7 @@ fn the_variables_of_a_local_backend_are_the_defaults_of_url_and_cacert() {
     let password = server.password() + "\n";
     let site = server.register(&server.login());
     let mut t = session("variables", &server);
-    let home = server.data_dir().parent().unwrap().to_owned();
+    let home = server.directory().to_owned();
     let mut run = |arguments: &[&str], stdin: &str| {
         t.run_with(arguments, stdin, |command| {
             command.env("HOME", &home).env("SITEWARDEN_URL", &url);

@@ -47,7 +47,7 @@ fn a_person_is_asked_before_anything_is_destroyed_and_types_passwords_twice_unse
 #[test]
 fn many_changes_show_how_far_they_have_come() {
     let server = Server::start();
-    let directory = server.data_dir().parent().unwrap().to_owned();
+    let directory = server.directory().to_owned();
     let rows: String =
         (0..150).map(|row| format!("Site {row:03},site{row}@example.com,2099-12-31T00:00:00Z\n")).collect();
     std::fs::write(directory.join("sites.csv"), format!("name,contact_email,license_expires_at\n{rows}"))

@@ -19,6 +19,15 @@ quick:
     cargo clippy --all-targets --locked -- -D warnings
     cargo test --locked
 
+# The walls alone: who may import what, and how long a file may be.
+walls:
+    tests/walls
+    python3 tests/test_walls.py
+
+# The dependencies against deny.toml: licences, bans, sources, advisories.
+deny:
+    cargo deny check
+
 # The specification, after a change to the API. Read the diff.
 openapi:
     cargo run -- openapi > openapi/openapi.json
@@ -28,6 +37,10 @@ openapi:
 transcripts:
     SITEWARDEN_WRITE_TRANSCRIPTS=1 cargo test --locked --test black_box
     git diff --stat tests
+
+# Database files as this version writes them, for tests/data.
+test-data DIRECTORY:
+    cargo run --locked --example test-data -- {{DIRECTORY}}
 
 # The Debian package; its path is the last line.
 package:
@@ -41,3 +54,8 @@ compare *ARGS:
 # The pieces of a heartbeat, one by one.
 bench:
     cargo bench --locked --bench pieces
+
+# Power cuts and damaged files in thousands (minutes).
+long:
+    CRASH_POINTS=2000 cargo test --locked --lib power_cut -- --nocapture
+    DAMAGED_FILES=2000 cargo test --locked --lib damaged_file_is -- --nocapture

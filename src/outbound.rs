@@ -1,8 +1,8 @@
-//! Calls to servers: one HTTP/1.1 request, over rustls or the control socket.
+//! Calls to other servers: one HTTP/1.1 request, over rustls or the control
+//! socket. The command line and ACME both call through here.
 //!
-//! Names are looked up by hickory, since the release binary is linked
-//! statically and must not call the system's resolver. Both the command line
-//! and ACME call through here, so there is one way out.
+//! Names are looked up by hickory: the release binary is linked statically and
+//! must not call the system's resolver.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -30,10 +30,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::api::SystemUser;
 
-/// For the answer's head, from the look-up on, and again for a body that is
-/// read whole.
+/// Time limit for the head of the answer, the name look-up included, and again
+/// for a body that is read whole.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For one address to take the connection, before the next one is tried.
+/// Time limit for connecting to one address, before the next one is tried.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer that is read whole: a page of 1,000 sites has some
 /// 500 KiB.
@@ -42,10 +42,10 @@ const MAX_ANSWER: usize = 16 << 20;
 const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// Why no answer was had.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// The URL is none that can be called; wrong usage.
+    /// Not a URL that can be called; wrong usage.
     #[error("{0} is not a URL such as https://licences.example.com")]
     BadUrl(String),
     /// The certificate authorities cannot be read.
@@ -54,10 +54,11 @@ pub(crate) enum ClientError {
     /// The server's certificate is not trusted.
     #[error("the server's certificate is not trusted ({0}): give its certificate or its CA's with --cacert")]
     NotTrusted(rustls::Error),
-    /// No answer.
+    /// The server did not answer, or not within the time limits.
     #[error("cannot reach {host}: {reason}")]
     Unreachable { host: String, reason: String },
-    /// Some other user serves a socket that nobody named. Nothing was sent.
+    /// Another user's process serves a socket that was only found, not named.
+    /// Nothing was sent.
     #[error(
         "the socket {path} is served by the user {user}, who is neither root nor you: nothing was sent; if that \
          is the right server, name its socket with --socket {path}"
@@ -72,14 +73,14 @@ pub(crate) enum Server {
     Socket {
         /// The socket.
         path: PathBuf,
-        /// Whether its place was named, so that whoever serves there is meant.
-        /// Else it is only what lies in the directory in which a command
-        /// happens to be run, and root or the same user has to serve it.
+        /// Whether the user or the configuration named this path. Then it is
+        /// trusted, whoever serves it. Otherwise it was found in the current
+        /// directory, and only root or the same user may serve it.
         named: bool,
     },
-    /// Anywhere.
+    /// Anywhere, by URL.
     Url {
-        /// Scheme and authority; what path there is comes before the API's.
+        /// Scheme and authority; a path is put before that of the API.
         base: Uri,
         /// Certificates to trust in place of the system's authorities; on a
         /// system that has none, those that are built in are trusted.
@@ -99,7 +100,7 @@ impl Server {
         Ok(Self::Url { base, cacert })
     }
 
-    /// Whether what is sent passes a network for all to read.
+    /// Whether requests cross a network unencrypted.
     pub(crate) fn is_in_clear(&self) -> bool {
         match self {
             Self::Socket { .. } => false,
@@ -167,9 +168,9 @@ impl Server {
 }
 
 /// Refuses to speak to another user's process behind a socket that was not
-/// named: who can put a socket into a directory could else have the next one
-/// who runs a command there type a password into it. `stream` is connected to
-/// `path`.
+/// named. Otherwise anyone who can put a socket into a directory could collect
+/// the passwords that are typed into commands run there. `stream` is connected
+/// to `path`.
 pub(crate) fn check_peer(path: &Path, named: bool, stream: impl AsFd) -> Result<(), ClientError> {
     if named {
         return Ok(());

@@ -1,7 +1,7 @@
 //! The log: one line per event, on stderr.
 //!
-//! As JSON it is JSON throughout: what else the server has to say, on stdout
-//! or of a panic, then has the same form ([`Announcer`], [`start`]).
+//! When the log is JSON, everything that the server prints is: announcements on
+//! stdout ([`Announcer`]) and panics ([`start`]) too.
 
 mod lines;
 
@@ -21,7 +21,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 pub use self::lines::Lines;
 use crate::config::{Log, LogFormat};
 
-/// How long an end waits for the last lines to be read.
+/// How long the end of the process waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The log while it runs. When this is dropped, what was logged is written.
@@ -38,7 +38,7 @@ impl RunningLog {
         let _ = self.level.reload(targets(level));
     }
 
-    /// Its lines on their way out.
+    /// The lines that wait to be written, and the count of those dropped.
     pub fn lines(&self) -> &Lines {
         &self.lines
     }
@@ -48,7 +48,7 @@ impl RunningLog {
         self.lines.flush(LAST_LINES);
     }
 
-    /// What says results on stdout, in the form of the log.
+    /// What prints announcements on stdout, in the format of the log.
     pub fn announcer(&self) -> Announcer {
         self.announcer
     }
@@ -60,18 +60,18 @@ impl Drop for RunningLog {
     }
 }
 
-/// Says results of a command that goes on running, on stdout, for the person
-/// or script that started it.
+/// Prints what a person or script waits for from a command that goes on running
+/// (where the server listens, say) on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announcer {
     /// As words.
     Text,
-    /// As JSON, one object in a line, such as the log's.
+    /// As JSON, one object a line, with the log's members.
     Json,
 }
 
 impl Announcer {
-    /// Says `text`, which is a `message` with these fields.
+    /// Prints `text`, or as JSON `message` with these fields.
     pub fn say(self, text: &str, message: &str, fields: &[(&str, &str)]) {
         let line = match self {
             Self::Text => format!("{text}\n"),
@@ -82,14 +82,14 @@ impl Announcer {
                 format!("{}\n", Value::Object(all.collect()))
             }
         };
-        // Whoever started the server may not listen.
+        // Nobody may be reading: that is no reason to stop.
         let mut out = io::stdout().lock();
         let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     }
 }
 
-/// Starts the log, and has panics told in it. Libraries are heard from `warn`
-/// on only: what they say below that is of no use to an operator.
+/// Starts the log, and logs panics in it. Libraries are logged from `warn` on
+/// only: what they log below that is of no use to an operator.
 ///
 /// # Errors
 /// When the thread that writes it cannot be started.
@@ -100,7 +100,8 @@ pub fn start(log: &Log) -> io::Result<RunningLog> {
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    // Of any level: that the log has holes must not be what is missing.
+    // At the highest level: that lines are missing must be logged at any
+    // setting.
     let say = |missing| tracing::error!(missing, "{}", lines::DROPPED);
     let lines = Lines::start(io::stderr(), is_the_journal(io::stderr()), say)?;
     let (levels, level) = reload::Layer::new(targets(log.level));
@@ -111,7 +112,7 @@ pub fn start(log: &Log) -> io::Result<RunningLog> {
     let last = lines.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tell_of_panic(panic.payload(), &place, &Backtrace::capture());
+        log_panic(panic.payload(), &place, &Backtrace::capture());
         // It may be the end of the process.
         last.flush(LAST_LINES);
     }));
@@ -127,7 +128,7 @@ fn output(lines: Lines, json: bool, colour: bool) -> Box<dyn Layer<Registry> + S
     if json { layer.json().flatten_event(true).boxed() } else { layer.with_ansi(colour).boxed() }
 }
 
-fn tell_of_panic(payload: &(dyn Any + Send), place: &str, backtrace: &Backtrace) {
+fn log_panic(payload: &(dyn Any + Send), place: &str, backtrace: &Backtrace) {
     let reason = payload.downcast_ref::<&str>().copied();
     let reason = reason.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown");
     let thread = std::thread::current();

@@ -1,26 +1,25 @@
 //! The memory in which a password is hashed.
 //!
-//! glibc raises the size from which it asks the system for a block of its own
-//! when such a block is freed (mallopt(3), `M_MMAP_THRESHOLD`), up to 32 MiB.
-//! Blocks of 19 MiB that come and go so end up in its arenas, where the small
-//! blocks around them keep them resident for good: hundreds of logins took
-//! hundreds of megabytes. So there are as many blocks as hashes may run, each
-//! goes from one login to the next, and each reserves more than 32 MiB, of
-//! which what is not used is never resident: the system gives it and takes it
-//! back whole.
+//! glibc serves large requests from the system directly, but raises the size
+//! from which it does so whenever such a block is freed, up to 32 MiB
+//! (mallopt(3), `M_MMAP_THRESHOLD`). After a few logins, blocks of 19 MiB would
+//! come out of its arenas, where small neighbours keep them resident for good:
+//! hundreds of logins took hundreds of megabytes. So there are only as many
+//! buffers as hashes may run, handed from one login to the next, and each
+//! reserves more than 32 MiB: always from the system directly, which takes it
+//! back whole. What is reserved and not used is never resident.
 
 use argon2::Block;
 
 /// Blocks of 1 KiB that our own hashes need.
 const USUAL_BLOCKS: usize = 19 * 1024;
-/// Blocks that are reserved: beyond the most from which glibc would serve a
-/// request out of an arena.
+/// Blocks that are reserved: more than glibc ever serves out of an arena.
 const RESERVED_BLOCKS: usize = 33 * 1024;
-/// Most blocks that a hash may need, which was stored with other parameters
-/// than ours (RFC 9106, section 4, second recommended option: 64 MiB).
+/// Most blocks for a hash that was stored with other parameters than ours (RFC
+/// 9106, section 4, second recommended option: 64 MiB).
 pub(super) const MAX_BLOCKS: usize = 64 * 1024;
 
-/// There is no such memory.
+/// The hash needs more than [`MAX_BLOCKS`], or the system has no memory left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoMemory;
 
@@ -29,7 +28,7 @@ pub(super) struct NoMemory;
 pub(super) struct Buffer(Vec<Block>);
 
 impl Buffer {
-    /// So many blocks, with whatever the last hash has left in them.
+    /// `count` blocks, which still hold what the last hash wrote into them.
     ///
     /// # Errors
     /// [`NoMemory`] for more than [`MAX_BLOCKS`], or when the system has none.
@@ -47,7 +46,7 @@ impl Buffer {
         self.0.get_mut(..count).ok_or(NoMemory)
     }
 
-    /// Gives back what only an unusual hash needed.
+    /// Frees the memory after a hash that needed more than usual.
     pub(super) fn shrink(&mut self) {
         if self.0.len() > USUAL_BLOCKS {
             self.0 = Vec::new();

@@ -1,9 +1,9 @@
 //! The first admin's password, in a file until it is changed.
 //!
-//! Nobody looked on when the server made it, so it waits in the data
-//! directory. A password in a file is one that others can find: the server
-//! warns of it at each start while it works, and removes it with the first
-//! change of that password, or with that admin.
+//! When the server makes it there may be nobody to show it to, so it is written
+//! to the data directory. Others may find a password in a file: the server warns
+//! of it at each start for as long as it works, and removes the file with the
+//! first change of that password or with that admin.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -18,7 +18,7 @@ use crate::domain::{Admin, NewPassword, Username};
 pub const FIRST_ADMIN: &str = "sysadmin";
 /// The file's name in the data directory.
 pub const FILE: &str = "initial-admin-password";
-/// No password is longer, the end of the line included.
+/// Most bytes that are read: the longest password and the end of its line.
 const MAX_BYTES: u64 = NewPassword::MAX_BYTES as u64 + 1;
 
 /// Where the file is.
@@ -26,13 +26,13 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
 }
 
-/// Writes the file, for this user's eyes alone.
+/// Writes the file, readable by this user only.
 ///
 /// # Errors
 /// Those of the file system.
 pub fn write(data_dir: &Path, password: &NewPassword) -> io::Result<()> {
     let path = path(data_dir);
-    // What may stand there is from a start that did not come to an end.
+    // A file that is there already is of a first start that did not finish.
     remove(&path)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{}", password.expose())?;
@@ -53,7 +53,7 @@ pub fn read(data_dir: &Path) -> io::Result<Option<TypedPassword>> {
     Ok(Some(TypedPassword(text.trim_end_matches('\n').to_owned())))
 }
 
-/// Whether the password in the file opens `admin`, the first one.
+/// Whether the password in the file is that of `admin`, the first one.
 ///
 /// # Errors
 /// [`PasswordFault`].

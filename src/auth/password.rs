@@ -19,8 +19,8 @@ use crate::domain::NewPassword;
 /// Bytes of a fresh salt (RFC 9106, section 3.1).
 const SALT_BYTES: usize = 16;
 
-/// A hash that no password has, of the same cost as all others: an unknown
-/// name must take as long as a wrong password.
+/// A hash that no password matches, checked where the name is unknown: that
+/// must take as long as a wrong password.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c2l0ZXdhcmRlbi1ub2JvZHk$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -50,7 +50,7 @@ pub enum PasswordFault {
 }
 
 impl Passwords {
-    /// Waits for leave to check a password.
+    /// Waits for a turn to check a password.
     ///
     /// # Errors
     /// [`NoTurn`].
@@ -58,8 +58,8 @@ impl Passwords {
         self.0.turn(claim).await
     }
 
-    /// The PHC string to store for `password`, which somebody sets who has
-    /// proved to be an admin already.
+    /// The PHC string to store for `password`. For callers that have proved to
+    /// be an admin already: they come first in the queue.
     ///
     /// # Errors
     /// [`PasswordFault`].
@@ -74,9 +74,9 @@ impl Turn {
     /// Whether `password` is the one that `stored` was made of. With no
     /// stored hash the answer is `false`, after the same work.
     ///
-    /// Once begun it is carried through, also when nobody waits for the
-    /// answer any more, and `settle` is told what it is before the next turn
-    /// begins. It is not told of a fault.
+    /// Once begun it is finished, even when the caller has gone away, and
+    /// `settle` is called with the answer before the next turn begins. It is
+    /// not called on an error.
     ///
     /// # Errors
     /// [`PasswordFault::Failed`].

@@ -1,25 +1,26 @@
 //! Whose password is hashed next.
 //!
 //! A hash costs some 20 ms of a core and 19 MiB on purpose, so few run at a
-//! time and a flood of logins makes the others wait. Who is turned away, and
-//! who comes first, must not be chance: an admin has to get in while hundreds
+//! time, and in a flood of logins the others wait. Who comes first and who is
+//! turned away must not be left to chance: an admin has to get in while hundreds
 //! guess.
 //!
 //! Promises:
 //! - [`RUNNING`] hashes at a time. [`WAITING`] more wait, of them
 //!   [`WAITING_OF_ONE_NETWORK`] of one network, whose logins come one by one:
 //!   many at once must not slip in before the first has failed.
-//! - A network that has logged in lately comes first, the others in the order
-//!   in which they came, but that one near which somebody has logged in lately
-//!   passes [`WAITING`] others, and one that guesses lets as many pass. So
-//!   nobody waits for ever, and who did not guess does not wait for those who
+//! - A network that has logged in within the last 30 days comes first. The
+//!   others are served in the order in which they came, with a head start of
+//!   [`WAITING`] places for a network in whose surroundings somebody has logged
+//!   in within 30 days, and as much of a handicap for one that guesses. So
+//!   nobody waits for ever, and who does not guess does not wait for those who
 //!   do.
-//! - When all places are taken, whoever would come last is turned away, be it
-//!   the newcomer or another.
-//! - Whoever goes away gives the place back at once.
+//! - When all places are taken, the one who would come last is turned away: the
+//!   newcomer or another.
+//! - A client that goes away frees its place at once.
 //!
-//! Rejected: last in, first out, which serves a newcomer at once or, when
-//! another comes in the next 10 ms, perhaps never.
+//! Rejected: last in, first out, which serves a newcomer at once, or perhaps
+//! never if another comes within the next 10 ms.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,22 +41,23 @@ pub const WAITING_OF_ONE_NETWORK: usize = 32;
 /// What is known of who asks for a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It has proved itself, now or lately.
+    /// It has logged in within 30 days, or has proved itself just now.
     Known,
-    /// Another in its surroundings has, and they do not guess.
+    /// Another network in its surroundings has, and neither guesses.
     Familiar,
     /// Nothing.
     New,
-    /// It, or its surroundings, guess.
+    /// It guesses, or its surroundings do.
     Suspect,
 }
 
-/// A wish for a turn.
+/// A request for a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// Decides when the turn comes.
     pub standing: Standing,
-    /// Logins from there come one by one; `None`: no such limit.
+    /// Only one login of a network has its turn at a time; `None`: no such
+    /// limit.
     pub network: Option<Network>,
 }
 
@@ -83,17 +85,17 @@ struct Line {
 }
 
 struct Waiter {
-    /// Least first; by number where it is the same.
+    /// Whoever has the least is next; the least number where it is the same.
     place: u64,
     number: u64,
     network: Option<Network>,
-    /// Dropped unused, it turns the waiter away.
+    /// Gives the waiter its turn; dropped unused, it turns the waiter away.
     call: oneshot::Sender<Turn>,
 }
 
-/// Leave to hash one password, and the memory for it. Dropped, it is the turn
-/// of the next, who takes over the memory; where nobody waits, the memory is
-/// given back.
+/// Permission to hash one password, and the memory for it. When it is dropped,
+/// the next in line has its turn and takes over the memory; with nobody waiting
+/// the memory is freed.
 pub struct Turn {
     queue: Arc<Queue>,
     network: Option<Network>,

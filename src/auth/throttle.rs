@@ -12,7 +12,7 @@
 //!   checked and wrong counts: a refusal, a fault and a client that goes away
 //!   before its turn cost nothing.
 //! - [`HeartbeatThrottle`]: an address may fail so often a minute, then it is
-//!   told 429 in place of 401; a right key passes all the same, since another
+//!   answered 429 in place of 401; a right key passes all the same, since another
 //!   site may sit behind the same address. Each site has an allowance of its
 //!   own for heartbeats that were accepted.
 //!
@@ -45,16 +45,16 @@ const MAX_NAMES: usize = 16_384;
 pub const MAX_KNOWN: usize = 1024;
 /// For how long a network that has logged in comes before others.
 pub const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
-/// Within what time failures are counted, and for how long the last one makes
-/// a network one that has failed.
+/// The time over which failures are counted, and for which a network counts as
+/// one that has failed after its last one.
 const MINUTE: Duration = Duration::from_secs(60);
-/// How many times an address's allowance all guessers together have on one
-/// name.
+/// The allowance of all guessers together for one name, as a multiple of that of
+/// one address.
 pub const NAME_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
-/// How many times an address's allowance its surroundings have before they
-/// come last in line.
+/// The allowance of an address's surroundings before they come last in line, as
+/// a multiple of its own.
 pub const SURROUNDINGS_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
-/// Failed logins that enter the audit trail in an hour.
+/// Failed logins that are recorded one by one in an hour; more are only counted.
 pub const FAILED_LOGINS_RECORDED_PER_HOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
 
 type Keyed<K, C> = RateLimiter<K, HashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
@@ -153,8 +153,8 @@ impl Allowance {
     }
 }
 
-/// Leave to check one password. It counts as a failure once it is told so;
-/// dropped, it counts as nothing.
+/// Permission to check one password. It counts as a failure only when
+/// [`Attempt::failed`] is called; dropped, it counts as nothing.
 #[must_use]
 pub struct Attempt {
     counted: Arc<Mutex<Counted>>,
@@ -168,7 +168,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// The password was right: the network's failures are forgotten, and it
-    /// comes before others from now on.
+    /// comes first in the queue for the next [`KNOWN_FOR`].
     pub fn succeeded(self) {
         let mut counted = locked(&self.counted);
         counted.networks.remove(&self.network);
@@ -216,7 +216,7 @@ impl<C: Clock> LoginThrottle<C> {
         Self { began: clock.now(), clock, limits, hasher: RandomState::new() }
     }
 
-    /// With what claim a login from `network` waits for its turn.
+    /// The claim with which a login from `network` waits for its turn.
     ///
     /// # Errors
     /// [`RetryAfter`] when the network has failed too often: it need not wait.
@@ -242,8 +242,8 @@ impl<C: Clock> LoginThrottle<C> {
         Ok(Claim { standing, network: Some(network) })
     }
 
-    /// Asks leave to check a password for `name` (folded) from `network`,
-    /// whose turn it is. `None`: no limit is set.
+    /// Asks whether a password for `name` (folded) from `network`, whose turn it
+    /// is, may be checked. `None`: no limit is set.
     ///
     /// # Errors
     /// [`RetryAfter`] when the network has failed too often, or it or its /48
@@ -329,7 +329,7 @@ fn note_login<K: Hash + Eq + Copy>(logins: &mut HashMap<K, Duration>, from: K, n
     logins.insert(from, now);
 }
 
-/// Forgives an old guesser, whichever, where a newcomer would be one too many.
+/// Makes room for `newcomer` in a full table by forgetting any one entry.
 fn make_room<K: Hash + Eq + Copy, V>(table: &mut HashMap<K, V>, newcomer: &K, most: usize) {
     if table.len() >= most && !table.contains_key(newcomer) {
         let forgiven = table.keys().next().copied();
@@ -337,8 +337,8 @@ fn make_room<K: Hash + Eq + Copy, V>(table: &mut HashMap<K, V>, newcomer: &K, mo
     }
 }
 
-/// Limits how many failed logins an hour are kept, so that strangers cannot
-/// keep the disk busy with them; all are in the log and in the metrics.
+/// Limits how many failed logins an hour are recorded in the database, so that
+/// strangers cannot keep the disk busy with them; the metrics count all.
 pub struct FailedLoginTrail<C: Clock> {
     allowance: Single<C>,
     left_out: AtomicU64,
@@ -351,7 +351,7 @@ impl<C: Clock> FailedLoginTrail<C> {
         Self { allowance: RateLimiter::direct_with_clock(quota, clock), left_out: AtomicU64::new(0) }
     }
 
-    /// Whether one more may be recorded; counts it where it may not.
+    /// Whether one more may be recorded; if not, counts it as left out.
     pub fn may_record(&self) -> bool {
         let may = self.allowance.check().is_ok();
         if !may {
@@ -360,7 +360,7 @@ impl<C: Clock> FailedLoginTrail<C> {
         may
     }
 
-    /// How many might not be recorded since this was asked last.
+    /// How many were left out since the last call.
     pub fn take_left_out(&self) -> u64 {
         self.left_out.swap(0, Ordering::Relaxed)
     }

@@ -1,14 +1,14 @@
 //! Access tokens: JWT (RFC 7519) signed with HS256.
 //!
-//! A token names the admin by number and by the epoch of the admin's tokens,
-//! which each change of the password draws anew, so that a changed password
-//! or a deleted admin ends it at once: whoever checks a token looks the admin
-//! up.
+//! A token names the admin by number and by the epoch of the admin's tokens: a
+//! random number that is replaced with each change of the password. Whoever
+//! checks a token looks the admin up, so a changed password or a deleted admin
+//! ends it at once.
 //!
-//! Only what this server would have made counts: header and claims are those
-//! of [`Tokens::issue`] and no others, and a token ends no later than one
-//! that was made now. Whoever gets hold of the signing key for a moment does
-//! not stay admin for years.
+//! Only a token that this server could have issued is accepted: header and
+//! claims are those of [`Tokens::issue`] and no others, and it ends no later
+//! than one issued now would. So a signing key that leaks for a moment makes
+//! nobody an admin for years.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -88,7 +88,7 @@ impl Tokens {
         Self { keys: RwLock::new(Keys::of(key)), lifetime_seconds: i64::from(minutes) * 60 }
     }
 
-    /// Signs with `key` from now on: tokens of before are void.
+    /// Signs with `key` from now on: all earlier tokens are void.
     pub fn sign_with(&self, key: &[u8]) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys::of(key);
     }

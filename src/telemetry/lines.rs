@@ -1,14 +1,14 @@
 //! The lines of the log on their way to stderr.
 //!
-//! Whoever logs puts a line into a buffer and goes on; one thread writes the
-//! buffer out. A reader of stderr that stands still (a stuck collector, a
-//! pipe that nobody empties) so stops that thread alone. When the buffer is
-//! full, lines are dropped and counted, and the first write that gets through
-//! is followed by a line that says how many are missing.
+//! A thread that logs puts its line into a buffer and goes on; one thread of the
+//! log's own writes the buffer to stderr. When nobody reads stderr (a stuck
+//! collector, a full pipe), only that thread blocks. When the buffer is full,
+//! lines are dropped and counted, and after the next write that succeeds a line
+//! says how many are missing.
 //!
-//! Rejected: writing from where the line was made, which stops the server
-//! with its log; waiting for room with a time limit, which stops it more
-//! slowly; a queue without bound, which trades the log for the memory.
+//! Rejected: writing from the thread that logs, which blocks the server when
+//! its log blocks; waiting for room with a time limit, which blocks it more
+//! slowly; an unbounded queue, which fills the memory instead.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,10 +20,11 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Bytes of the log that may wait to be written: some 4,000 lines.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Bytes that the buffer keeps when it is empty: a burst is not held for good.
+/// Capacity in bytes that an empty buffer keeps; what a burst took beyond it is
+/// freed.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// What is said when lines were dropped and there is somebody to hear it.
+/// The message that reports dropped lines, once writes succeed again.
 pub(super) const DROPPED: &str =
     "lines of the log were dropped: nobody read it, or not fast enough, or it could not be written";
 
@@ -43,10 +44,10 @@ struct Waiting {
     writing: bool,
     /// Lines dropped since the start.
     dropped: u64,
-    /// Those of them of which the log does not say so yet.
-    untold: u64,
-    /// The last write got through.
-    heard: bool,
+    /// Those of them that no line of the log has reported yet.
+    unreported: u64,
+    /// Whether the last write succeeded.
+    succeeded: bool,
 }
 
 /// The log's lines. Cheap to clone.
@@ -58,7 +59,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Starts the thread that writes to `out`; `say` has the log say how many
+    /// Starts the thread that writes to `out`; it calls `report` to log how many
     /// lines were dropped.
     ///
     /// # Errors
@@ -66,12 +67,14 @@ impl Lines {
     pub(super) fn start(
         out: impl Write + Send + 'static,
         priorities: bool,
-        say: impl Fn(u64) + Send + 'static,
+        report: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
         let buffer: Arc<Buffer> = Arc::default();
-        buffer.lock().heard = true;
+        buffer.lock().succeeded = true;
         let written = Arc::clone(&buffer);
-        std::thread::Builder::new().name("log-writer".into()).spawn(move || written.write_out(out, say))?;
+        std::thread::Builder::new()
+            .name("log-writer".into())
+            .spawn(move || written.write_out(out, report))?;
         Ok(Self { buffer, priorities })
     }
 
@@ -106,56 +109,56 @@ impl Buffer {
         let mut waiting = self.lock();
         if waiting.bytes.len() + priority.len() + line.len() > BUFFER_BYTES {
             waiting.dropped += 1;
-            waiting.untold += 1;
+            waiting.unreported += 1;
             return;
         }
-        // The thread rests only while the buffer is empty: a call of the system
-        // for a burst, not for each of its lines.
-        let rests = waiting.bytes.is_empty();
+        // The thread sleeps only while the buffer is empty, so it is woken once
+        // for a burst and not for each line.
+        let sleeps = waiting.bytes.is_empty();
         waiting.bytes.extend_from_slice(priority.as_bytes());
         waiting.bytes.extend_from_slice(line);
         waiting.lines += 1;
         drop(waiting);
-        if rests {
+        if sleeps {
             self.changed.notify_all();
         }
     }
 
     /// Writes for as long as the process lives.
-    fn write_out(&self, mut out: impl Write, say: impl Fn(u64)) {
+    fn write_out(&self, mut out: impl Write, report: impl Fn(u64)) {
         let mut taken = Vec::new();
         loop {
             let (lines, missing) = self.take(&mut taken);
-            // Goes into the buffer, which was emptied just now: it stands
-            // where the lines are missing.
+            // The report goes into the buffer, which was emptied just now: so
+            // it comes where the lines are missing.
             if missing > 0 {
-                say(missing);
+                report(missing);
             }
             let written = out.write_all(&taken).and_then(|()| out.flush());
             taken.clear();
             taken.shrink_to(KEPT_BYTES);
             let mut waiting = self.lock();
             waiting.writing = false;
-            waiting.heard = written.is_ok();
+            waiting.succeeded = written.is_ok();
             if written.is_err() {
                 waiting.dropped += lines;
-                waiting.untold += lines;
+                waiting.unreported += lines;
             }
             drop(waiting);
             self.changed.notify_all();
         }
     }
 
-    /// Waits for something to write and takes it: how many lines, and how
-    /// many are missing after them, where that can be told.
+    /// Waits for something to write and takes it. Returns how many lines that
+    /// is, and how many dropped ones to report after them.
     fn take(&self, taken: &mut Vec<u8>) -> (u64, u64) {
         let mut waiting = self.lock();
-        while waiting.bytes.is_empty() && !(waiting.heard && waiting.untold > 0) {
+        while waiting.bytes.is_empty() && !(waiting.succeeded && waiting.unreported > 0) {
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut waiting.bytes, taken);
         waiting.writing = true;
-        let missing = if waiting.heard { std::mem::take(&mut waiting.untold) } else { 0 };
+        let missing = if waiting.succeeded { std::mem::take(&mut waiting.unreported) } else { 0 };
         (std::mem::take(&mut waiting.lines), missing)
     }
 }
@@ -167,7 +170,7 @@ pub struct Line<'a> {
 }
 
 impl Write for Line<'_> {
-    /// Takes a whole line: that is how it is given.
+    /// Takes a whole line: tracing-subscriber writes each in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.lines.buffer.put(self.priority, line);
         Ok(line.len())

@@ -8,8 +8,9 @@ use super::at_rest::Work;
 use super::daemon::{CallError, Daemon, Target};
 use super::password::{self, Asked};
 use super::path::segment;
+use super::printable::field;
+use super::screen::{Ended, confirm, print, print_json};
 use super::table::Table;
-use super::{Ended, confirm, field, print, print_json};
 use crate::domain::Username;
 
 /// Admins: who may log in.

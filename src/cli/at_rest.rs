@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
 use rustix::process::{Gid, Uid, geteuid};
 
-use super::complain;
+use super::screen::complain;
 use crate::api::envelope::Api;
 use crate::api::{App, Caller, Peer, SystemUser};
 use crate::auth::initial_password;

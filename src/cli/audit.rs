@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::daemon::{CallError, Target};
 use super::path::with_query;
+use super::printable::field;
+use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
-use super::{Ended, complain, field, print, print_json};
 use crate::domain::{Action, ActorKind};
 
 /// Show who changed what, newest first.

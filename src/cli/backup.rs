@@ -10,7 +10,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::daemon::{CallError, Target, no_database};
-use super::{Ended, complain, print, print_json};
+use super::host;
+use super::screen::{Ended, complain, print, print_json};
 use crate::outbound::ClientError;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, Report};
@@ -145,7 +146,7 @@ impl Backup {
         if target.url(self.data_dir.as_deref()).is_some() {
             return Ok(None);
         }
-        let directory = super::data_dir(target.config.as_deref(), self.data_dir.clone())?;
+        let directory = host::data_dir(target.config.as_deref(), self.data_dir.clone())?;
         let database = directory.join(FILE_NAME);
         match database.exists() {
             true => Ok(Some(database)),

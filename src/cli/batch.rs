@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::daemon::{CallError, Daemon};
-use super::field;
+use super::printable::field;
 
 /// Bytes of items in one request: well within the 64 KiB that a server takes
 /// unless configured otherwise.

@@ -31,27 +31,19 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::at_rest::{AtRest, Work};
+use super::environment::{CACERT_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, variable};
+use super::host::{self, PACKAGED_SOCKET};
 use super::login::KeptLogins;
-use super::{Ended, complain, variable};
-use crate::config::{CONTROL_SOCKET, Config};
+use super::screen::{Ended, Unanswered, complain};
+use crate::config::{CONTROL_SOCKET, ConfigError};
 use crate::outbound::{ClientError, Server, check_peer};
 use crate::server::StartError;
 use crate::store::{FILE_NAME, OpenError};
 
-/// Where the packaged server has its control socket.
-pub(super) const PACKAGED_SOCKET: &str = "/run/sitewarden/control.sock";
-/// Where the packaged server has its configuration.
-pub(super) const PACKAGED_CONFIG: &str = "/etc/sitewarden/sitewarden.toml";
 /// For the next part of a download.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a problem document.
 const MAX_PROBLEM: usize = 64 << 10;
-/// A token for `--url`, in place of a kept one.
-pub(super) const TOKEN_VARIABLE: &str = "SITEWARDEN_TOKEN";
-/// The default of `--url`.
-pub(super) const URL_VARIABLE: &str = "SITEWARDEN_URL";
-/// The default of `--cacert`.
-pub(super) const CACERT_VARIABLE: &str = "SITEWARDEN_CACERT";
 
 /// Which server a command talks to.
 #[derive(Debug, Args)]
@@ -118,6 +110,18 @@ pub(super) enum CallError {
     /// The command cannot work as called; wrong usage.
     #[error("{0}")]
     Usage(String),
+}
+
+impl From<ConfigError> for CallError {
+    fn from(error: ConfigError) -> Self {
+        Self::Setup(error.to_string())
+    }
+}
+
+impl From<Unanswered> for CallError {
+    fn from(error: Unanswered) -> Self {
+        Self::Setup(error.to_string())
+    }
 }
 
 impl CallError {
@@ -216,7 +220,7 @@ impl Target {
             return Ok(daemon);
         }
         let named = data_dir.is_some();
-        let config = super::host_config(self.config.as_deref(), data_dir)?;
+        let config = host::config(self.config.as_deref(), data_dir)?;
         match AtRest::open(&config, work) {
             Ok(Some(database)) => {
                 complain(format!("no server runs: working on the database in {}", config.data_dir.display()));
@@ -250,10 +254,8 @@ impl Target {
         if let Some(path) = &self.socket {
             return Ok(Server::Socket { path: path.clone(), named: true });
         }
-        let packaged = Path::new(PACKAGED_CONFIG);
-        let file = self.config.as_deref().or_else(|| packaged.exists().then_some(packaged));
-        let configured = Config::load(file, super::environment(), [])
-            .map_err(|error| CallError::Setup(error.to_string()))?;
+        let file = host::config_file(self.config.as_deref());
+        let configured = host::config(file, None)?;
         // The configured socket is that of another server than the one named.
         if let Some(directory) = data_dir.map(Path::new)
             && !is_same_place(directory, &configured.data_dir)

@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::cell::guarded;
 use super::daemon::{CallError, Daemon, Target};
-use super::{Ended, field, print_as_it_is, printable, site};
+use super::printable::{self, field};
+use super::screen::{Ended, print_as_it_is};
+use super::site;
 
 /// The columns: those that `site import` reads come first.
 pub(super) const COLUMNS: [&str; 14] = [

@@ -4,8 +4,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::daemon::{CallError, Daemon, Target};
+use super::printable::field;
+use super::screen::{Ended, complain, confirm, print, print_json};
 use super::table::Table;
-use super::{Ended, batch, complain, confirm, field, print, print_json, site};
+use super::{batch, site};
 use crate::domain::licence::MAX_EXTEND_DAYS;
 
 /// Extend the licences of all sites that a filter lets through

@@ -3,7 +3,8 @@
 use hyper::Method;
 
 use super::daemon::Target;
-use super::{Ended, print, print_json, shown};
+use super::printable::shown;
+use super::screen::{Ended, print, print_json};
 
 /// Asks the server whether it is well: 0, or 3 when it does not answer or
 /// cannot take writes.

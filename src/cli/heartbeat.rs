@@ -8,8 +8,9 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::daemon::{CACERT_VARIABLE, URL_VARIABLE, in_clear};
-use super::{Ended, complain, print_json, variable};
+use super::daemon::in_clear;
+use super::environment::{CACERT_VARIABLE, URL_VARIABLE, variable};
+use super::screen::{Ended, complain, print_json};
 use crate::outbound::{ClientError, Server};
 
 const ID_VARIABLE: &str = "SITEWARDEN_SITE_ID";

@@ -11,8 +11,10 @@ use serde_json::{Map, Value, json};
 
 use super::cell::{guarded, unguarded};
 use super::daemon::{CallError, Daemon, Target};
+use super::printable::field;
+use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
-use super::{Ended, batch, complain, export, field, print, print_json, site};
+use super::{batch, export, site};
 use crate::api::fields::Fields;
 use crate::domain::NewSite;
 

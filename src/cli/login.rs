@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use super::daemon::{CallError, Target, server_at};
 use super::password::{self, Asked};
-use super::{Ended, complain, print, print_json, printable};
+use super::printable;
+use super::screen::{Ended, complain, print, print_json};
 
 /// Log in to a server elsewhere, so that other commands can use --url.
 ///

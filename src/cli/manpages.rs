@@ -11,20 +11,21 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::daemon::{CACERT_VARIABLE, PACKAGED_CONFIG, PACKAGED_SOCKET, TOKEN_VARIABLE, URL_VARIABLE};
-use super::{Arguments, Ended, complain};
+use super::environment::{CACERT_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
+use super::host::{PACKAGED_CONFIG, PACKAGED_SOCKET};
+use super::screen::{Ended, complain};
 
 /// What every page says in its foot.
 const SOURCE: &str = concat!("sitewarden ", env!("CARGO_PKG_VERSION"));
 
 /// Writes a page for each command that is not hidden, and that of the
 /// configuration file.
-pub(super) fn run(directory: &Path) -> Ended {
-    let mut program = Arguments::command().disable_help_subcommand(true);
+pub(super) fn run(program: Command, directory: &Path) -> Ended {
+    let mut program = program.disable_help_subcommand(true);
     program.build();
     let written = write_all(&program, directory).and_then(|()| {
         let mut page = File::create(directory.join(settings::FILE_NAME))?;
@@ -185,7 +186,10 @@ fn files(command: &Command) -> Vec<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::arguments::Arguments;
 
     fn page(path: &[&str]) -> String {
         let mut program = Arguments::command().disable_help_subcommand(true);

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Ended, print_as_it_is};
+use super::screen::{Ended, print_as_it_is};
 use crate::api::docs;
 
 /// Print the OpenAPI specification as JSON.

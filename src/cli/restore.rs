@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::check::{document, lines};
 use super::daemon::CallError;
+use super::screen::{Ended, confirm, print, print_json};
 use super::table::Table;
-use super::{Ended, at_rest, confirm, print, print_json};
+use super::{at_rest, host};
 use crate::domain::Timestamp;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, CheckError};
@@ -46,7 +47,7 @@ impl Restore {
     }
 
     fn put_back(&self) -> Result<Ended, CallError> {
-        let data_dir = super::data_dir(self.config.as_deref(), self.data_dir.clone())?;
+        let data_dir = host::data_dir(self.config.as_deref(), self.data_dir.clone())?;
         let database = data_dir.join(FILE_NAME);
         let setup = |error: &dyn std::fmt::Display| CallError::Setup(error.to_string());
         let cannot_read = |error| setup(&format!("cannot read {}: {error}", self.file.display()));

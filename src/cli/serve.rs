@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Ended, complain, environment};
+use super::environment::environment;
+use super::screen::{Ended, complain};
 use crate::config::{Config, LOG_FORMATS, LOG_LEVELS, Override, TLS_MODES, variables_of_others};
 use crate::server::{self, Reload};
 use crate::telemetry::{self, Announcer};

@@ -7,7 +7,8 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::daemon::{CallError, Daemon, Target};
-use super::{Ended, complain, field, print, print_json, printable, shown};
+use super::printable::{self, field, shown};
+use super::screen::{Ended, complain, print, print_json};
 
 /// How often a renewal is asked after.
 const LOOK: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{SOURCE, section};
-use crate::cli::daemon::PACKAGED_CONFIG;
+use crate::cli::host::PACKAGED_CONFIG;
 
 /// The page's file.
 pub(super) const FILE_NAME: &str = "sitewarden.toml.5";

@@ -15,8 +15,7 @@ mod printable;
 mod screen;
 mod table;
 // The server, or its database.
-mod at_rest;
-mod daemon;
+mod client;
 // The commands.
 mod admin;
 mod audit;

@@ -4,8 +4,7 @@ use clap::Subcommand;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::at_rest::Work;
-use super::daemon::{CallError, Daemon, Target};
+use super::client::{CallError, Daemon, Target, Work};
 use super::password::{self, Asked};
 use super::path::segment;
 use super::printable::field;

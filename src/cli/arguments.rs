@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::daemon::Target;
+use super::client::Target;
 use super::screen::Ended;
 use super::{
     admin, audit, backup, check, completions, configuration, healthcheck, heartbeat, login, manpages,

@@ -5,7 +5,7 @@ use clap::builder::PossibleValuesParser;
 use hyper::Method;
 use serde_json::Value;
 
-use super::daemon::{CallError, Target};
+use super::client::{CallError, Target};
 use super::path::with_query;
 use super::printable::field;
 use super::screen::{Ended, complain, print, print_json};

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::daemon::{CallError, Target, no_database};
+use super::client::{CallError, Target, no_database};
 use super::host;
 use super::screen::{Ended, complain, print, print_json};
 use crate::outbound::ClientError;

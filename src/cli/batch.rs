@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::daemon::{CallError, Daemon};
+use super::client::{CallError, Daemon};
 use super::printable::field;
 
 /// Bytes of items in one request: well within the 64 KiB that a server takes

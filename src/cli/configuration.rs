@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::daemon::Target;
+use super::client::Target;
 use super::environment::environment;
 use super::host;
 use super::screen::{Ended, complain, print, print_json};

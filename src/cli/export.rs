@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::cell::guarded;
-use super::daemon::{CallError, Daemon, Target};
+use super::client::{CallError, Daemon, Target};
 use super::printable::{self, field};
 use super::screen::{Ended, print_as_it_is};
 use super::site;

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::daemon::{CallError, Daemon, Target};
+use super::client::{CallError, Daemon, Target};
 use super::printable::field;
 use super::screen::{Ended, complain, confirm, print, print_json};
 use super::table::Table;

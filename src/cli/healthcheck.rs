@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::daemon::Target;
+use super::client::Target;
 use super::printable::shown;
 use super::screen::{Ended, print, print_json};
 

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::daemon::in_clear;
+use super::client::in_clear;
 use super::environment::{CACERT_VARIABLE, URL_VARIABLE, variable};
 use super::screen::{Ended, complain, print_json};
 use crate::outbound::{ClientError, Server};

@@ -10,7 +10,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use serde_json::{Map, Value, json};
 
 use super::cell::{guarded, unguarded};
-use super::daemon::{CallError, Daemon, Target};
+use super::client::{CallError, Daemon, Target};
 use super::printable::field;
 use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;

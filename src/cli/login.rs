@@ -13,7 +13,7 @@ use hyper::{Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::daemon::{CallError, Target, server_at};
+use super::client::{CallError, Target, server_at};
 use super::password::{self, Asked};
 use super::printable;
 use super::screen::{Ended, complain, print, print_json};

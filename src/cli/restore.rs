@@ -8,10 +8,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::check::{document, lines};
-use super::daemon::CallError;
+use super::client::CallError;
 use super::screen::{Ended, confirm, print, print_json};
 use super::table::Table;
-use super::{at_rest, host};
+use super::{client, host};
 use crate::domain::Timestamp;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, CheckError};
@@ -55,7 +55,7 @@ impl Restore {
         let found = inspect::check_open(&backup, &self.file).map_err(|error| setup(&error))?;
         // The backup may be for root's eyes; all else is its owner's.
         if data_dir.exists() {
-            at_rest::act_as_owner(&data_dir).map_err(|error| setup(&error))?;
+            client::act_as_owner(&data_dir).map_err(|error| setup(&error))?;
         }
         if !self.yes {
             let present = if database.exists() { Some(inspect::check(&database)) } else { None };

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use hyper::{Method, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::daemon::{CallError, Daemon, Target};
+use super::client::{CallError, Daemon, Target};
 use super::export::Export;
 use super::extend::Extend;
 use super::import::Import;

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::Value;
 
-use super::daemon::{CallError, Daemon, Target};
+use super::client::{CallError, Daemon, Target};
 use super::printable::{self, field, shown};
 use super::screen::{Ended, complain, print, print_json};
 

@@ -16,17 +16,17 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
 use rustix::process::{Gid, Uid, geteuid};
 
-use super::screen::complain;
 use crate::api::envelope::Api;
 use crate::api::{App, Caller, Peer, SystemUser};
 use crate::auth::initial_password;
+use crate::cli::screen::complain;
 use crate::config::Config;
 use crate::server::{StartError, keep_backups};
 use crate::store::{FILE_NAME, Store};
 
 /// What a command does with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
+pub(in crate::cli) enum Work {
     /// It looks at it.
     Look,
     /// It changes it.
@@ -37,7 +37,7 @@ pub(super) enum Work {
 }
 
 /// An open database. Closed when dropped.
-pub(super) struct AtRest {
+pub(in crate::cli) struct AtRest {
     api: Api,
     store: Store,
     user: SystemUser,
@@ -51,7 +51,7 @@ impl AtRest {
     ///
     /// # Errors
     /// [`StartError`]; the file is then as it was.
-    pub(super) fn open(config: &Config, work: Work) -> Result<Option<Self>, StartError> {
+    pub(in crate::cli) fn open(config: &Config, work: Work) -> Result<Option<Self>, StartError> {
         let data_dir = &config.data_dir;
         let database = data_dir.join(FILE_NAME);
         let there = database.exists();
@@ -78,7 +78,7 @@ impl AtRest {
     }
 
     /// Answers as a server would on its control socket.
-    pub(super) async fn answer(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
+    pub(in crate::cli) async fn answer(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_or_else(|never| match never {}, |body| body.to_bytes());
         let mut request = poem::Request::builder().method(parts.method).uri(parts.uri).body(body);
@@ -110,7 +110,7 @@ impl Drop for AtRest {
 ///
 /// # Errors
 /// [`StartError`] when the directory cannot be looked at or the system refuses.
-pub(super) fn act_as_owner(directory: &Path) -> Result<(), StartError> {
+pub(in crate::cli) fn act_as_owner(directory: &Path) -> Result<(), StartError> {
     let owner =
         directory.metadata().map_err(|source| StartError::DataDir { path: directory.to_owned(), source })?;
     if !geteuid().is_root() || owner.uid() == 0 {

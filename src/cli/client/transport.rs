@@ -31,10 +31,10 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::at_rest::{AtRest, Work};
-use super::environment::{CACERT_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, variable};
-use super::host::{self, PACKAGED_SOCKET};
-use super::login::KeptLogins;
-use super::screen::{Ended, Unanswered, complain};
+use crate::cli::environment::{CACERT_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, variable};
+use crate::cli::host::{self, PACKAGED_SOCKET};
+use crate::cli::login::KeptLogins;
+use crate::cli::screen::{Ended, Unanswered, complain};
 use crate::config::{CONTROL_SOCKET, ConfigError};
 use crate::outbound::{ClientError, Server, check_peer};
 use crate::server::StartError;
@@ -47,7 +47,7 @@ const MAX_PROBLEM: usize = 64 << 10;
 
 /// Which server a command talks to.
 #[derive(Debug, Args)]
-pub(super) struct Target {
+pub(in crate::cli) struct Target {
     /// A server elsewhere, such as https://licences.example.com; log in with
     /// `sitewarden login` first [default: the variable SITEWARDEN_URL, unless a
     /// flag names the server on this host]
@@ -66,14 +66,14 @@ pub(super) struct Target {
     socket: Option<PathBuf>,
     /// The configuration of the server on this host, which tells its socket
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
-    pub(super) config: Option<PathBuf>,
+    pub(in crate::cli) config: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
 }
 
 /// A server to talk to.
-pub(super) struct Daemon {
+pub(in crate::cli) struct Daemon {
     way: Way,
     token: Option<String>,
     runtime: Runtime,
@@ -88,16 +88,16 @@ enum Way {
 }
 
 /// An answer of the server to what it did.
-pub(super) struct Answer {
+pub(in crate::cli) struct Answer {
     /// The body; null when there is none.
-    pub(super) body: Value,
+    pub(in crate::cli) body: Value,
     /// The headers.
-    pub(super) headers: HeaderMap,
+    pub(in crate::cli) headers: HeaderMap,
 }
 
 /// Why a call did not do what it should.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub(in crate::cli) enum CallError {
     /// The server was not asked.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -126,7 +126,7 @@ impl From<Unanswered> for CallError {
 
 impl CallError {
     /// Says why on stderr, and how the command ends.
-    pub(super) fn tell(&self) -> Ended {
+    pub(in crate::cli) fn tell(&self) -> Ended {
         complain(self);
         match self {
             Self::Client(ClientError::BadUrl(_)) | Self::Usage(_) => Ended::Misused,
@@ -142,18 +142,18 @@ impl CallError {
 
 impl Target {
     /// The URL that is meant; `None`: the server on this host.
-    pub(super) fn url(&self, data_dir: Option<&str>) -> Option<String> {
+    pub(in crate::cli) fn url(&self, data_dir: Option<&str>) -> Option<String> {
         let on_this_host = self.socket.is_some() || self.config.is_some() || data_dir.is_some();
         self.url.clone().or_else(|| variable(URL_VARIABLE).filter(|_| !on_this_host))
     }
 
     /// The certificates to trust that were given.
-    pub(super) fn cacert(&self) -> Option<PathBuf> {
+    pub(in crate::cli) fn cacert(&self) -> Option<PathBuf> {
         self.cacert.clone().or_else(|| variable(CACERT_VARIABLE).map(PathBuf::from))
     }
 
     /// The server that is meant, for a question that anybody may ask.
-    pub(super) fn open_daemon(&self) -> Result<Daemon, CallError> {
+    pub(in crate::cli) fn open_daemon(&self) -> Result<Daemon, CallError> {
         match self.url(None) {
             Some(url) => {
                 let kept = KeptLogins::load().ok().and_then(|logins| logins.for_url(&url));
@@ -166,13 +166,13 @@ impl Target {
     }
 
     /// The server that is meant.
-    pub(super) fn daemon(&self) -> Result<Daemon, CallError> {
+    pub(in crate::cli) fn daemon(&self) -> Result<Daemon, CallError> {
         self.daemon_of(None)
     }
 
     /// The server that is meant, where `data_dir` may name the one whose data
     /// lie there.
-    pub(super) fn daemon_of(&self, data_dir: Option<&str>) -> Result<Daemon, CallError> {
+    pub(in crate::cli) fn daemon_of(&self, data_dir: Option<&str>) -> Result<Daemon, CallError> {
         let runtime = runtime()?;
         let Some(url) = &self.url(data_dir) else {
             if self.token.is_some() {
@@ -202,7 +202,7 @@ impl Target {
     /// The server that is meant, or its database where it is the one on this
     /// host and is down. A socket that was named says nothing of where the
     /// database lies.
-    pub(super) fn daemon_or_database(
+    pub(in crate::cli) fn daemon_or_database(
         &self,
         data_dir: Option<String>,
         work: Work,
@@ -275,12 +275,17 @@ impl Target {
 
 impl Daemon {
     /// Asks for `path` and reads the whole answer.
-    pub(super) fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, CallError> {
+    pub(in crate::cli) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, CallError> {
         self.call_once(method, path, body, None)
     }
 
     /// As [`Daemon::call`], under an `Idempotency-Key`.
-    pub(super) fn call_once(
+    pub(in crate::cli) fn call_once(
         &self,
         method: Method,
         path: &str,
@@ -317,7 +322,7 @@ impl Daemon {
 
     /// Asks for `path` and hands the answer's body to `take`, piece by piece,
     /// with its whole length where the server tells it.
-    pub(super) fn download(
+    pub(in crate::cli) fn download(
         &self,
         path: &str,
         mut take: impl FnMut(&[u8], Option<u64>) -> Result<(), CallError>,
@@ -367,7 +372,7 @@ fn is_same_place(one: &Path, other: &Path) -> bool {
 }
 
 /// Why nothing can be done in a directory that was named.
-pub(super) fn no_database(directory: &Path) -> CallError {
+pub(in crate::cli) fn no_database(directory: &Path) -> CallError {
     let place = directory.display();
     CallError::Setup(match directory.join(FILE_NAME).try_exists() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -386,13 +391,13 @@ fn runtime() -> Result<Runtime, CallError> {
 }
 
 /// The server at a URL that a password or a token may be sent to.
-pub(super) fn server_at(url: &str, cacert: Option<PathBuf>) -> Result<Server, CallError> {
+pub(in crate::cli) fn server_at(url: &str, cacert: Option<PathBuf>) -> Result<Server, CallError> {
     let server = Server::at(url, cacert)?;
     if server.is_in_clear() { Err(CallError::Usage(in_clear(url))) } else { Ok(server) }
 }
 
 /// Why nothing is sent to a URL.
-pub(super) fn in_clear(url: &str) -> String {
+pub(in crate::cli) fn in_clear(url: &str) -> String {
     format!("{url} would carry passwords and keys for all on the way to read: use https://")
 }
 

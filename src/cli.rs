@@ -8,6 +8,7 @@
 // What can be typed, and what is printed and asked.
 mod arguments;
 mod environment;
+mod error;
 mod host;
 mod password;
 mod path;

@@ -1,10 +1,10 @@
 //! `sitewarden admin …`
 
 use clap::Subcommand;
-use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::client::{CallError, Daemon, Target, Work};
+use super::client::{Client, Target, Work};
+use super::error::CommandError;
 use super::password::{self, Asked};
 use super::path::segment;
 use super::printable::field;
@@ -46,39 +46,39 @@ impl Admin {
         self.run_on(target, data_dir).unwrap_or_else(|error| error.tell())
     }
 
-    fn run_on(&self, target: &Target, data_dir: Option<String>) -> Result<Ended, CallError> {
+    fn run_on(&self, target: &Target, data_dir: Option<String>) -> Result<Ended, CommandError> {
         let work = match self {
             Self::List => Work::Look,
             Self::Create { .. } => Work::Found,
             Self::Passwd { .. } | Self::Delete { .. } | Self::RotateSigningKey => Work::Change,
         };
-        let daemon = target.daemon_or_database(data_dir, work)?;
+        let client = target.client_or_database(data_dir, work)?;
         match self {
             Self::Create { name } => {
                 let password = new_password(name)?;
                 let body = json!({ "username": name, "password": password });
-                let created = daemon.call(Method::POST, "/api/admins", Some(&body))?.body;
+                let created = client.post("/api/admins", Some(&body))?.body;
                 Ok(done(target, &created, &format!("created admin {name}")))
             }
-            Self::List => list(&daemon, target),
+            Self::List => list(&client, target),
             Self::Passwd { name } => {
-                check_known(&daemon, name)?;
+                check_known(&client, name)?;
                 let password = new_password(name)?;
                 let path = format!("/api/admins/{}/password", segment(name));
-                daemon.call(Method::PUT, &path, Some(&json!({ "password": password })))?;
+                client.put(&path, &json!({ "password": password }))?;
                 let said = json!({ "username": name });
                 Ok(done(target, &said, &format!("changed the password of {name}; earlier logins have ended")))
             }
             Self::Delete { name, yes } => {
-                check_known(&daemon, name)?;
+                check_known(&client, name)?;
                 if !yes && !confirm(&format!("Delete admin {name}?"))? {
                     return Ok(Ended::Failed);
                 }
-                daemon.call(Method::DELETE, &format!("/api/admins/{}", segment(name)), None)?;
+                client.delete(&format!("/api/admins/{}", segment(name)))?;
                 Ok(done(target, &json!({ "username": name }), &format!("deleted admin {name}")))
             }
             Self::RotateSigningKey => {
-                daemon.call(Method::POST, "/api/signing-key/rotate", None)?;
+                client.post("/api/signing-key/rotate", None)?;
                 let words = "replaced the key that signs logins; all logins have ended";
                 Ok(done(target, &json!({ "rotated": true }), words))
             }
@@ -87,23 +87,23 @@ impl Admin {
 }
 
 /// Refuses a name that no admin has before anything is asked of a person.
-fn check_known(daemon: &Daemon, name: &str) -> Result<(), CallError> {
+fn check_known(client: &Client, name: &str) -> Result<(), CommandError> {
     let folded = |name: &str| Some(name.parse::<Username>().ok()?.folded());
-    let admins = daemon.call(Method::GET, "/api/admins", None)?.body;
+    let admins = client.get("/api/admins")?.body;
     let wanted = folded(name);
     let mut names = admins.as_array().into_iter().flatten().map(|admin| field(admin, "username"));
     if wanted.is_some() && names.any(|known| folded(&known) == wanted) {
         return Ok(());
     }
-    Err(CallError::Refused("there is no admin of this name".to_owned(), StatusCode::NOT_FOUND))
+    Err(CommandError::Failed("there is no admin of this name".to_owned()))
 }
 
-fn new_password(name: &str) -> Result<String, CallError> {
-    password::ask(&format!("New password of {name}: "), Asked::Twice).map_err(CallError::Setup)
+fn new_password(name: &str) -> Result<String, CommandError> {
+    password::ask(&format!("New password of {name}: "), Asked::Twice).map_err(CommandError::Failed)
 }
 
-fn list(daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
-    let admins = daemon.call(Method::GET, "/api/admins", None)?.body;
+fn list(client: &Client, target: &Target) -> Result<Ended, CommandError> {
+    let admins = client.get("/api/admins")?.body;
     if target.json {
         return Ok(print_json(&admins));
     }

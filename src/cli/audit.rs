@@ -2,10 +2,10 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use hyper::Method;
 use serde_json::Value;
 
-use super::client::{CallError, Target};
+use super::client::Target;
+use super::error::CommandError;
 use super::path::with_query;
 use super::printable::field;
 use super::screen::{Ended, complain, print, print_json};
@@ -45,7 +45,7 @@ impl Audit {
         self.run_on(target).unwrap_or_else(|error| error.tell())
     }
 
-    fn run_on(&self, target: &Target) -> Result<Ended, CallError> {
+    fn run_on(&self, target: &Target) -> Result<Ended, CommandError> {
         let path = with_query(
             "/api/audit",
             &[
@@ -58,15 +58,14 @@ impl Audit {
                 ("limit", Some(self.limit.to_string())),
             ],
         );
-        let answer = target.daemon()?.call(Method::GET, &path, None)?;
-        let entries = answer.body;
+        let answer = target.client()?.get(&path)?;
+        let entries = &answer.body;
         let shown = entries.as_array().map_or(0, Vec::len);
-        let total = answer.headers.get("X-Total-Count").and_then(|total| total.to_str().ok()?.parse().ok());
-        if let Some(total) = total.filter(|total: &usize| *total > shown) {
+        if let Some(total) = answer.total().filter(|total| *total > shown) {
             complain(format!("{shown} of {total} entries; --limit shows more, --until goes further back"));
         }
         if target.json {
-            return Ok(print_json(&entries));
+            return Ok(print_json(entries));
         }
         let mut table = Table::new(["TIME", "WHO", "FROM", "WHAT", "ON", "CHANGES"]);
         for entry in entries.as_array().into_iter().flatten() {

@@ -2,11 +2,11 @@
 
 use std::io::{self, IsTerminal, Write as _};
 
-use hyper::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::client::{CallError, Daemon};
+use super::client::Client;
+use super::error::CommandError;
 use super::printable::field;
 
 /// Bytes of items in one request: well within the 64 KiB that a server takes
@@ -22,19 +22,19 @@ const PART_ITEMS: usize = 100;
 /// # Errors
 /// The first failure; the parts before it are done.
 pub(super) fn send(
-    daemon: &Daemon,
+    client: &Client,
     items: &[Value],
     what: &str,
-    mut told: impl FnMut(usize, &[Value]) -> Result<(), CallError>,
-) -> Result<(), CallError> {
+    mut told: impl FnMut(usize, &[Value]) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     let mut sent = 0;
     for part in parts(items) {
         show(what, sent, items.len());
         let body = json!({ "items": part });
         let key = Uuid::new_v4().to_string();
-        let call = || daemon.call_once(Method::POST, "/api/sites/batch", Some(&body), Some(&key));
+        let call = || client.post_once("/api/sites/batch", &body, &key);
         let answer = match call() {
-            Err(CallError::Client(_)) => call(),
+            Err(CommandError::Client(_)) => call(),
             answer => answer,
         };
         let answer = answer.inspect_err(|_| clear())?;

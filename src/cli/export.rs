@@ -9,7 +9,8 @@ use clap::Args;
 use serde_json::Value;
 
 use super::cell::guarded;
-use super::client::{CallError, Daemon, Target};
+use super::client::{Client, Target};
+use super::error::CommandError;
 use super::printable::{self, field};
 use super::screen::{Ended, print_as_it_is};
 use super::site;
@@ -51,8 +52,8 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) fn run_on(&self, daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
-        let sites = site::fetch_all(daemon, self.status.clone(), self.q.clone())?;
+    pub(super) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
+        let sites = site::fetch_all(client, self.status.clone(), self.q.clone())?;
         let text = if target.json { printable::json(&Value::from(sites)) } else { table(&sites)? };
         let Some(path) = &self.output else {
             return Ok(print_as_it_is(&text));
@@ -65,13 +66,13 @@ impl Export {
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
         match written {
             Ok(()) => Ok(Ended::Done),
-            Err(error) => Err(CallError::Setup(format!("cannot write {}: {error}", path.display()))),
+            Err(error) => Err(CommandError::Failed(format!("cannot write {}: {error}", path.display()))),
         }
     }
 }
 
-fn table(sites: &[Value]) -> Result<String, CallError> {
-    let failed = |error: &dyn std::fmt::Display| CallError::Setup(error.to_string());
+fn table(sites: &[Value]) -> Result<String, CommandError> {
+    let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS).map_err(|error| failed(&error))?;
     for site in sites {

@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::client::{CallError, Daemon, Target};
+use super::client::{Client, Target};
+use super::error::CommandError;
 use super::printable::field;
 use super::screen::{Ended, complain, confirm, print, print_json};
 use super::table::Table;
@@ -28,8 +29,8 @@ pub(super) struct Extend {
 }
 
 impl Extend {
-    pub(super) fn run_on(&self, daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
-        let sites = site::fetch_all(daemon, self.status.clone(), self.q.clone())?;
+    pub(super) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
+        let sites = site::fetch_all(client, self.status.clone(), self.q.clone())?;
         if sites.is_empty() {
             complain("no site is like that; nothing was done");
             return Ok(if target.json { print_json(&json!([])) } else { Ended::Done });
@@ -48,7 +49,7 @@ impl Extend {
             )
             .collect();
         let (mut extended, mut ended) = (Vec::new(), Ended::Done);
-        let sent = batch::send(daemon, &items, "extending", |start, results| {
+        let sent = batch::send(client, &items, "extending", |start, results| {
             for (site, result) in sites.iter().skip(start).zip(results) {
                 match result.get("site") {
                     Some(site) => extended.push(site.clone()),

@@ -1,7 +1,5 @@
 //! `sitewarden healthcheck`
 
-use hyper::Method;
-
 use super::client::Target;
 use super::printable::shown;
 use super::screen::{Ended, print, print_json};
@@ -9,7 +7,7 @@ use super::screen::{Ended, print, print_json};
 /// Asks the server whether it is well: 0, or 3 when it does not answer or
 /// cannot take writes.
 pub(super) fn run(target: &Target) -> Ended {
-    let asked = target.open_daemon().and_then(|daemon| daemon.call(Method::GET, "/health", None));
+    let asked = target.open_client().and_then(|client| client.get("/health"));
     match asked {
         Ok(answer) if target.json => print_json(&answer.body),
         Ok(answer) => print(&format!(

@@ -10,7 +10,8 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use serde_json::{Map, Value, json};
 
 use super::cell::{guarded, unguarded};
-use super::client::{CallError, Daemon, Target};
+use super::client::{Client, Target};
+use super::error::CommandError;
 use super::printable::field;
 use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
@@ -119,9 +120,9 @@ impl Plan {
 }
 
 impl Import {
-    pub(super) fn run_on(&self, daemon: &Daemon, target: &Target) -> Result<Ended, CallError> {
+    pub(super) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
         let mut rows = read(&self.file)?;
-        self.recognise(daemon, &mut rows)?;
+        self.recognise(client, &mut rows)?;
         let bad = Outcome::Bad.count(&rows);
         if !self.apply || bad > 0 {
             let shown = show(&rows, target)?;
@@ -136,7 +137,7 @@ impl Import {
         let path = self.keys_path();
         if Outcome::New.count(&rows) > 0 {
             let file = new_keys_file(&path)?;
-            let applied = Self::register(daemon, &mut rows, &path, &file);
+            let applied = Self::register(client, &mut rows, &path, &file);
             if let Err(error) = applied {
                 let done = Outcome::Registered.count(&rows);
                 show(&rows, target)?;
@@ -159,12 +160,12 @@ impl Import {
     }
 
     /// Finds the rows that are sites already.
-    fn recognise(&self, daemon: &Daemon, rows: &mut [Row]) -> Result<(), CallError> {
+    fn recognise(&self, client: &Client, rows: &mut [Row]) -> Result<(), CommandError> {
         if self.allow_duplicates {
             return Ok(());
         }
         let mut known: HashMap<(String, String), Plan> = HashMap::new();
-        for site in site::fetch_all(daemon, None, None)? {
+        for site in site::fetch_all(client, None, None)? {
             known.insert(identity(&site), Plan::Present(field(&site, "site_id")));
         }
         for row in rows.iter_mut().filter(|row| matches!(row.plan, Plan::Register)) {
@@ -180,16 +181,16 @@ impl Import {
         Ok(())
     }
 
-    fn register(daemon: &Daemon, rows: &mut [Row], path: &Path, file: &File) -> Result<(), CallError> {
+    fn register(client: &Client, rows: &mut [Row], path: &Path, file: &File) -> Result<(), CommandError> {
         let unwritable = |error: &dyn std::fmt::Display| {
-            CallError::Setup(format!("cannot write the keys to {}: {error}", path.display()))
+            CommandError::Failed(format!("cannot write the keys to {}: {error}", path.display()))
         };
         let mut keys = csv::Writer::from_writer(file);
         keys.write_record(["line", "site_id", "name", "secret_key"]).map_err(|error| unwritable(&error))?;
         let mut new: Vec<&mut Row> =
             rows.iter_mut().filter(|row| matches!(row.plan, Plan::Register)).collect();
         let items: Vec<Value> = new.iter().map(|row| item(&row.fields)).collect();
-        batch::send(daemon, &items, "registering", |start, results| {
+        batch::send(client, &items, "registering", |start, results| {
             for (row, result) in new.iter_mut().skip(start).zip(results) {
                 let Some(site) = result.get("site") else {
                     row.plan = Plan::Bad(batch::reason(result));
@@ -215,10 +216,10 @@ impl Import {
 }
 
 /// A file for keys that only this user can read.
-fn new_keys_file(path: &Path) -> Result<File, CallError> {
+fn new_keys_file(path: &Path) -> Result<File, CommandError> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
         let (path, exists) = (path.display(), error.kind() == std::io::ErrorKind::AlreadyExists);
-        CallError::Setup(if exists {
+        CommandError::Failed(if exists {
             format!("{path} exists, and may hold keys: give another file with --keys; nothing was done")
         } else {
             format!("cannot write the keys to {path}: {error}; nothing was done")
@@ -227,19 +228,19 @@ fn new_keys_file(path: &Path) -> Result<File, CallError> {
 }
 
 /// The rows of the file, each held against the rules.
-fn read(path: &Path) -> Result<Vec<Row>, CallError> {
-    let unreadable = |error: csv::Error| CallError::Setup(format!("{}: {error}", path.display()));
+fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
+    let unreadable = |error: csv::Error| CommandError::Failed(format!("{}: {error}", path.display()));
     let text = std::fs::read(path).map_err(|error| unreadable(error.into()))?;
     // Spreadsheets put a byte order mark there.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let mut lines = Lines { text, counted: 0, line: 1 };
     if let Err(error) = std::str::from_utf8(text) {
         let line = lines.of(error.valid_up_to() as u64);
-        return Err(CallError::Setup(format!("{}: line {line} is not UTF-8", path.display())));
+        return Err(CommandError::Failed(format!("{}: line {line} is not UTF-8", path.display())));
     }
     let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(text);
     let head = reader.headers().map_err(unreadable)?.clone();
-    check(&head).map_err(|reason| CallError::Setup(format!("{}: line 1: {reason}", path.display())))?;
+    check(&head).map_err(|reason| CommandError::Failed(format!("{}: line 1: {reason}", path.display())))?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
@@ -332,7 +333,7 @@ fn tally(rows: &[Row]) -> String {
     if text.is_empty() { "no rows".to_owned() } else { text }
 }
 
-fn show(rows: &[Row], target: &Target) -> Result<Ended, CallError> {
+fn show(rows: &[Row], target: &Target) -> Result<Ended, CommandError> {
     if target.json {
         let rows: Vec<Value> = rows
             .iter()

@@ -2,10 +2,10 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use hyper::{Method, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::client::{CallError, Daemon, Target};
+use super::client::{Client, Target};
+use super::error::{CommandError, Refusal};
 use super::export::Export;
 use super::extend::Extend;
 use super::import::Import;
@@ -134,8 +134,8 @@ impl Site {
         self.run_on(target).unwrap_or_else(|error| error.tell())
     }
 
-    fn run_on(&self, target: &Target) -> Result<Ended, CallError> {
-        let daemon = target.daemon()?;
+    fn run_on(&self, target: &Target) -> Result<Ended, CommandError> {
+        let client = target.client()?;
         match self {
             Self::Add(add) => {
                 let body = json!({
@@ -144,12 +144,12 @@ impl Site {
                     "contact_email": add.email,
                     "license_expires_at": add.expires,
                 });
-                let site = daemon.call(Method::POST, "/api/sites", Some(&body))?.body;
+                let site = client.post("/api/sites", Some(&body))?.body;
                 Ok(if target.json { print_json(&site) } else { print(&credentials(&site)) })
             }
-            Self::List(list) => print_list(&fetch_all(&daemon, list.status.clone(), list.q.clone())?, target),
+            Self::List(list) => print_list(&fetch_all(&client, list.status.clone(), list.q.clone())?, target),
             Self::Show(sites) => each(&sites.ids, target, |id| {
-                let site = daemon.call(Method::GET, &path(id, ""), None)?.body;
+                let site = client.get(&path(id, ""))?.body;
                 let words = record(&site);
                 Ok((site, words))
             }),
@@ -157,32 +157,32 @@ impl Site {
                 let body = update.body();
                 if body.as_object().is_none_or(Map::is_empty) {
                     let words = "nothing to change: give --name, --owner, --email, --expires, --extend-days or --active";
-                    return Err(CallError::Usage(words.to_owned()));
+                    return Err(CommandError::Usage(words.to_owned()));
                 }
                 each(&update.sites.ids, target, |id| {
-                    let site = daemon.call(Method::PUT, &path(id, ""), Some(&body))?.body;
+                    let site = client.put(&path(id, ""), &body)?.body;
                     let words = format!("updated {id}: expires {}\n", shown(&site, "license_expires_at"));
                     Ok((site, words))
                 })
             }
-            Self::Extend(extend) => extend.run_on(&daemon, target),
-            Self::Import(import) => import.run_on(&daemon, target),
-            Self::Export(export) => export.run_on(&daemon, target),
+            Self::Extend(extend) => extend.run_on(&client, target),
+            Self::Import(import) => import.run_on(&client, target),
+            Self::Export(export) => export.run_on(&client, target),
             Self::Lock(lock) => {
                 let body = json!({ "reason": lock.reason });
                 each(&lock.sites.ids, target, |id| {
-                    let site = daemon.call(Method::POST, &path(id, "/lock"), Some(&body))?.body;
+                    let site = client.post(&path(id, "/lock"), Some(&body))?.body;
                     Ok((site, format!("locked {id}\n")))
                 })
             }
             Self::Unlock(sites) => each(&sites.ids, target, |id| {
-                let site = daemon.call(Method::POST, &path(id, "/unlock"), None)?.body;
+                let site = client.post(&path(id, "/unlock"), None)?.body;
                 Ok((site, format!("unlocked {id}\n")))
             }),
             Self::RotateKey(rotate) => {
                 let body = json!({ "overlap_hours": rotate.overlap_hours });
                 each(std::slice::from_ref(&rotate.id), target, |id| {
-                    let key = daemon.call(Method::POST, &path(id, "/rotate-key"), Some(&body))?.body;
+                    let key = client.post(&path(id, "/rotate-key"), Some(&body))?.body;
                     let until = match shown(&key, "old_key_valid_until") {
                         until if until.is_empty() => "the old key works no more".to_owned(),
                         until => format!("the old key works until {until}"),
@@ -194,13 +194,13 @@ impl Site {
             Self::Rm(remove) => {
                 let ids = &remove.sites.ids;
                 if !remove.yes
-                    && let Some(names) = names(&daemon, ids)?
+                    && let Some(names) = names(&client, ids)?
                     && !confirm(&format!("Delete {names}?"))?
                 {
                     return Ok(Ended::Failed);
                 }
                 each(ids, target, |id| {
-                    daemon.call(Method::DELETE, &path(id, ""), None)?;
+                    client.delete(&path(id, ""))?;
                     Ok((json!({ "site_id": id, "deleted": true }), format!("deleted {id}\n")))
                 })
             }
@@ -230,13 +230,13 @@ pub(super) fn statuses() -> PossibleValuesParser {
 
 /// What the sites are called, for a question; that of one that is not there
 /// is its id. `None` where none is there: that needs no question.
-fn names(daemon: &Daemon, ids: &[String]) -> Result<Option<String>, CallError> {
+fn names(client: &Client, ids: &[String]) -> Result<Option<String>, CommandError> {
     let mut names = Vec::new();
     let mut missing = 0;
     for id in ids {
-        match daemon.call(Method::GET, &path(id, ""), None) {
+        match client.get(&path(id, "")) {
             Ok(site) => names.push(format!("{} ({id})", field(&site.body, "name"))),
-            Err(CallError::Refused(_, StatusCode::NOT_FOUND)) => {
+            Err(CommandError::Refused { refusal: Refusal::Missing, .. }) => {
                 missing += 1;
                 names.push(format!("{id}, which is not there"));
             }
@@ -250,8 +250,8 @@ fn names(daemon: &Daemon, ids: &[String]) -> Result<Option<String>, CallError> {
 fn each(
     ids: &[String],
     target: &Target,
-    work: impl Fn(&str) -> Result<(Value, String), CallError>,
-) -> Result<Ended, CallError> {
+    work: impl Fn(&str) -> Result<(Value, String), CommandError>,
+) -> Result<Ended, CommandError> {
     let mut ended = Ended::Done;
     let mut done = 0_usize;
     for id in ids {
@@ -265,7 +265,7 @@ fn each(
             }
             // One id says all by itself; of several it must be said which.
             Err(error) if ids.len() == 1 => return Err(error),
-            Err(error @ CallError::Refused(_, status)) if status != StatusCode::UNAUTHORIZED => {
+            Err(error @ CommandError::Refused { refusal, .. }) if refusal != Refusal::Caller => {
                 complain(format!("{id}: {error}"));
                 ended = Ended::Failed;
             }
@@ -280,27 +280,24 @@ fn each(
 
 /// Every site that the filter lets through, page by page.
 pub(super) fn fetch_all(
-    daemon: &Daemon,
+    client: &Client,
     status: Option<String>,
     q: Option<String>,
-) -> Result<Vec<Value>, CallError> {
+) -> Result<Vec<Value>, CommandError> {
     let mut sites = Vec::new();
     let mut next =
         Some(with_query("/api/sites", &[("status", status), ("q", q), ("limit", Some("1000".to_owned()))]));
     while let Some(page) = next {
-        let answer = daemon.call(Method::GET, &page, None)?;
+        let answer = client.get(&page)?;
+        next = answer.next_page();
         if let Value::Array(page) = answer.body {
             sites.extend(page);
         }
-        next = answer.headers.get(header::LINK).and_then(|link| link.to_str().ok()).and_then(|link| {
-            let (target, _) = link.strip_prefix('<')?.split_once('>')?;
-            Some(target.to_owned())
-        });
     }
     Ok(sites)
 }
 
-fn print_list(sites: &[Value], target: &Target) -> Result<Ended, CallError> {
+fn print_list(sites: &[Value], target: &Target) -> Result<Ended, CommandError> {
     if target.json {
         return Ok(print_json(&Value::from(sites.to_vec())));
     }

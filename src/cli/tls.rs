@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use hyper::Method;
 use serde_json::Value;
 
-use super::client::{CallError, Daemon, Target};
+use super::client::{Client, Target};
+use super::error::CommandError;
 use super::printable::{self, field, shown};
 use super::screen::{Ended, complain, print, print_json};
 
@@ -34,21 +34,21 @@ impl Tls {
     }
 }
 
-fn ask(daemon: &Daemon) -> Result<Value, CallError> {
-    Ok(daemon.call(Method::GET, "/api/tls", None)?.body)
+fn ask(client: &Client) -> Result<Value, CommandError> {
+    Ok(client.get("/api/tls")?.body)
 }
 
-fn status(target: &Target) -> Result<Ended, CallError> {
-    Ok(show(target, &ask(&target.daemon()?)?))
+fn status(target: &Target) -> Result<Ended, CommandError> {
+    Ok(show(target, &ask(&target.client()?)?))
 }
 
-fn renew(target: &Target) -> Result<Ended, CallError> {
-    let daemon = target.daemon()?;
-    daemon.call(Method::POST, "/api/tls/renew", None)?;
+fn renew(target: &Target) -> Result<Ended, CommandError> {
+    let client = target.client()?;
+    client.post("/api/tls/renew", None)?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         std::thread::sleep(LOOK);
-        let standing = ask(&daemon)?;
+        let standing = ask(&client)?;
         if standing.get("renewing") != Some(&Value::Bool(true)) {
             let shown = show(target, &standing);
             let failed = !field(&standing, "last_error").is_empty();

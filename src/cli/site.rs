@@ -1,14 +1,20 @@
 //! `sitewarden site …`
 
+mod batch;
+mod cell;
+mod export;
+mod extend;
+mod import;
+
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use self::export::Export;
+use self::extend::Extend;
+use self::import::Import;
 use super::client::{Client, Target};
 use super::error::{CommandError, Refusal};
-use super::export::Export;
-use super::extend::Extend;
-use super::import::Import;
 use super::path::{segment, with_query};
 use super::printable;
 use super::printable::{field, shown};

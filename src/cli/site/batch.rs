@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write as _};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::client::Client;
-use super::error::CommandError;
-use super::printable::field;
+use crate::cli::client::Client;
+use crate::cli::error::CommandError;
+use crate::cli::printable::field;
 
 /// Bytes of items in one request: well within the 64 KiB that a server takes
 /// unless configured otherwise.
@@ -21,7 +21,7 @@ const PART_ITEMS: usize = 100;
 ///
 /// # Errors
 /// The first failure; the parts before it are done.
-pub(super) fn send(
+pub(crate) fn send(
     client: &Client,
     items: &[Value],
     what: &str,
@@ -61,7 +61,7 @@ fn parts(items: &[Value]) -> Vec<&[Value]> {
 }
 
 /// Why an item was not done.
-pub(super) fn reason(result: &Value) -> String {
+pub(crate) fn reason(result: &Value) -> String {
     let errors = result.get("errors").and_then(Value::as_array).into_iter().flatten();
     let named: Vec<String> =
         errors.map(|error| format!("{} {}", field(error, "field"), field(error, "message"))).collect();

@@ -10,13 +10,14 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use serde_json::{Map, Value, json};
 
 use super::cell::{guarded, unguarded};
-use super::client::{Client, Target};
-use super::error::CommandError;
-use super::printable::field;
-use super::screen::{Ended, complain, print, print_json};
-use super::table::Table;
-use super::{batch, export, site};
+use super::{batch, export};
 use crate::api::fields::Fields;
+use crate::cli::client::{Client, Target};
+use crate::cli::error::CommandError;
+use crate::cli::printable::field;
+use crate::cli::screen::{Ended, complain, print, print_json};
+use crate::cli::site;
+use crate::cli::table::Table;
 use crate::domain::NewSite;
 
 /// The columns that are read.
@@ -34,7 +35,7 @@ const OPTIONAL: &str = "owner_name";
 /// formula is `site export`'s, and no part of the text. With a bad row nothing
 /// is done.
 #[derive(Debug, Args)]
-pub(super) struct Import {
+pub(crate) struct Import {
     /// The file
     #[arg(value_name = "FILE.csv")]
     file: PathBuf,
@@ -120,7 +121,7 @@ impl Plan {
 }
 
 impl Import {
-    pub(super) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
+    pub(crate) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
         let mut rows = read(&self.file)?;
         self.recognise(client, &mut rows)?;
         let bad = Outcome::Bad.count(&rows);

@@ -3,17 +3,18 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::client::{Client, Target};
-use super::error::CommandError;
-use super::printable::field;
-use super::screen::{Ended, complain, confirm, print, print_json};
-use super::table::Table;
-use super::{batch, site};
+use super::batch;
+use crate::cli::client::{Client, Target};
+use crate::cli::error::CommandError;
+use crate::cli::printable::field;
+use crate::cli::screen::{Ended, complain, confirm, print, print_json};
+use crate::cli::site;
+use crate::cli::table::Table;
 use crate::domain::licence::MAX_EXTEND_DAYS;
 
 /// Extend the licences of all sites that a filter lets through
 #[derive(Debug, Args)]
-pub(super) struct Extend {
+pub(crate) struct Extend {
     /// Days to add to the later of now and each site's expiry, 1 to 3660
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_EXTEND_DAYS)))]
     days: u16,
@@ -29,7 +30,7 @@ pub(super) struct Extend {
 }
 
 impl Extend {
-    pub(super) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
+    pub(crate) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
         let sites = site::fetch_all(client, self.status.clone(), self.q.clone())?;
         if sites.is_empty() {
             complain("no site is like that; nothing was done");

@@ -9,14 +9,14 @@ use clap::Args;
 use serde_json::Value;
 
 use super::cell::guarded;
-use super::client::{Client, Target};
-use super::error::CommandError;
-use super::printable::{self, field};
-use super::screen::{Ended, print_as_it_is};
-use super::site;
+use crate::cli::client::{Client, Target};
+use crate::cli::error::CommandError;
+use crate::cli::printable::{self, field};
+use crate::cli::screen::{Ended, print_as_it_is};
+use crate::cli::site;
 
 /// The columns: those that `site import` reads come first.
-pub(super) const COLUMNS: [&str; 14] = [
+pub(crate) const COLUMNS: [&str; 14] = [
     "name",
     "owner_name",
     "contact_email",
@@ -39,7 +39,7 @@ pub(super) const COLUMNS: [&str; 14] = [
 /// A cell that a spreadsheet would take for a formula stands behind an
 /// apostrophe; `site import` reads it without.
 #[derive(Debug, Args)]
-pub(super) struct Export {
+pub(crate) struct Export {
     /// Only those in this status
     #[arg(long, value_parser = site::statuses())]
     status: Option<String>,
@@ -52,7 +52,7 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
+    pub(crate) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
         let sites = site::fetch_all(client, self.status.clone(), self.q.clone())?;
         let text = if target.json { printable::json(&Value::from(sites)) } else { table(&sites)? };
         let Some(path) = &self.output else {

@@ -15,6 +15,7 @@ mod path;
 mod printable;
 mod screen;
 mod table;
+mod values;
 // The server, or its database.
 mod client;
 // The commands.

@@ -1,7 +1,6 @@
 //! `sitewarden audit`
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 
 use super::client::Target;
@@ -10,31 +9,32 @@ use super::path::with_query;
 use super::printable::field;
 use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
-use crate::domain::{Action, ActorKind};
+use super::values::site_id;
+use crate::domain::{Action, ActorKind, SiteId, Timestamp};
 
 /// Show who changed what, newest first.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Audit {
     /// Only entries on this site
-    #[arg(long, value_name = "ID")]
-    site: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = site_id)]
+    site: Option<SiteId>,
     /// Only entries in which this admin acted or was acted on
     #[arg(long, value_name = "NAME")]
     admin: Option<String>,
     /// Only entries of this action
-    #[arg(long, value_name = "ACTION", value_parser = PossibleValuesParser::new(Action::ALL.map(Action::as_str)))]
-    action: Option<String>,
+    #[arg(long, value_name = "ACTION", value_enum)]
+    action: Option<Action>,
     /// Only what admins did, or users of this host (system); stranger shows
     /// the failed logins, which are kept apart
-    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(ActorKind::ALL.map(ActorKind::as_str)))]
-    actor_kind: Option<String>,
+    #[arg(long, value_name = "KIND", value_enum)]
+    actor_kind: Option<ActorKind>,
     /// Only entries from this time on, such as 2030-12-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    since: Option<Timestamp>,
     /// Only entries before this time
     #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    until: Option<Timestamp>,
     /// Most entries, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -49,12 +49,12 @@ impl Audit {
         let path = with_query(
             "/api/audit",
             &[
-                ("site_id", self.site.clone()),
+                ("site_id", self.site.map(|site| site.to_string())),
                 ("admin", self.admin.clone()),
-                ("action", self.action.clone()),
-                ("actor_kind", self.actor_kind.clone()),
-                ("since", self.since.clone()),
-                ("until", self.until.clone()),
+                ("action", self.action.map(|action| action.as_str().to_owned())),
+                ("actor_kind", self.actor_kind.map(|kind| kind.as_str().to_owned())),
+                ("since", self.since.map(|time| time.to_string())),
+                ("until", self.until.map(|time| time.to_string())),
                 ("limit", Some(self.limit.to_string())),
             ],
         );

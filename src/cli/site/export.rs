@@ -9,29 +9,12 @@ use clap::Args;
 use serde_json::Value;
 
 use super::cell::guarded;
-use crate::cli::client::{Client, Target};
+use super::document::{COLUMNS, SiteDocument};
+use super::filter::Filter;
+use crate::cli::client::Target;
 use crate::cli::error::CommandError;
-use crate::cli::printable::{self, field};
+use crate::cli::printable;
 use crate::cli::screen::{Ended, print_as_it_is};
-use crate::cli::site;
-
-/// The columns: those that `site import` reads come first.
-pub(crate) const COLUMNS: [&str; 14] = [
-    "name",
-    "owner_name",
-    "contact_email",
-    "license_expires_at",
-    "site_id",
-    "status",
-    "licensed",
-    "is_active",
-    "lock_reason",
-    "created_at",
-    "last_seen_at",
-    "last_seen_ip",
-    "last_version",
-    "last_uptime_seconds",
-];
 
 /// Write all sites as CSV, or with --json as JSON; without their keys, of
 /// which the server keeps hashes only
@@ -40,21 +23,21 @@ pub(crate) const COLUMNS: [&str; 14] = [
 /// apostrophe; `site import` reads it without.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Only those in this status
-    #[arg(long, value_parser = site::statuses())]
-    status: Option<String>,
-    /// Only those with this text in name, owner, address or id
-    #[arg(long, value_name = "TEXT")]
-    q: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// A file to write to, which must not exist yet [default: stdout]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl Export {
-    pub(crate) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
-        let sites = site::fetch_all(client, self.status.clone(), self.q.clone())?;
-        let text = if target.json { printable::json(&Value::from(sites)) } else { table(&sites)? };
+    pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
+        let sites = self.filter.fetch(&target.client()?)?;
+        let text = if target.json {
+            printable::json(&Value::from(sites))
+        } else {
+            table(&SiteDocument::all(&sites)?)?
+        };
         let Some(path) = &self.output else {
             return Ok(print_as_it_is(&text));
         };
@@ -71,14 +54,12 @@ impl Export {
     }
 }
 
-fn table(sites: &[Value]) -> Result<String, CommandError> {
+fn table(sites: &[SiteDocument]) -> Result<String, CommandError> {
     let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS).map_err(|error| failed(&error))?;
     for site in sites {
-        writer
-            .write_record(COLUMNS.map(|name| guarded(&field(site, name))))
-            .map_err(|error| failed(&error))?;
+        writer.write_record(site.cells().map(|cell| guarded(&cell))).map_err(|error| failed(&error))?;
     }
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))

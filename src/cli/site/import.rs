@@ -6,24 +6,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use csv::{ReaderBuilder, StringRecord, Trim};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::cell::{guarded, unguarded};
-use super::{batch, export};
-use crate::api::fields::Fields;
-use crate::cli::client::{Client, Target};
+use super::batch::{self, ItemResult};
+use super::cell::guarded;
+use super::document::SiteDocument;
+use super::filter::Filter;
+use super::spreadsheet::{self, Row};
+use crate::cli::client::{Client, Shown, Target, read};
 use crate::cli::error::CommandError;
-use crate::cli::printable::field;
 use crate::cli::screen::{Ended, complain, print, print_json};
-use crate::cli::site;
 use crate::cli::table::Table;
 use crate::domain::NewSite;
-
-/// The columns that are read.
-const COLUMNS: [&str; 4] = ["name", "owner_name", "contact_email", "license_expires_at"];
-/// The one of them that may be missing.
-const OPTIONAL: &str = "owner_name";
 
 /// Register the sites of a CSV file: first shown what would be done, and done
 /// with --apply
@@ -51,16 +46,16 @@ pub(crate) struct Import {
     allow_duplicates: bool,
 }
 
-/// A row of the file.
-struct Row {
+/// A row of the file, and what is to become of it.
+struct Planned {
     line: u64,
-    fields: Map<String, Value>,
+    name: Option<String>,
     plan: Plan,
 }
 
 /// What is to become of a row, with why.
 enum Plan {
-    Register,
+    Register(NewSite),
     /// A site has this name and address already.
     Present(String),
     /// An earlier line has them.
@@ -68,6 +63,14 @@ enum Plan {
     Bad(String),
     /// Registered under this id.
     Done(String),
+}
+
+/// A site as it was registered.
+#[derive(Deserialize)]
+struct Registered {
+    site_id: Shown,
+    #[serde(default)]
+    name: Shown,
 }
 
 /// What is told and counted of a row.
@@ -94,7 +97,7 @@ impl Outcome {
         }
     }
 
-    fn count(self, rows: &[Row]) -> usize {
+    fn count(self, rows: &[Planned]) -> usize {
         rows.iter().filter(|row| row.plan.outcome() == self).count()
     }
 }
@@ -102,7 +105,7 @@ impl Outcome {
 impl Plan {
     fn outcome(&self) -> Outcome {
         match self {
-            Self::Register => Outcome::New,
+            Self::Register(_) => Outcome::New,
             Self::Present(_) => Outcome::Present,
             Self::Repeated(_) => Outcome::Repeated,
             Self::Bad(_) => Outcome::Bad,
@@ -112,7 +115,7 @@ impl Plan {
 
     fn detail(&self) -> String {
         match self {
-            Self::Register => String::new(),
+            Self::Register(_) => String::new(),
             Self::Present(site_id) | Self::Done(site_id) => site_id.clone(),
             Self::Repeated(line) => format!("as line {line}"),
             Self::Bad(reason) => reason.clone(),
@@ -120,10 +123,18 @@ impl Plan {
     }
 }
 
+impl From<Row> for Planned {
+    fn from(row: Row) -> Self {
+        let plan = row.site.map_or_else(Plan::Bad, Plan::Register);
+        Self { line: row.line, name: row.name, plan }
+    }
+}
+
 impl Import {
-    pub(crate) fn run_on(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
-        let mut rows = read(&self.file)?;
-        self.recognise(client, &mut rows)?;
+    pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
+        let client = target.client()?;
+        let mut rows: Vec<Planned> = spreadsheet::read(&self.file)?.into_iter().map(Planned::from).collect();
+        self.recognise(&client, &mut rows)?;
         let bad = Outcome::Bad.count(&rows);
         if !self.apply || bad > 0 {
             let shown = show(&rows, target)?;
@@ -138,7 +149,7 @@ impl Import {
         let path = self.keys_path();
         if Outcome::New.count(&rows) > 0 {
             let file = new_keys_file(&path)?;
-            let applied = Self::register(client, &mut rows, &path, &file);
+            let applied = Self::register(&client, &mut rows, &path, &file);
             if let Err(error) = applied {
                 let done = Outcome::Registered.count(&rows);
                 show(&rows, target)?;
@@ -161,47 +172,54 @@ impl Import {
     }
 
     /// Finds the rows that are sites already.
-    fn recognise(&self, client: &Client, rows: &mut [Row]) -> Result<(), CommandError> {
+    fn recognise(&self, client: &Client, rows: &mut [Planned]) -> Result<(), CommandError> {
         if self.allow_duplicates {
             return Ok(());
         }
-        let mut known: HashMap<(String, String), Plan> = HashMap::new();
-        for site in site::fetch_all(client, None, None)? {
-            known.insert(identity(&site), Plan::Present(field(&site, "site_id")));
+        let mut present = HashMap::new();
+        for site in SiteDocument::all(&Filter::default().fetch(client)?)? {
+            let identity = identity(site.name.as_sent(), site.contact_email.as_sent());
+            present.insert(identity, site.site_id);
         }
-        for row in rows.iter_mut().filter(|row| matches!(row.plan, Plan::Register)) {
-            let identity = identity(&Value::Object(row.fields.clone()));
-            match known.get(&identity) {
-                Some(Plan::Present(site_id)) => row.plan = Plan::Present(site_id.clone()),
-                Some(Plan::Repeated(line)) => row.plan = Plan::Repeated(*line),
-                _ => {
-                    known.insert(identity, Plan::Repeated(row.line));
-                }
+        let mut earlier = HashMap::new();
+        for row in rows {
+            let Plan::Register(site) = &row.plan else { continue };
+            let identity = identity(site.name.as_str(), site.contact_email.as_str());
+            if let Some(site_id) = present.get(&identity) {
+                row.plan = Plan::Present(site_id.to_string());
+            } else if let Some(line) = earlier.get(&identity) {
+                row.plan = Plan::Repeated(*line);
+            } else {
+                earlier.insert(identity, row.line);
             }
         }
         Ok(())
     }
 
-    fn register(client: &Client, rows: &mut [Row], path: &Path, file: &File) -> Result<(), CommandError> {
+    fn register(client: &Client, rows: &mut [Planned], path: &Path, file: &File) -> Result<(), CommandError> {
         let unwritable = |error: &dyn std::fmt::Display| {
             CommandError::Failed(format!("cannot write the keys to {}: {error}", path.display()))
         };
         let mut keys = csv::Writer::from_writer(file);
         keys.write_record(["line", "site_id", "name", "secret_key"]).map_err(|error| unwritable(&error))?;
-        let mut new: Vec<&mut Row> =
-            rows.iter_mut().filter(|row| matches!(row.plan, Plan::Register)).collect();
-        let items: Vec<Value> = new.iter().map(|row| item(&row.fields)).collect();
+        let (mut new, mut items) = (Vec::new(), Vec::new());
+        for row in rows {
+            if let Plan::Register(site) = &row.plan {
+                items.push(item(site));
+                new.push(row);
+            }
+        }
         batch::send(client, &items, "registering", |start, results| {
             for (row, result) in new.iter_mut().skip(start).zip(results) {
-                let Some(site) = result.get("site") else {
-                    row.plan = Plan::Bad(batch::reason(result));
+                let ItemResult { site: Some(site), secret_key, .. } = result else {
+                    row.plan = Plan::Bad(result.reason());
                     continue;
                 };
-                let site_id = field(site, "site_id");
+                let Registered { site_id, name } = read(site)?;
                 let line = row.line.to_string();
-                let record = [&line, &site_id, &field(site, "name"), &field(result, "secret_key")];
-                keys.write_record(record.map(|text| guarded(text))).map_err(|error| unwritable(&error))?;
-                row.plan = Plan::Done(site_id);
+                let record = [&line, site_id.as_sent(), name.as_sent(), secret_key.as_sent()];
+                keys.write_record(record.map(guarded)).map_err(|error| unwritable(&error))?;
+                row.plan = Plan::Done(site_id.as_sent().to_owned());
             }
             keys.flush().and_then(|()| file.sync_data()).map_err(|error| unwritable(&error))
         })
@@ -228,102 +246,24 @@ fn new_keys_file(path: &Path) -> Result<File, CommandError> {
     })
 }
 
-/// The rows of the file, each held against the rules.
-fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
-    let unreadable = |error: csv::Error| CommandError::Failed(format!("{}: {error}", path.display()));
-    let text = std::fs::read(path).map_err(|error| unreadable(error.into()))?;
-    // Spreadsheets put a byte order mark there.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let mut lines = Lines { text, counted: 0, line: 1 };
-    if let Err(error) = std::str::from_utf8(text) {
-        let line = lines.of(error.valid_up_to() as u64);
-        return Err(CommandError::Failed(format!("{}: line {line} is not UTF-8", path.display())));
-    }
-    let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(text);
-    let head = reader.headers().map_err(unreadable)?.clone();
-    check(&head).map_err(|reason| CommandError::Failed(format!("{}: line 1: {reason}", path.display())))?;
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(unreadable)?;
-        let line = lines.of(record.position().map_or(0, csv::Position::byte));
-        let fields: Map<String, Value> = head
-            .iter()
-            .zip(&record)
-            .filter(|(name, _)| COLUMNS.contains(name))
-            .map(|(name, cell)| (name.to_owned(), Value::from(unguarded(cell))))
-            .collect();
-        let plan = if record.len() == head.len() {
-            match Fields::read::<NewSite>(fields.clone()) {
-                Ok(_) => Plan::Register,
-                Err(problem) => {
-                    let errors = problem.errors.listed().into_iter().flatten();
-                    Plan::Bad(
-                        errors.map(|e| format!("{} {}", e.field, e.message)).collect::<Vec<_>>().join("; "),
-                    )
-                }
-            }
-        } else {
-            Plan::Bad(format!("has {} columns, and line 1 names {}", record.len(), head.len()))
-        };
-        rows.push(Row { line, fields, plan });
-    }
-    Ok(rows)
-}
-
-/// Tells lines from places in a text, asked in their order. The csv crate
-/// tells the line on which it began to look for a record, which with blank
-/// lines before it is not the record's.
-struct Lines<'a> {
-    text: &'a [u8],
-    counted: usize,
-    line: u64,
-}
-
-impl Lines<'_> {
-    fn of(&mut self, byte: u64) -> u64 {
-        let byte = usize::try_from(byte).unwrap_or(usize::MAX).max(self.counted);
-        let rest = self.text.get(byte..).unwrap_or_default();
-        let blank = rest.iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        let passed = self.text.get(self.counted..byte + blank).unwrap_or_default();
-        self.line += passed.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
-        self.counted = byte + blank;
-        self.line
-    }
-}
-
-fn check(head: &StringRecord) -> Result<(), String> {
-    if head.len() == 1 && head.iter().any(|name| name.contains([';', '\t'])) {
-        return Err("columns are separated by commas".to_owned());
-    }
-    if let Some(unknown) = head.iter().find(|name| !export::COLUMNS.contains(name)) {
-        return Err(format!("no such column: {unknown}; they are {}", COLUMNS.join(", ")));
-    }
-    let twice = COLUMNS.iter().find(|name| head.iter().filter(|given| given == *name).count() > 1);
-    if let Some(twice) = twice {
-        return Err(format!("the column {twice} is named twice"));
-    }
-    let missing = COLUMNS.iter().find(|name| **name != OPTIONAL && !head.iter().any(|given| given == **name));
-    match missing {
-        Some(missing) => Err(format!("the column {missing} is missing")),
-        None => Ok(()),
-    }
-}
-
-fn item(fields: &Map<String, Value>) -> Value {
-    let mut item = json!({ "op": "register" });
-    if let Some(item) = item.as_object_mut() {
-        item.extend(fields.clone());
-    }
-    item
+/// The item of a batch that registers a site.
+fn item(site: &NewSite) -> Value {
+    json!({
+        "op": "register",
+        "name": site.name.as_str(),
+        "owner_name": site.owner_name.as_str(),
+        "contact_email": site.contact_email.as_str(),
+        "license_expires_at": site.license_expires_at.to_string(),
+    })
 }
 
 /// What makes a site the same as another: its name and its address, without
 /// regard to case.
-fn identity(site: &Value) -> (String, String) {
-    (field(site, "name").trim().to_lowercase(), field(site, "contact_email").trim().to_lowercase())
+fn identity(name: &str, address: &str) -> (String, String) {
+    (name.trim().to_lowercase(), address.trim().to_lowercase())
 }
 
-fn tally(rows: &[Row]) -> String {
+fn tally(rows: &[Planned]) -> String {
     let counted = Outcome::ALL.map(|outcome| (outcome.count(rows), outcome.word()));
     let told: Vec<String> = counted
         .iter()
@@ -334,21 +274,21 @@ fn tally(rows: &[Row]) -> String {
     if text.is_empty() { "no rows".to_owned() } else { text }
 }
 
-fn show(rows: &[Row], target: &Target) -> Result<Ended, CommandError> {
+fn show(rows: &[Planned], target: &Target) -> Result<Ended, CommandError> {
     if target.json {
         let rows: Vec<Value> = rows
             .iter()
             .map(|row| {
                 let detail = Some(row.plan.detail()).filter(|detail| !detail.is_empty());
                 json!({ "line": row.line, "result": row.plan.outcome().word(), "detail": detail,
-                        "name": row.fields.get("name") })
+                        "name": row.name })
             })
             .collect();
         return Ok(print_json(&Value::from(rows)));
     }
     let mut table = Table::new(["LINE", "NAME", "RESULT", "DETAIL"]);
     for row in rows {
-        let name = row.fields.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = row.name.clone().unwrap_or_default();
         table.row([row.line.to_string(), name, row.plan.outcome().word().to_owned(), row.plan.detail()]);
     }
     Ok(print(&table.text()))

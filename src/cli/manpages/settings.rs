@@ -3,7 +3,7 @@
 
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{SOURCE, section};
+use super::sections::{SOURCE, section};
 use crate::cli::host::PACKAGED_CONFIG;
 
 /// The page's file.

@@ -1,12 +1,11 @@
 //! `sitewarden audit`
 
 use clap::Args;
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::client::Target;
+use super::client::{Shown, Target};
 use super::error::CommandError;
 use super::path::with_query;
-use super::printable::field;
 use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
 use super::values::site_id;
@@ -59,47 +58,64 @@ impl Audit {
             ],
         );
         let answer = target.client()?.get(&path)?;
-        let entries = &answer.body;
-        let shown = entries.as_array().map_or(0, Vec::len);
+        let entries: Vec<Entry> = answer.read()?;
+        let shown = entries.len();
         if let Some(total) = answer.total().filter(|total| *total > shown) {
             complain(format!("{shown} of {total} entries; --limit shows more, --until goes further back"));
         }
         if target.json {
-            return Ok(print_json(entries));
+            return Ok(print_json(&answer.body));
         }
         let mut table = Table::new(["TIME", "WHO", "FROM", "WHAT", "ON", "CHANGES"]);
-        for entry in entries.as_array().into_iter().flatten() {
-            let on = [field(entry, "site_id"), field(entry, "admin")].concat();
-            let from = match field(entry, "ip") {
-                ip if ip.is_empty() => "socket".to_owned(),
-                ip => ip,
+        for entry in entries {
+            let or = |text: &Shown, other: &str| match text.as_sent() {
+                "" => other.to_owned(),
+                text => text.to_owned(),
             };
-            let [at, who, what] = ["at", "actor", "action"].map(|name| field(entry, name));
-            let who = if who.is_empty() { "-".to_owned() } else { who };
-            table.row([at, who, from, what, on, changes(entry)]);
+            table.row([
+                entry.at.to_string(),
+                or(&entry.actor, "-"),
+                or(&entry.ip, "socket"),
+                entry.action.to_string(),
+                format!("{}{}", entry.site_id, entry.admin),
+                entry.changes.iter().map(Change::text).collect::<Vec<_>>().join(", "),
+            ]);
         }
         Ok(print(&table.text()))
     }
 }
 
-fn changes(entry: &Value) -> String {
-    let changes = entry.get("changes").and_then(Value::as_array).into_iter().flatten();
-    let change = |change| {
-        let name = field(change, "field");
-        let [before, after] = ["before", "after"].map(|side| change.get(side).and_then(Value::as_str));
-        match (before, after) {
-            (None, after) => format!("{name}={}", shown(after)),
-            (before, after) => format!("{name}: {} -> {}", shown(before), shown(after)),
-        }
-    };
-    changes.map(change).collect::<Vec<_>>().join(", ")
+/// An entry of the trail.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    at: Shown,
+    actor: Shown,
+    ip: Shown,
+    action: Shown,
+    site_id: Shown,
+    admin: Shown,
+    changes: Vec<Change>,
 }
 
-/// A value, where there is one to be seen.
-fn shown(value: Option<&str>) -> &str {
-    match value {
-        None => "-",
-        Some("") => "\"\"",
-        Some(text) => text,
+/// What it says of a field.
+#[derive(Deserialize)]
+struct Change {
+    field: Shown,
+    before: Option<Shown>,
+    after: Option<Shown>,
+}
+
+impl Change {
+    fn text(&self) -> String {
+        let value = |value: &Option<Shown>| match value {
+            None => "-".to_owned(),
+            Some(text) if text.as_sent().is_empty() => "\"\"".to_owned(),
+            Some(text) => text.to_string(),
+        };
+        match &self.before {
+            None => format!("{}={}", self.field, value(&self.after)),
+            before => format!("{}: {} -> {}", self.field, value(before), value(&self.after)),
+        }
     }
 }

@@ -1,20 +1,25 @@
 //! `sitewarden healthcheck`
 
-use super::client::Target;
-use super::printable::shown;
-use super::screen::{Ended, print, print_json};
+use serde::Deserialize;
+
+use super::client::{Shown, Target};
+use super::error::CommandError;
+use super::screen::Ended;
+
+#[derive(Deserialize)]
+struct Health {
+    status: Shown,
+    version: Shown,
+}
 
 /// Asks the server whether it is well: 0, or 3 when it does not answer or
 /// cannot take writes.
 pub(super) fn run(target: &Target) -> Ended {
-    let asked = target.open_client().and_then(|client| client.get("/health"));
-    match asked {
-        Ok(answer) if target.json => print_json(&answer.body),
-        Ok(answer) => print(&format!(
-            "{} (sitewarden {})\n",
-            shown(&answer.body, "status"),
-            shown(&answer.body, "version")
-        )),
-        Err(error) => error.tell(),
-    }
+    ask(target).unwrap_or_else(|error| error.tell())
+}
+
+fn ask(target: &Target) -> Result<Ended, CommandError> {
+    let answer = target.open_client()?.get("/health")?;
+    let Health { status, version } = answer.read()?;
+    Ok(target.tell(&answer.body, &format!("{status} (sitewarden {version})\n")))
 }

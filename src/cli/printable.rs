@@ -49,20 +49,6 @@ pub(super) fn json(document: &Value) -> String {
     text
 }
 
-/// A field of an answer as one line for people.
-pub(super) fn shown(document: &Value, name: &str) -> String {
-    line(&field(document, name))
-}
-
-/// A field of an answer as text: nothing for null, a string as it is.
-pub(super) fn field(document: &Value, name: &str) -> String {
-    match document.get(name) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::Value;
 
 use super::at_rest::{AtRest, Work};
 use super::logins::{StoredLogins, token_in};
@@ -29,7 +30,7 @@ use super::transport::Client;
 use crate::cli::environment::{CACERT_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, variable};
 use crate::cli::error::CommandError;
 use crate::cli::host::{self, PACKAGED_SOCKET};
-use crate::cli::screen::complain;
+use crate::cli::screen::{Ended, complain, print, print_json};
 use crate::config::CONTROL_SOCKET;
 use crate::outbound::{ClientError, Server, check_peer};
 use crate::server::StartError;
@@ -72,6 +73,11 @@ impl Target {
     /// The certificates to trust that were given.
     pub(crate) fn cacert(&self) -> Option<PathBuf> {
         self.cacert.clone().or_else(|| variable(CACERT_VARIABLE).map(PathBuf::from))
+    }
+
+    /// Prints what was done: the document with --json, else words for people.
+    pub(crate) fn tell(&self, document: &Value, words: &str) -> Ended {
+        if self.json { print_json(document) } else { print(words) }
     }
 
     /// The server that is meant, for a question that anybody may ask.

@@ -4,7 +4,6 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::chosen::tell;
 use crate::cli::client::{Shown, Target};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
@@ -46,6 +45,6 @@ impl Add {
         let words = format!(
             "site_id    {site_id}\nsecret_key {secret_key}\nnote the secret_key now: it is not shown again\n"
         );
-        Ok(tell(target, &answer.body, &words))
+        Ok(target.tell(&answer.body, &words))
     }
 }

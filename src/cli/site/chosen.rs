@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::cli::client::Target;
 use crate::cli::error::{CommandError, Refusal};
-use crate::cli::screen::{Ended, complain, print, print_json};
+use crate::cli::screen::{Ended, complain};
 use crate::cli::values::site_id;
 use crate::domain::SiteId;
 
@@ -31,7 +31,7 @@ impl Chosen {
             match work(id) {
                 Ok((document, words)) => {
                     done += 1;
-                    if tell(target, &document, &words) != Ended::Done {
+                    if target.tell(&document, &words) != Ended::Done {
                         return Ok(Ended::Failed);
                     }
                 }
@@ -49,11 +49,6 @@ impl Chosen {
         }
         Ok(ended)
     }
-}
-
-/// Prints what was done: the document with --json, else words for people.
-pub(crate) fn tell(target: &Target, document: &Value, words: &str) -> Ended {
-    if target.json { print_json(document) } else { print(words) }
 }
 
 /// Where the API has a site, and what can be done to it.

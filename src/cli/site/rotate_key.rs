@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::chosen::{path, tell};
+use super::chosen::path;
 use crate::cli::client::{Shown, Target};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
@@ -38,6 +38,6 @@ impl RotateKey {
             None => "the old key works no more".to_owned(),
             Some(until) => format!("the old key works until {until}"),
         };
-        Ok(tell(target, &answer.body, &format!("secret_key {secret_key}\n{until}\n")))
+        Ok(target.tell(&answer.body, &format!("secret_key {secret_key}\n{until}\n")))
     }
 }

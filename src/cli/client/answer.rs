@@ -156,3 +156,51 @@ pub(super) fn refused(status: StatusCode, body: &Value, by_token: bool) -> Comma
     };
     CommandError::Refused { reason, refusal }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(status: u16, body: &Value, by_token: bool) -> (String, Refusal) {
+        match refused(StatusCode::from_u16(status).unwrap(), body, by_token) {
+            CommandError::Refused { reason, refusal } => (reason, refusal),
+            error => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_by_its_fields_or_its_detail_or_its_status() {
+        let fields =
+            json!([{ "field": "name", "message": "is long" }, { "field": "q", "message": "is not" }]);
+        let both = json!({ "detail": "some fields", "errors": fields });
+        assert_eq!(told(422, &both, true), ("name is long; q is not".to_owned(), Refusal::Request));
+        let detail = json!({ "detail": "not now", "errors": null, "instance": 7 });
+        assert_eq!(told(503, &detail, true), ("not now".to_owned(), Refusal::Unavailable));
+        assert_eq!(told(404, &json!("nginx"), false).0, "the server answered 404 Not Found");
+        assert_eq!(told(401, &detail, false), ("not now".to_owned(), Refusal::Caller));
+        assert!(told(401, &detail, true).0.contains("run sitewarden login again"));
+    }
+
+    #[test]
+    fn what_is_only_shown_is_one_line_and_kept_as_it_was_sent() {
+        let shown = |value: Value| read::<Shown>(&value).unwrap();
+        let hostile = shown(json!("a\u{1b}[31m\nb"));
+        assert_eq!((hostile.to_string(), hostile.as_sent()), ("a [31m b".to_owned(), "a\u{1b}[31m\nb"));
+        for (value, text) in [(json!(null), ""), (json!(7), "7"), (json!(true), "true"), (json!(""), "")] {
+            assert_eq!(shown(value).as_sent(), text);
+        }
+    }
+
+    #[test]
+    fn the_next_page_and_the_total_are_read_where_the_server_tells_them() {
+        let mut headers = HeaderMap::new();
+        headers.insert("X-Total-Count", "1500".parse().unwrap());
+        headers.insert(header::LINK, "</api/sites?after=1>; rel=\"next\"".parse().unwrap());
+        let answer = Answer::new(StatusCode::OK, headers, b"[]");
+        assert_eq!((answer.total(), answer.next_page()), (Some(1500), Some("/api/sites?after=1".to_owned())));
+        let answer = Answer::new(StatusCode::OK, HeaderMap::new(), b"not JSON");
+        assert_eq!((answer.total(), answer.next_page(), answer.body), (None, None, Value::Null));
+    }
+}

@@ -50,6 +50,11 @@ enum Command {
     },
     /// Copy the whole database into one file, while the server runs or while
     /// it is down
+    ///
+    /// The file holds everything, the server's secrets too, but for the key that
+    /// signs logins and the logins that failed; only you can read it. `sitewarden
+    /// restore` puts it back. With - it goes to standard output as it comes;
+    /// `sitewarden check` tells whether what arrived is good.
     Backup {
         #[command(flatten)]
         command: backup::Backup,
@@ -59,6 +64,9 @@ enum Command {
     Check(check::Check),
     Restore(restore::Restore),
     /// Log in to a server elsewhere, so that other commands can use --url
+    ///
+    /// The token is stored under ~/.config/sitewarden, readable by you alone,
+    /// and lasts as long as the server says (15 minutes by default).
     Login {
         #[command(flatten)]
         command: login::Login,

@@ -11,7 +11,7 @@ use super::table::Table;
 use super::values::site_id;
 use crate::domain::{Action, ActorKind, SiteId, Timestamp};
 
-/// Show who changed what, newest first.
+// Its help stands at the command, where the flags for the server join it.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Audit {

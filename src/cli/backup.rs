@@ -18,13 +18,7 @@ use crate::store::FILE_NAME;
 use crate::store::inspect::{self, Report};
 use crate::store::restore::{self, RestoreError};
 
-/// Copy the whole database into one file, while the server runs or while it
-/// is down
-///
-/// The file holds everything, the server's secrets too, but for the key that
-/// signs logins and the logins that failed; only you can read it. `sitewarden
-/// restore` puts it back. With - it goes to standard output as it comes;
-/// `sitewarden check` tells whether what arrived is good.
+// Its help stands at the command, where the flags for the server join it.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Backup {

@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use super::screen::{Ended, print_as_it_is};
 
-/// Print completions for a shell.
+/// Print completions for a shell
 #[derive(Debug, Args)]
 pub(super) struct Completions {
     /// bash, zsh, fish, elvish or powershell

@@ -15,7 +15,7 @@ use crate::outbound::ClientError;
 const ID_VARIABLE: &str = "SITEWARDEN_SITE_ID";
 const KEY_VARIABLE: &str = "SITEWARDEN_SITE_KEY";
 
-/// Play a site's local backend once: send a heartbeat and print the verdict.
+/// Play a site's local backend once: send a heartbeat and print the verdict
 ///
 /// The site's id and key come from the environment, SITEWARDEN_SITE_ID and
 /// SITEWARDEN_SITE_KEY; --url and --cacert may, from SITEWARDEN_URL and

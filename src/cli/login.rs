@@ -11,10 +11,7 @@ use super::password::{self, Asked};
 use super::printable;
 use super::screen::{Ended, complain, print, print_json};
 
-/// Log in to a server elsewhere, so that other commands can use --url.
-///
-/// The token is kept, readable by you alone, under ~/.config/sitewarden and
-/// lasts as long as the server says (15 minutes by default).
+// Its help stands at the command, where the flags for the server join it.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Login {

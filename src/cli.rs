@@ -1,6 +1,8 @@
-//! The command line: one file for each command of the first level; `site` and
-//! `tls` hold their own verbs, but for those that are long.
+//! The command line: one file for each command, and in `site`, `admin` and
+//! `tls` one for each verb.
 //!
+//! A command parses what was typed (an id, a status, a time) before anything
+//! else, asks the server over its API like anybody, and prints what it says.
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1
 //! refused or failed, 2 wrong usage, 3 server not reachable; `heartbeat`
 //! adds 10.

@@ -7,7 +7,7 @@ use super::delete::Delete;
 use super::list;
 use super::passwd::Passwd;
 use super::rotate_signing_key;
-use crate::cli::client::{Target, Work};
+use crate::cli::client::{Access, Target};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
 
@@ -31,12 +31,12 @@ impl Admin {
     }
 
     fn run_on(&self, target: &Target, data_dir: Option<String>) -> Result<Ended, CommandError> {
-        let work = match self {
-            Self::List => Work::Look,
-            Self::Create(_) => Work::Found,
-            Self::Passwd(_) | Self::Delete(_) | Self::RotateSigningKey => Work::Change,
+        let access = match self {
+            Self::List => Access::Read,
+            Self::Create(_) => Access::Create,
+            Self::Passwd(_) | Self::Delete(_) | Self::RotateSigningKey => Access::Write,
         };
-        let client = target.client_or_database(data_dir, work)?;
+        let client = target.client_or_database(data_dir, access)?;
         match self {
             Self::Create(create) => create.run(&client, target),
             Self::List => list::run(&client, target),

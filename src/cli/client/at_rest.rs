@@ -23,16 +23,16 @@ use crate::config::Config;
 use crate::server::{StartError, in_process, keep_backups};
 use crate::store::{FILE_NAME, Store};
 
-/// What a command does with the database.
+/// What a command may do with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// It looks at it.
-    Look,
-    /// It changes it.
-    Change,
-    /// It changes it, and makes it in its directory where there is none yet:
+pub(crate) enum Access {
+    /// Read it.
+    Read,
+    /// Change it.
+    Write,
+    /// Change it, and create it in its directory where there is none yet:
     /// whoever sets a server up may do so before the first start.
-    Found,
+    Create,
 }
 
 /// An open database. Closed when dropped.
@@ -50,11 +50,11 @@ impl AtRest {
     ///
     /// # Errors
     /// [`StartError`]; the file is then as it was.
-    pub(super) fn open(config: &Config, work: Work) -> Result<Option<Self>, StartError> {
+    pub(super) fn open(config: &Config, access: Access) -> Result<Option<Self>, StartError> {
         let data_dir = &config.data_dir;
         let database = data_dir.join(FILE_NAME);
         let there = database.exists();
-        let may_be_made = work == Work::Found && data_dir.is_dir();
+        let may_be_made = access == Access::Create && data_dir.is_dir();
         if !there && !may_be_made {
             return Ok(None);
         }
@@ -64,7 +64,7 @@ impl AtRest {
         if !there {
             complain(format!("no server has run here yet: made {}", database.display()));
         }
-        if work != Work::Look {
+        if access != Access::Read {
             // The last one is made when the database is closed.
             keep_backups(config, &store)?;
         }

@@ -1,10 +1,9 @@
-//! Talking to the running server: which one, and how its answers end a
-//! command.
+//! Which server a command talks to.
 //!
-//! Without `--url` that is the server on this host, over its control socket,
+//! Without `--url` it is the one on this host, over its control socket,
 //! without a password; `admin` works on its database where it is down. With
 //! `--url`, or SITEWARDEN_URL, it is any server, with the token that
-//! `sitewarden login` keeps, that a file holds, or SITEWARDEN_TOKEN. A flag
+//! `sitewarden login` stored, that a file holds, or SITEWARDEN_TOKEN. A flag
 //! that only the server on this host has a use for (`--socket`, `--config`,
 //! `--data-dir`) means that one, whatever the variable says.
 //!
@@ -12,10 +11,9 @@
 //! Passwords and secrets go to the control socket, so it must be the right
 //! server's. One that was named is: by `--socket` or `--data-dir`, or by an
 //! absolute path in the configuration or the environment, as the package's
-//! is, whoever the service's user may be. `./data/control.sock` is whatever
-//! lies in the directory of the moment, which may be a stranger's: it is
-//! spoken to where root or the same user listens behind it, and the file is
-//! theirs.
+//! is, whoever the service's user may be. `./data/control.sock` depends on
+//! the current directory, which may be a stranger's: it is used only where
+//! root or the same user listens behind it, and the file is theirs.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -24,7 +22,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::at_rest::{AtRest, Work};
+use super::at_rest::{Access, AtRest};
 use super::logins::{StoredLogins, token_in};
 use super::transport::Client;
 use crate::cli::environment::{CACERT_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, variable};
@@ -131,7 +129,7 @@ impl Target {
     pub(crate) fn client_or_database(
         &self,
         data_dir: Option<String>,
-        work: Work,
+        access: Access,
     ) -> Result<Client, CommandError> {
         let client = self.client_of(data_dir.as_deref())?;
         let Some((socket, socket_named)) = client.socket() else {
@@ -147,7 +145,7 @@ impl Target {
         }
         let named = data_dir.is_some();
         let config = host::config(self.config.as_deref(), data_dir)?;
-        match AtRest::open(&config, work) {
+        match AtRest::open(&config, access) {
             Ok(Some(database)) => {
                 complain(format!("no server runs: working on the database in {}", config.data_dir.display()));
                 Ok(client.at_rest(database))

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    sitewarden::cli::Arguments::parse().run()
+    sitewarden::cli::run()
 }

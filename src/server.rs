@@ -17,6 +17,7 @@ mod forget;
 mod head;
 mod held;
 mod host;
+pub(crate) mod in_process;
 mod listener;
 mod notify;
 mod patience;

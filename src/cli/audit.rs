@@ -1,39 +1,39 @@
 //! `sitewarden audit`
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use hyper::Method;
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::daemon::{CallError, Target};
+use super::client::{Shown, Target};
+use super::error::CommandError;
 use super::path::with_query;
+use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
-use super::{Ended, complain, field, print, print_json};
-use crate::domain::{Action, ActorKind};
+use super::values::site_id;
+use crate::domain::{Action, ActorKind, SiteId, Timestamp};
 
-/// Show who changed what, newest first.
+// Its help stands at the command, where the flags for the server join it.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Audit {
     /// Only entries on this site
-    #[arg(long, value_name = "ID")]
-    site: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = site_id)]
+    site: Option<SiteId>,
     /// Only entries in which this admin acted or was acted on
     #[arg(long, value_name = "NAME")]
     admin: Option<String>,
     /// Only entries of this action
-    #[arg(long, value_name = "ACTION", value_parser = PossibleValuesParser::new(Action::ALL.map(Action::as_str)))]
-    action: Option<String>,
+    #[arg(long, value_name = "ACTION", value_enum)]
+    action: Option<Action>,
     /// Only what admins did, or users of this host (system); stranger shows
     /// the failed logins, which are kept apart
-    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(ActorKind::ALL.map(ActorKind::as_str)))]
-    actor_kind: Option<String>,
+    #[arg(long, value_name = "KIND", value_enum)]
+    actor_kind: Option<ActorKind>,
     /// Only entries from this time on, such as 2030-12-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    since: Option<Timestamp>,
     /// Only entries before this time
     #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    until: Option<Timestamp>,
     /// Most entries, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -44,62 +44,78 @@ impl Audit {
         self.run_on(target).unwrap_or_else(|error| error.tell())
     }
 
-    fn run_on(&self, target: &Target) -> Result<Ended, CallError> {
+    fn run_on(&self, target: &Target) -> Result<Ended, CommandError> {
         let path = with_query(
             "/api/audit",
             &[
-                ("site_id", self.site.clone()),
+                ("site_id", self.site.map(|site| site.to_string())),
                 ("admin", self.admin.clone()),
-                ("action", self.action.clone()),
-                ("actor_kind", self.actor_kind.clone()),
-                ("since", self.since.clone()),
-                ("until", self.until.clone()),
+                ("action", self.action.map(|action| action.as_str().to_owned())),
+                ("actor_kind", self.actor_kind.map(|kind| kind.as_str().to_owned())),
+                ("since", self.since.map(|time| time.to_string())),
+                ("until", self.until.map(|time| time.to_string())),
                 ("limit", Some(self.limit.to_string())),
             ],
         );
-        let answer = target.daemon()?.call(Method::GET, &path, None)?;
-        let entries = answer.body;
-        let shown = entries.as_array().map_or(0, Vec::len);
-        let total = answer.headers.get("X-Total-Count").and_then(|total| total.to_str().ok()?.parse().ok());
-        if let Some(total) = total.filter(|total: &usize| *total > shown) {
+        let answer = target.client()?.get(&path)?;
+        let entries: Vec<Entry> = answer.read()?;
+        let shown = entries.len();
+        if let Some(total) = answer.total().filter(|total| *total > shown) {
             complain(format!("{shown} of {total} entries; --limit shows more, --until goes further back"));
         }
         if target.json {
-            return Ok(print_json(&entries));
+            return Ok(print_json(&answer.body));
         }
         let mut table = Table::new(["TIME", "WHO", "FROM", "WHAT", "ON", "CHANGES"]);
-        for entry in entries.as_array().into_iter().flatten() {
-            let on = [field(entry, "site_id"), field(entry, "admin")].concat();
-            let from = match field(entry, "ip") {
-                ip if ip.is_empty() => "socket".to_owned(),
-                ip => ip,
+        for entry in entries {
+            let or = |text: &Shown, other: &str| match text.as_sent() {
+                "" => other.to_owned(),
+                text => text.to_owned(),
             };
-            let [at, who, what] = ["at", "actor", "action"].map(|name| field(entry, name));
-            let who = if who.is_empty() { "-".to_owned() } else { who };
-            table.row([at, who, from, what, on, changes(entry)]);
+            table.row([
+                entry.at.to_string(),
+                or(&entry.actor, "-"),
+                or(&entry.ip, "socket"),
+                entry.action.to_string(),
+                format!("{}{}", entry.site_id, entry.admin),
+                entry.changes.iter().map(Change::text).collect::<Vec<_>>().join(", "),
+            ]);
         }
         Ok(print(&table.text()))
     }
 }
 
-fn changes(entry: &Value) -> String {
-    let changes = entry.get("changes").and_then(Value::as_array).into_iter().flatten();
-    let change = |change| {
-        let name = field(change, "field");
-        let [before, after] = ["before", "after"].map(|side| change.get(side).and_then(Value::as_str));
-        match (before, after) {
-            (None, after) => format!("{name}={}", shown(after)),
-            (before, after) => format!("{name}: {} -> {}", shown(before), shown(after)),
-        }
-    };
-    changes.map(change).collect::<Vec<_>>().join(", ")
+/// An entry of the trail.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    at: Shown,
+    actor: Shown,
+    ip: Shown,
+    action: Shown,
+    site_id: Shown,
+    admin: Shown,
+    changes: Vec<Change>,
 }
 
-/// A value, where there is one to be seen.
-fn shown(value: Option<&str>) -> &str {
-    match value {
-        None => "-",
-        Some("") => "\"\"",
-        Some(text) => text,
+/// What it says of a field.
+#[derive(Deserialize)]
+struct Change {
+    field: Shown,
+    before: Option<Shown>,
+    after: Option<Shown>,
+}
+
+impl Change {
+    fn text(&self) -> String {
+        let value = |value: &Option<Shown>| match value {
+            None => "-".to_owned(),
+            Some(text) if text.as_sent().is_empty() => "\"\"".to_owned(),
+            Some(text) => text.to_string(),
+        };
+        match &self.before {
+            None => format!("{}={}", self.field, value(&self.after)),
+            before => format!("{}: {} -> {}", self.field, value(before), value(&self.after)),
+        }
     }
 }

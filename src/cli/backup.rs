@@ -9,20 +9,16 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::daemon::{CallError, Target, no_database};
-use super::{Ended, complain, print, print_json};
+use super::client::{Target, no_database};
+use super::error::CommandError;
+use super::host;
+use super::screen::{Ended, complain, print, print_json};
 use crate::outbound::ClientError;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, Report};
 use crate::store::restore::{self, RestoreError};
 
-/// Copy the whole database into one file, while the server runs or while it
-/// is down
-///
-/// The file holds everything, the server's secrets too, but for the key that
-/// signs logins and the logins that failed; only you can read it. `sitewarden
-/// restore` puts it back. With - it goes to standard output as it comes;
-/// `sitewarden check` tells whether what arrived is good.
+// Its help stands at the command, where the flags for the server join it.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Backup {
@@ -52,7 +48,7 @@ impl Backup {
         let part = PathBuf::from(part);
         let report = self.write(target, &part).and_then(|copy| {
             let report =
-                inspect::check_open(&copy, &part).map_err(|error| CallError::Setup(error.to_string()))?;
+                inspect::check_open(&copy, &part).map_err(|error| CommandError::Failed(error.to_string()))?;
             let directory = self.file.parent().filter(|parent| !parent.as_os_str().is_empty());
             std::fs::rename(&part, &self.file)
                 .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
@@ -90,8 +86,8 @@ impl Backup {
     }
 
     /// To standard output, as it comes.
-    fn print(&self, target: &Target) -> Result<(), CallError> {
-        let usage = |words: &str| Err(CallError::Usage(words.to_owned()));
+    fn print(&self, target: &Target) -> Result<(), CommandError> {
+        let usage = |words: &str| Err(CommandError::Usage(words.to_owned()));
         if target.json {
             return usage("--json and - both want standard output: give one of them");
         }
@@ -99,7 +95,8 @@ impl Backup {
             return usage("a backup is no text for a terminal: redirect standard output, or name a file");
         }
         let mut out = io::stdout().lock();
-        let broken = |error: io::Error| CallError::Setup(format!("cannot write to standard output: {error}"));
+        let broken =
+            |error: io::Error| CommandError::Failed(format!("cannot write to standard output: {error}"));
         let from_server = self.download(target, |bytes| out.write_all(bytes).map_err(broken));
         let Err(refusal) = from_server else {
             return out.flush().map_err(broken);
@@ -109,12 +106,12 @@ impl Backup {
         let room = PrivateRoom::new()?;
         let part = room.0.join(FILE_NAME);
         let mut copy = copy_at_rest(&database, &part, refusal)?;
-        inspect::check_open(&copy, &part).map_err(|error| CallError::Setup(error.to_string()))?;
+        inspect::check_open(&copy, &part).map_err(|error| CommandError::Failed(error.to_string()))?;
         copy.rewind().map_err(broken)?;
         io::copy(&mut copy, &mut out).and_then(|_| out.flush()).map_err(broken)
     }
 
-    fn write(&self, target: &Target, part: &Path) -> Result<File, CallError> {
+    fn write(&self, target: &Target, part: &Path) -> Result<File, CommandError> {
         let mut file: Option<File> = None;
         let from_server = self.download(target, |bytes| {
             let file = match &mut file {
@@ -138,14 +135,18 @@ impl Backup {
 
     /// The database on this host, where nobody answers: the server is down, or
     /// we may not speak to it. A server that runs holds a lock.
-    fn database_at_rest(&self, target: &Target, refusal: &CallError) -> Result<Option<PathBuf>, CallError> {
-        if !matches!(refusal, CallError::Client(ClientError::Unreachable { .. })) {
+    fn database_at_rest(
+        &self,
+        target: &Target,
+        refusal: &CommandError,
+    ) -> Result<Option<PathBuf>, CommandError> {
+        if !matches!(refusal, CommandError::Client(ClientError::Unreachable { .. })) {
             return Ok(None);
         }
         if target.url(self.data_dir.as_deref()).is_some() {
             return Ok(None);
         }
-        let directory = super::data_dir(target.config.as_deref(), self.data_dir.clone())?;
+        let directory = host::data_dir(target.config.as_deref(), self.data_dir.clone())?;
         let database = directory.join(FILE_NAME);
         match database.exists() {
             true => Ok(Some(database)),
@@ -158,11 +159,11 @@ impl Backup {
     fn download(
         &self,
         target: &Target,
-        mut take: impl FnMut(&[u8]) -> Result<(), CallError>,
-    ) -> Result<(), CallError> {
-        let daemon = target.daemon_of(self.data_dir.as_deref())?;
+        mut take: impl FnMut(&[u8]) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        let client = target.client_of(self.data_dir.as_deref())?;
         let mut progress = Progress::default();
-        daemon.download("/api/backup", |bytes, whole| {
+        client.download("/api/backup", |bytes, whole| {
             take(bytes)?;
             progress.add(bytes.len() as u64, whole);
             Ok(())
@@ -184,17 +185,17 @@ impl Backup {
     }
 }
 
-fn empty() -> CallError {
-    CallError::Setup("the server sent an empty backup".to_owned())
+fn empty() -> CommandError {
+    CommandError::Failed("the server sent an empty backup".to_owned())
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> CallError {
-    CallError::Setup(format!("cannot write {}: {error}", path.display()))
+fn cannot_write(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::Failed(format!("cannot write {}: {error}", path.display()))
 }
 
 /// Copies the database of a server that is down; `refusal` is why the server
 /// was not asked, which is told where the copy is not ours to make.
-fn copy_at_rest(database: &Path, part: &Path, refusal: CallError) -> Result<File, CallError> {
+fn copy_at_rest(database: &Path, part: &Path, refusal: CommandError) -> Result<File, CommandError> {
     restore::copy_at_rest(database, part).map_err(|error| {
         let not_ours = match &error {
             RestoreError::Running(_) => true,
@@ -204,7 +205,7 @@ fn copy_at_rest(database: &Path, part: &Path, refusal: CallError) -> Result<File
             RestoreError::Check(_) => false,
         };
         // Who may not read the file is to be let in by the server.
-        if not_ours { refusal } else { CallError::Setup(error.to_string()) }
+        if not_ours { refusal } else { CommandError::Failed(error.to_string()) }
     })
 }
 
@@ -212,13 +213,13 @@ fn copy_at_rest(database: &Path, part: &Path, refusal: CallError) -> Result<File
 struct PrivateRoom(PathBuf);
 
 impl PrivateRoom {
-    fn new() -> Result<Self, CallError> {
+    fn new() -> Result<Self, CommandError> {
         let path = std::env::temp_dir().join(format!("sitewarden-backup-{}", Uuid::new_v4()));
         std::fs::DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .map(|()| Self(path.clone()))
-            .map_err(|error| CallError::Setup(format!("cannot make {}: {error}", path.display())))
+            .map_err(|error| CommandError::Failed(format!("cannot make {}: {error}", path.display())))
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
-use super::{Ended, complain, print, print_json};
 use crate::store::inspect::{self, Report};
 
 /// Check a database file or a backup, without changing it

@@ -1,11 +1,11 @@
 //! `sitewarden completions SHELL`
 
-use clap::{Arg, Args, Command, CommandFactory, ValueHint};
+use clap::{Arg, Args, Command, ValueHint};
 use clap_complete::Shell;
 
-use super::{Arguments, Ended, print_as_it_is};
+use super::screen::{Ended, print_as_it_is};
 
-/// Print completions for a shell.
+/// Print completions for a shell
 #[derive(Debug, Args)]
 pub(super) struct Completions {
     /// bash, zsh, fish, elvish or powershell
@@ -13,9 +13,9 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(&self) -> Ended {
+    pub(super) fn run(&self, program: Command) -> Ended {
         let mut script = Vec::new();
-        let mut program = hinted(Arguments::command());
+        let mut program = hinted(program);
         clap_complete::generate(self.shell, &mut program, "sitewarden", &mut script);
         print_as_it_is(&String::from_utf8_lossy(&script))
     }
@@ -38,7 +38,10 @@ fn hinted(command: Command) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::arguments::Arguments;
 
     /// What bash offers after a flag, as the script says it.
     fn offered(flag: &str) -> Vec<String> {

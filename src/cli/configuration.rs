@@ -3,9 +3,11 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::daemon::{PACKAGED_CONFIG, Target};
-use super::{Ended, complain, environment, print, print_json};
-use crate::config::{Config, variables_of_others};
+use super::client::Target;
+use super::environment::environment;
+use super::host;
+use super::screen::{Ended, complain, print, print_json};
+use crate::config::variables_of_others;
 use crate::server;
 
 /// The configuration.
@@ -21,9 +23,8 @@ pub(super) enum Configuration {
 impl Configuration {
     pub(super) fn run(&self, target: &Target) -> Ended {
         let Self::Check = self;
-        let packaged = std::path::Path::new(PACKAGED_CONFIG);
-        let file = target.config.as_deref().or_else(|| packaged.exists().then_some(packaged));
-        let config = Config::load(file, environment(), []).map_err(|error| error.to_string());
+        let file = host::config_file(target.config.as_deref());
+        let config = host::config(file, None).map_err(|error| error.to_string());
         let checked = config.and_then(|config| server::check(&config).map_err(|error| error.to_string()));
         if let Err(reason) = checked {
             complain(reason);

@@ -1,21 +1,25 @@
 //! `sitewarden healthcheck`
 
-use hyper::Method;
+use serde::Deserialize;
 
-use super::daemon::Target;
-use super::{Ended, print, print_json, shown};
+use super::client::{Shown, Target};
+use super::error::CommandError;
+use super::screen::Ended;
+
+#[derive(Deserialize)]
+struct Health {
+    status: Shown,
+    version: Shown,
+}
 
 /// Asks the server whether it is well: 0, or 3 when it does not answer or
 /// cannot take writes.
 pub(super) fn run(target: &Target) -> Ended {
-    let asked = target.open_daemon().and_then(|daemon| daemon.call(Method::GET, "/health", None));
-    match asked {
-        Ok(answer) if target.json => print_json(&answer.body),
-        Ok(answer) => print(&format!(
-            "{} (sitewarden {})\n",
-            shown(&answer.body, "status"),
-            shown(&answer.body, "version")
-        )),
-        Err(error) => error.tell(),
-    }
+    ask(target).unwrap_or_else(|error| error.tell())
+}
+
+fn ask(target: &Target) -> Result<Ended, CommandError> {
+    let answer = target.open_client()?.get("/health")?;
+    let Health { status, version } = answer.read()?;
+    Ok(target.tell(&answer.body, &format!("{status} (sitewarden {version})\n")))
 }

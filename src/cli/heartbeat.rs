@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use clap::Args;
-use http_body_util::Full;
-use hyper::{Request, StatusCode, header};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
-use super::daemon::{CACERT_VARIABLE, URL_VARIABLE, in_clear};
-use super::{Ended, complain, print_json, variable};
-use crate::outbound::{ClientError, Server};
+use super::client::{Answer, Client};
+use super::environment::{CACERT_VARIABLE, URL_VARIABLE, variable};
+use super::error::CommandError;
+use super::screen::{Ended, complain, print_json};
+use crate::outbound::ClientError;
 
 const ID_VARIABLE: &str = "SITEWARDEN_SITE_ID";
 const KEY_VARIABLE: &str = "SITEWARDEN_SITE_KEY";
 
-/// Play a site's local backend once: send a heartbeat and print the verdict.
+/// Play a site's local backend once: send a heartbeat and print the verdict
 ///
 /// The site's id and key come from the environment, SITEWARDEN_SITE_ID and
 /// SITEWARDEN_SITE_KEY; --url and --cacert may, from SITEWARDEN_URL and
@@ -52,47 +52,9 @@ impl SendHeartbeat {
             complain(format!("say where the server is: --url https://… or {URL_VARIABLE}"));
             return Ended::Misused;
         };
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                complain(error);
-                return Ended::Failed;
-            }
-        };
-        runtime.block_on(self.send(&url, &id, &key))
-    }
-
-    async fn send(&self, url: &str, id: &str, key: &str) -> Ended {
-        let cacert = self.cacert.clone().or_else(|| variable(CACERT_VARIABLE).map(PathBuf::from));
-        let body = json!({ "version": self.app_version, "uptime_seconds": self.uptime_seconds }).to_string();
-        let request = Request::post("/api/heartbeat")
-            .header("X-Site-ID", id)
-            .header("X-Site-Key", key)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)));
-        let Ok(request) = request else {
-            complain(format!("{ID_VARIABLE} or {KEY_VARIABLE} holds what no header can"));
-            return Ended::Failed;
-        };
-        let answer = match Server::at(url, cacert) {
-            Ok(server) if server.is_in_clear() => {
-                complain(in_clear(url));
-                return Ended::Misused;
-            }
-            Ok(server) => server.send(request).await,
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(response) => judge(response.status(), response.body()),
-            Err(error @ ClientError::BadUrl(_)) => {
-                complain(error);
-                Ended::Misused
-            }
-            Err(error @ ClientError::Roots { .. }) => {
-                complain(error);
-                Ended::Failed
-            }
-            Err(
+        let told = self.send(&url, &id, &key).and_then(|answer| judge(&answer));
+        told.unwrap_or_else(|error| match error {
+            CommandError::Client(
                 error @ (ClientError::NotTrusted(_)
                 | ClientError::Unreachable { .. }
                 | ClientError::Stranger { .. }),
@@ -100,25 +62,40 @@ impl SendHeartbeat {
                 complain(format!("{error}; keep to the last verdict"));
                 Ended::Unreachable
             }
+            error => error.tell(),
+        })
+    }
+
+    fn send(&self, url: &str, id: &str, key: &str) -> Result<Answer, CommandError> {
+        if [id, key].iter().any(|text| text.contains(|c: char| c.is_control())) {
+            let words = format!("{ID_VARIABLE} or {KEY_VARIABLE} holds what no header can");
+            return Err(CommandError::Failed(words));
         }
+        let cacert = self.cacert.clone().or_else(|| variable(CACERT_VARIABLE).map(PathBuf::from));
+        let body = json!({ "version": self.app_version, "uptime_seconds": self.uptime_seconds });
+        let headers = [("X-Site-ID", id), ("X-Site-Key", key)];
+        Client::at(url, cacert)?.post_with("/api/heartbeat", &headers, &body)
     }
 }
 
+/// What a heartbeat learns, as far as the exit code goes.
+#[derive(Deserialize)]
+struct Verdict {
+    licensed: bool,
+    locked: bool,
+}
+
 /// Prints what the server said and tells the exit code of it.
-fn judge(status: StatusCode, body: &[u8]) -> Ended {
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let truth = |field: &str| answer.get(field).and_then(Value::as_bool);
-    if status == StatusCode::OK {
-        let (Some(licensed), Some(locked)) = (truth("licensed"), truth("locked")) else {
-            complain("the answer is not that of a sitewarden; check --url");
-            return Ended::Failed;
-        };
-        let printed = print_json(&answer);
-        return if licensed && !locked { printed } else { Ended::NotAllowed };
+fn judge(answer: &Answer) -> Result<Ended, CommandError> {
+    const STRANGE: &str = "the answer is not that of a sitewarden; check --url";
+    let status = answer.status;
+    if status.as_u16() == 200 {
+        let verdict: Verdict = answer.read().map_err(|_| CommandError::Failed(STRANGE.to_owned()))?;
+        let printed = print_json(&answer.body);
+        return Ok(if verdict.licensed && !verdict.locked { printed } else { Ended::NotAllowed });
     }
-    let detail = answer.get("detail").and_then(Value::as_str);
-    let detail = detail.unwrap_or("the answer is not that of a sitewarden; check --url");
-    complain(format!("refused with {status}: {detail}"));
-    let may_pass = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
-    if may_pass { Ended::Unreachable } else { Ended::Failed }
+    let detail = answer.problem().detail();
+    complain(format!("refused with {status}: {}", detail.as_deref().unwrap_or(STRANGE)));
+    let may_pass = status.as_u16() == 429 || status.is_server_error();
+    Ok(if may_pass { Ended::Unreachable } else { Ended::Failed })
 }

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::{Ended, print_as_it_is};
+use super::screen::{Ended, print_as_it_is};
 use crate::api::docs;
 
-/// Print the OpenAPI specification as JSON.
+/// Print the OpenAPI specification as JSON
 #[derive(Debug, Args)]
 pub(super) struct Openapi {
     /// As everywhere; it is JSON without it too

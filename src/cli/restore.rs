@@ -8,9 +8,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::check::{document, lines};
-use super::daemon::CallError;
+use super::error::CommandError;
+use super::screen::{Ended, confirm, print, print_json};
 use super::table::Table;
-use super::{Ended, at_rest, confirm, print, print_json};
+use super::{client, host};
 use crate::domain::Timestamp;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, CheckError};
@@ -45,21 +46,21 @@ impl Restore {
         self.put_back().unwrap_or_else(|error| error.tell())
     }
 
-    fn put_back(&self) -> Result<Ended, CallError> {
-        let data_dir = super::data_dir(self.config.as_deref(), self.data_dir.clone())?;
+    fn put_back(&self) -> Result<Ended, CommandError> {
+        let data_dir = host::data_dir(self.config.as_deref(), self.data_dir.clone())?;
         let database = data_dir.join(FILE_NAME);
-        let setup = |error: &dyn std::fmt::Display| CallError::Setup(error.to_string());
+        let setup = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
         let cannot_read = |error| setup(&format!("cannot read {}: {error}", self.file.display()));
         let backup = File::open(&self.file).map_err(cannot_read)?;
         let found = inspect::check_open(&backup, &self.file).map_err(|error| setup(&error))?;
         // The backup may be for root's eyes; all else is its owner's.
         if data_dir.exists() {
-            at_rest::act_as_owner(&data_dir).map_err(|error| setup(&error))?;
+            client::act_as_owner(&data_dir).map_err(|error| setup(&error))?;
         }
         if !self.yes {
             let present = if database.exists() { Some(inspect::check(&database)) } else { None };
             if let Some(Err(CheckError::InUse(_))) = &present {
-                return Err(CallError::Setup(RestoreError::Running(data_dir).to_string()));
+                return Err(CommandError::Failed(RestoreError::Running(data_dir).to_string()));
             }
             let there = |name: &str| match &present {
                 None => "no database".to_owned(),

@@ -4,22 +4,23 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Ended, complain, environment};
+use super::environment::environment;
+use super::screen::{Ended, complain};
 use crate::config::{Config, LOG_FORMATS, LOG_LEVELS, Override, TLS_MODES, variables_of_others};
 use crate::server::{self, Reload};
 use crate::telemetry::{self, Announcer};
 
-/// Run the server, until SIGTERM or SIGINT.
+/// Run the server, until SIGTERM or SIGINT
 ///
 /// Settings come from the file, then from the environment (SITEWARDEN_…), then
 /// from the flags, each over the one before. Without any it serves HTTPS on
-/// port 8443 with a certificate of its own and keeps its data in ./data.
+/// port 8443 with a certificate of its own and stores its data in ./data.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where everything is kept [default: ./data]
+    /// Where everything is stored [default: ./data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// Address and port to serve on, several comma-separated; port 0 picks a

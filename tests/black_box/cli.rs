@@ -211,6 +211,14 @@ fn what_cannot_be_done_is_told_with_what_to_do_next() {
     t.run(&["admin", "list"]);
     t.run(&["site", "lock", MISSING]);
     t.run(&["site", "paint", MISSING]);
+    // What is no id or time needs no server to say so.
+    t.run(&["site", "show", MISSING, "7"]);
+    t.run(&["site", "rotate-key", "7"]);
+    t.run(&["site", "extend", "--days", "30", "--status", "asleep"]);
+    t.run(&["site", "add", "--name", "A", "--email", "a@example.com", "--expires", "2099-12-31"]);
+    t.run(&["audit", "--site", "7"]);
+    t.run(&["audit", "--until", "yesterday"]);
+    t.run(&["site", "update", MISSING]);
     let home = |command: &mut Command| {
         command.env("HOME", directory.path());
     };

@@ -3,8 +3,8 @@
 
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{SOURCE, section};
-use crate::cli::daemon::PACKAGED_CONFIG;
+use super::sections::{SOURCE, section};
+use crate::cli::host::PACKAGED_CONFIG;
 
 /// The page's file.
 pub(super) const FILE_NAME: &str = "sitewarden.toml.5";

@@ -139,7 +139,10 @@ fn what_a_server_sends_commands_no_terminal() {
         (&["site", "show", MISSING], vec![(404, &problem)]),
         (&["site", "update", MISSING, "--owner", "x"], vec![(422, &fields)]),
         (&["site", "update", MISSING, "--owner", "x"], vec![(200, &site)]),
-        (&["site", "add", "--name", "x", "--email", "x", "--expires", "x"], vec![(201, &site)]),
+        (
+            &["site", "add", "--name", "x", "--email", "x", "--expires", "2099-12-31T00:00:00Z"],
+            vec![(201, &site)],
+        ),
         (&["site", "rotate-key", MISSING], vec![(200, &site)]),
         (&["site", "extend", "--days", "1", "--yes"], vec![(200, &sites), (200, &done)]),
         (&["site", "rm", MISSING, MISSING, "--yes"], vec![(404, &problem), (404, &problem)]),

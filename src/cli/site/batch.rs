@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal, Write as _};
 
-use hyper::Method;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::daemon::{CallError, Daemon};
-use super::field;
+use crate::cli::client::{Client, Problem, Shown};
+use crate::cli::error::CommandError;
 
 /// Bytes of items in one request: well within the 64 KiB that a server takes
 /// unless configured otherwise.
@@ -15,31 +15,54 @@ const PART_BYTES: usize = 48 << 10;
 /// Items in one request: few enough that progress is seen.
 const PART_ITEMS: usize = 100;
 
+/// What became of an item.
+#[derive(Deserialize)]
+pub(crate) struct ItemResult {
+    /// The site as it is now, as the server says; `None`: it was not done.
+    pub(crate) site: Option<Value>,
+    /// The key of a site that was registered.
+    #[serde(default)]
+    pub(crate) secret_key: Shown,
+    #[serde(flatten)]
+    problem: Problem,
+}
+
+impl ItemResult {
+    /// Why it was not done.
+    pub(crate) fn reason(&self) -> String {
+        self.problem.reason().unwrap_or_default()
+    }
+}
+
+#[derive(Deserialize)]
+struct Results {
+    results: Vec<ItemResult>,
+}
+
 /// Sends `items` part by part and hands each part's results, with the place
-/// of its first item, to `told`. A part whose answer was lost is sent once
+/// of its first item, to `on_part`. A part whose answer was lost is sent once
 /// more: its `Idempotency-Key` keeps it from being done twice.
 ///
 /// # Errors
 /// The first failure; the parts before it are done.
-pub(super) fn send(
-    daemon: &Daemon,
+pub(crate) fn send(
+    client: &Client,
     items: &[Value],
     what: &str,
-    mut told: impl FnMut(usize, &[Value]) -> Result<(), CallError>,
-) -> Result<(), CallError> {
+    mut on_part: impl FnMut(usize, &[ItemResult]) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     let mut sent = 0;
     for part in parts(items) {
         show(what, sent, items.len());
         let body = json!({ "items": part });
         let key = Uuid::new_v4().to_string();
-        let call = || daemon.call_once(Method::POST, "/api/sites/batch", Some(&body), Some(&key));
+        let call = || client.post_once("/api/sites/batch", &body, &key);
         let answer = match call() {
-            Err(CallError::Client(_)) => call(),
+            Err(CommandError::Client(_)) => call(),
             answer => answer,
         };
-        let answer = answer.inspect_err(|_| clear())?;
         clear();
-        told(sent, answer.body.get("results").and_then(Value::as_array).map_or(&[], Vec::as_slice))?;
+        on_part(sent, &answer?.read::<Results>()?.results)?;
         sent += part.len();
     }
     Ok(())
@@ -58,14 +81,6 @@ fn parts(items: &[Value]) -> Vec<&[Value]> {
     }
     parts.extend(items.get(start..).filter(|rest| !rest.is_empty()));
     parts
-}
-
-/// Why an item was not done.
-pub(super) fn reason(result: &Value) -> String {
-    let errors = result.get("errors").and_then(Value::as_array).into_iter().flatten();
-    let named: Vec<String> =
-        errors.map(|error| format!("{} {}", field(error, "field"), field(error, "message"))).collect();
-    if named.is_empty() { field(result, "detail") } else { named.join("; ") }
 }
 
 /// How far it has come, on a line of its own that is written over.

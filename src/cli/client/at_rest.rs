@@ -6,34 +6,33 @@
 //! in between, and fails where one runs. Files stay those of the server's
 //! user, and a change is in the backup when the command ends.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{Request, Response};
 use rustix::process::{Gid, Uid, geteuid};
 
-use super::complain;
 use crate::api::envelope::Api;
-use crate::api::{App, Caller, Peer, SystemUser};
+use crate::api::{App, SystemUser};
 use crate::auth::initial_password;
+use crate::cli::screen::complain;
 use crate::config::Config;
-use crate::server::{StartError, keep_backups};
+use crate::server::{StartError, in_process, keep_backups};
 use crate::store::{FILE_NAME, Store};
 
-/// What a command does with the database.
+/// What a command may do with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
-    /// It looks at it.
-    Look,
-    /// It changes it.
-    Change,
-    /// It changes it, and makes it in its directory where there is none yet:
+pub(crate) enum Access {
+    /// Read it.
+    Read,
+    /// Change it.
+    Write,
+    /// Change it, and create it in its directory where there is none yet:
     /// whoever sets a server up may do so before the first start.
-    Found,
+    Create,
 }
 
 /// An open database. Closed when dropped.
@@ -51,11 +50,11 @@ impl AtRest {
     ///
     /// # Errors
     /// [`StartError`]; the file is then as it was.
-    pub(super) fn open(config: &Config, work: Work) -> Result<Option<Self>, StartError> {
+    pub(super) fn open(config: &Config, access: Access) -> Result<Option<Self>, StartError> {
         let data_dir = &config.data_dir;
         let database = data_dir.join(FILE_NAME);
         let there = database.exists();
-        let may_be_made = work == Work::Found && data_dir.is_dir();
+        let may_be_made = access == Access::Create && data_dir.is_dir();
         if !there && !may_be_made {
             return Ok(None);
         }
@@ -65,7 +64,7 @@ impl AtRest {
         if !there {
             complain(format!("no server has run here yet: made {}", database.display()));
         }
-        if work != Work::Look {
+        if access != Access::Read {
             // The last one is made when the database is closed.
             keep_backups(config, &store)?;
         }
@@ -79,21 +78,12 @@ impl AtRest {
 
     /// Answers as a server would on its control socket.
     pub(super) async fn answer(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
-        let (parts, body) = request.into_parts();
-        let body = body.collect().await.map_or_else(|never| match never {}, |body| body.to_bytes());
-        let mut request = poem::Request::builder().method(parts.method).uri(parts.uri).body(body);
-        *request.headers_mut() = parts.headers;
-        request.set_data(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        request.set_data(Caller::System(self.user.clone()));
-        // What the server would say in its log.
         let had_initial_password = self.initial_password.exists();
-        let (parts, body) = self.api.answer(request).await.into_parts();
+        let response = in_process::answer(&self.api, request, self.user.clone()).await;
+        // What the server would say in its log.
         if had_initial_password && !self.initial_password.exists() {
             complain(format!("removed {}, which works no more", self.initial_password.display()));
         }
-        let mut response = Response::new(body.into_bytes().await.unwrap_or_default());
-        *response.status_mut() = parts.status;
-        *response.headers_mut() = parts.headers;
         response
     }
 }
@@ -110,7 +100,7 @@ impl Drop for AtRest {
 ///
 /// # Errors
 /// [`StartError`] when the directory cannot be looked at or the system refuses.
-pub(super) fn act_as_owner(directory: &Path) -> Result<(), StartError> {
+pub(crate) fn act_as_owner(directory: &Path) -> Result<(), StartError> {
     let owner =
         directory.metadata().map_err(|source| StartError::DataDir { path: directory.to_owned(), source })?;
     if !geteuid().is_root() || owner.uid() == 0 {

@@ -4,20 +4,20 @@
 //! somebody typed. So such a cell is written behind an apostrophe, which
 //! makes it text there (OWASP, "CSV Injection"), and read without it.
 
-use super::printable;
+use crate::cli::printable;
 
 /// What a formula begins with, also in the wide forms that some spreadsheets
 /// take for it.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// The cell for a text.
-pub(super) fn guarded(text: &str) -> String {
+pub(crate) fn guarded(text: &str) -> String {
     let text = printable::line(text);
     if is_like_a_formula(&text) { format!("'{text}") } else { text }
 }
 
 /// The text of a cell.
-pub(super) fn unguarded(cell: &str) -> &str {
+pub(crate) fn unguarded(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|text| is_like_a_formula(text)).unwrap_or(cell)
 }
 

@@ -1,0 +1,50 @@
+//! `sitewarden site add`
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::cli::client::{Shown, Target};
+use crate::cli::error::CommandError;
+use crate::cli::screen::Ended;
+use crate::domain::Timestamp;
+
+/// Register a site and print its id and key; the key is shown this once
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// What you call it
+    #[arg(long)]
+    name: String,
+    /// Who owns it
+    #[arg(long, default_value = "")]
+    owner: String,
+    /// Whom to write to
+    #[arg(long)]
+    email: String,
+    /// When its licence expires, such as 2030-12-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Registered {
+    site_id: Shown,
+    secret_key: Shown,
+}
+
+impl Add {
+    pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
+        let body = json!({
+            "name": self.name,
+            "owner_name": self.owner,
+            "contact_email": self.email,
+            "license_expires_at": self.expires.to_string(),
+        });
+        let answer = target.client()?.post("/api/sites", Some(&body))?;
+        let Registered { site_id, secret_key } = answer.read()?;
+        let words = format!(
+            "site_id    {site_id}\nsecret_key {secret_key}\nnote the secret_key now: it is not shown again\n"
+        );
+        Ok(target.tell(&answer.body, &words))
+    }
+}

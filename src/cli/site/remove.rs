@@ -1,0 +1,60 @@
+//! `sitewarden site rm`
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::chosen::{Chosen, path};
+use crate::cli::client::{Client, Shown, Target};
+use crate::cli::error::{CommandError, Refusal};
+use crate::cli::screen::{Ended, confirm};
+
+/// Delete sites; their keys stop working at once
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    sites: Chosen,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    name: Shown,
+}
+
+impl Remove {
+    pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
+        let client = target.client()?;
+        if !self.yes
+            && let Some(names) = self.names(&client)?
+            && !confirm(&format!("Delete {names}?"))?
+        {
+            return Ok(Ended::Failed);
+        }
+        self.sites.each(target, |id| {
+            client.delete(&path(id, ""))?;
+            Ok((json!({ "site_id": id.to_string(), "deleted": true }), format!("deleted {id}\n")))
+        })
+    }
+
+    /// What the sites are called, for a question; that of one that is not
+    /// there is its id. `None` where none is there: that needs no question.
+    fn names(&self, client: &Client) -> Result<Option<String>, CommandError> {
+        let mut names = Vec::new();
+        let mut missing = 0;
+        for &id in &self.sites.ids {
+            match client.get(&path(id, "")) {
+                Ok(site) => names.push(format!("{} ({id})", site.read::<Named>()?.name)),
+                Err(CommandError::Refused { refusal: Refusal::Missing, .. }) => {
+                    missing += 1;
+                    names.push(format!("{id}, which is not there"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((missing < self.sites.ids.len()).then(|| names.join(", ")))
+    }
+}

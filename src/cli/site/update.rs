@@ -1,0 +1,72 @@
+//! `sitewarden site update`
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::chosen::{Chosen, path};
+use crate::cli::client::{Shown, Target};
+use crate::cli::error::CommandError;
+use crate::cli::screen::Ended;
+use crate::domain::Timestamp;
+use crate::domain::licence::MAX_EXTEND_DAYS;
+
+/// Change sites, or extend their licences
+#[derive(Debug, Args)]
+pub(crate) struct Update {
+    #[command(flatten)]
+    sites: Chosen,
+    /// New name
+    #[arg(long)]
+    name: Option<String>,
+    /// New owner
+    #[arg(long)]
+    owner: Option<String>,
+    /// New address
+    #[arg(long)]
+    email: Option<String>,
+    /// New expiry, such as 2030-12-31T00:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "extend_days")]
+    expires: Option<Timestamp>,
+    /// Add days to the later of now and today's expiry
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_EXTEND_DAYS)))]
+    extend_days: Option<u16>,
+    /// Switch the site on or off
+    #[arg(long, value_name = "BOOL")]
+    active: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Updated {
+    license_expires_at: Shown,
+}
+
+impl Update {
+    pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
+        let body = self.body();
+        if body.as_object().is_none_or(Map::is_empty) {
+            let words =
+                "nothing to change: give --name, --owner, --email, --expires, --extend-days or --active";
+            return Err(CommandError::Usage(words.to_owned()));
+        }
+        let client = target.client()?;
+        self.sites.each(target, |id| {
+            let answer = client.put(&path(id, ""), &body)?;
+            let Updated { license_expires_at } = answer.read()?;
+            Ok((answer.body, format!("updated {id}: expires {license_expires_at}\n")))
+        })
+    }
+
+    fn body(&self) -> Value {
+        let fields = [
+            ("name", self.name.clone().map(Value::from)),
+            ("owner_name", self.owner.clone().map(Value::from)),
+            ("contact_email", self.email.clone().map(Value::from)),
+            ("license_expires_at", self.expires.map(|time| Value::from(time.to_string()))),
+            ("extend_days", self.extend_days.map(Value::from)),
+            ("is_active", self.active.map(Value::from)),
+        ];
+        let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Value::Object(given.collect::<Map<_, _>>())
+    }
+}

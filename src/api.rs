@@ -35,7 +35,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::Utc;
 use governor::clock::MonotonicClock;
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
@@ -43,10 +42,10 @@ use poem::{EndpointExt, IntoEndpoint, Route, RouteMethod};
 use poem_openapi::registry::{MetaOperation, MetaParamIn};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
+use crate::auth::host_user::HostUser;
 use crate::auth::password::Passwords;
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
-use crate::domain::Timestamp;
 use crate::domain::site::SilentAfterHours;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -117,31 +116,7 @@ pub enum Caller {
     /// By a listening address: anybody, until a token proves otherwise.
     Stranger,
     /// By the control socket.
-    System(SystemUser),
-}
-
-/// A user of this host, who may do all that an admin may.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SystemUser {
-    /// The user's number.
-    pub uid: u32,
-    /// The user's name, or the number where `/etc/passwd` has none.
-    pub name: String,
-}
-
-impl SystemUser {
-    /// The user with this number, its name from `/etc/passwd`. The system's
-    /// own look-up (NSS) would load shared objects, which a static binary
-    /// must not.
-    pub fn of(uid: u32) -> Self {
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let named = users.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-        });
-        Self { uid, name: named.unwrap_or_else(|| uid.to_string()) }
-    }
+    System(HostUser),
 }
 
 /// The groups in which the operations are listed.
@@ -258,9 +233,4 @@ fn operations() -> HashMap<String, Vec<Operation>> {
         operations.insert(path.to_owned(), vec![Operation::open_page()]);
     }
     operations
-}
-
-/// The present time, as handlers read it; domain and store are told it.
-pub fn now() -> Timestamp {
-    Timestamp::from_clock(Utc::now())
 }

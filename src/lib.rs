@@ -17,6 +17,8 @@ extern crate self as sitewarden;
 
 // The vocabulary and its rules. No I/O, no clock, no framework.
 pub mod domain;
+// The one place that reads the time.
+pub mod clock;
 // The one file: every table, every transaction.
 pub mod store;
 // Who is calling: passwords, tokens, throttles.

@@ -35,7 +35,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use governor::clock::MonotonicClock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
@@ -65,8 +64,9 @@ use crate::auth::throttle::{
     FAILED_LOGINS_RECORDED_PER_HOUR, FailedLoginTrail, HeartbeatThrottle, LoginThrottle,
 };
 use crate::auth::token::{NoRandomness, Tokens, fresh_epoch};
+use crate::clock;
 use crate::config::{Config, TlsMode};
-use crate::domain::{NewPassword, Timestamp, Username};
+use crate::domain::{NewPassword, Username};
 use crate::metrics::Metrics;
 use crate::store::backups::{self, Schedule};
 use crate::store::{self, OpenError, SigningKey, Store, Unavailable};
@@ -188,7 +188,7 @@ async fn serve(
     let announcer = reload.log.announcer();
     let mut signals = Signals::new()?;
     // Before anything is recorded by it.
-    if let Err(error) = store.look_at_clock(Timestamp::from_clock(Utc::now())).await {
+    if let Err(error) = store.look_at_clock(clock::now()).await {
         tracing::warn!(%error, "the clock could not be judged; trying again in a minute");
     }
     let passwords = Passwords::default();
@@ -331,7 +331,7 @@ pub(crate) fn keep_backups(config: &Config, store: &Store) -> Result<(), StartEr
             after_change: BACKUP_AFTER_CHANGE,
             every: kept.every,
             keep_daily: kept.keep_daily,
-            clock: || Timestamp::from_clock(Utc::now()),
+            clock: clock::now,
         })
         .map_err(|source| StartError::DataDir { path: directory, source })
 }
@@ -349,7 +349,7 @@ async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
                 "so many failed logins are not kept one by one: there are more than {FAILED_LOGINS_RECORDED_PER_HOUR} an hour"
             );
         }
-        forget_old(&app.store, Timestamp::from_clock(Utc::now()), audit_keep_days).await;
+        forget_old(&app.store, clock::now(), audit_keep_days).await;
     }
 }
 
@@ -454,7 +454,7 @@ async fn make_first_admin(
             .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
     }
     let epoch = fresh_epoch().map_err(no_random_bytes)?;
-    let made = store.create_first_admin(username, hash, epoch, Timestamp::from_clock(Utc::now())).await?;
+    let made = store.create_first_admin(username, hash, epoch, clock::now()).await?;
     if made {
         if terminal {
             show(&format!("first start: log in as {FIRST_ADMIN} with the password {}", password.expose()));
@@ -592,7 +592,7 @@ async fn keep_certificate(
     desk: &Arc<CertificateDesk>,
     announcer: Announcer,
 ) -> Result<Keeping, StartError> {
-    let now = Timestamp::from_clock(Utc::now());
+    let now = clock::now();
     let own = SelfSigned {
         store: store.clone(),
         listen: config.listen.clone(),

@@ -11,9 +11,10 @@ use super::auth::Sysadmin;
 use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
 use super::wire::Time;
-use super::{App, Group, now};
+use super::{App, Group};
 use crate::auth::initial_password;
 use crate::auth::token::fresh_epoch;
+use crate::clock::now;
 use crate::domain::{Admin, NewPassword, NewUsername, Username};
 use crate::store::{CreateRefused, DeleteRefused};
 

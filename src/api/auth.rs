@@ -17,9 +17,11 @@ use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of};
 use super::object::Object as JsonObject;
 use super::problem::{Failure, Problem, failure};
 use super::wire::{Nullable, Time};
-use super::{App, Caller, Group, Peer, SystemUser, now};
+use super::{App, Caller, Group, Peer};
+use crate::auth::host_user::HostUser;
 use crate::auth::password::TypedPassword;
 use crate::auth::throttle::RetryAfter;
+use crate::clock::now;
 use crate::domain::{Actor, ActorKind, Admin, Network, Username};
 use crate::metrics::Throttle;
 
@@ -206,7 +208,7 @@ enum Proof {
     /// An access token.
     Token(Admin),
     /// The control socket.
-    Socket(SystemUser),
+    Socket(HostUser),
 }
 
 impl Sysadmin {

@@ -13,7 +13,8 @@ use tokio_util::io::ReaderStream;
 
 use super::auth::Sysadmin;
 use super::problem::{Failure, Problem, failure};
-use super::{App, Group, now};
+use super::{App, Group};
+use crate::clock::now;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;

@@ -17,7 +17,8 @@ use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::problem::{Failure, FieldError, FieldErrors, Problem, failure};
 use super::sites::{SiteDocument, fresh_key};
 use super::wire::{Given, Time};
-use super::{App, Group, now};
+use super::{App, Group};
+use crate::clock::now;
 use crate::domain::{LockReason, NewSite, SecretKey, SiteChange, SiteId, Timestamp, TooFarAhead};
 use crate::store::batch::{Applied, BatchRefused, Deed, Done, Operation, OperationRefused};
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -22,6 +22,7 @@ use super::problem::{self, FieldErrors, Problem};
 use super::query::{self, QueryFaults};
 use super::tls::CertificateDesk;
 use super::{App, Operation, Peer, docs, gzip, operations, routes};
+use crate::clock;
 use crate::domain::ActorKind;
 use crate::metrics::Metrics;
 
@@ -70,8 +71,7 @@ impl RequestIds {
     }
 
     fn next(&self) -> String {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let milliseconds = u64::try_from(since.as_millis()).unwrap_or_default();
+        let milliseconds = clock::unix_milliseconds();
         let [a, b, c, d, e, f, g, h] = self.0.fetch_add(1, Relaxed).to_be_bytes();
         let id = uuid::Builder::from_unix_timestamp_millis(milliseconds, &[a, b, c, d, e, f, g, h, 0, 0]);
         id.into_uuid().simple().to_string()

@@ -8,7 +8,8 @@ use tokio::sync::Mutex;
 
 use super::auth::Sysadmin;
 use super::problem::{Failure, Problem, failure};
-use super::{App, Group, now};
+use super::{App, Group};
+use crate::clock::now;
 use crate::domain::Actor;
 use crate::store::{NoSigningKey, SigningKey};
 

@@ -23,7 +23,8 @@ use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, FieldErrors, Problem, failure};
 use super::query::QueryFaults;
 use super::wire::{Given, Nullable, PathId, Time};
-use super::{App, Group, now};
+use super::{App, Group};
+use crate::clock::now;
 use crate::domain::site::RevisionCheck;
 use crate::domain::{
     Actor, LockReason, NewSite, SecretKey, Site, SiteChange, SiteId, Timestamp, TooFarAhead,

@@ -15,7 +15,8 @@ use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
 use super::wire::{Nullable, Time};
-use super::{App, Group, now};
+use super::{App, Group};
+use crate::clock::now;
 use crate::domain::Timestamp;
 
 /// How the certificate stands.

@@ -18,7 +18,8 @@ use rustix::process::{Gid, Uid, geteuid};
 
 use super::complain;
 use crate::api::envelope::Api;
-use crate::api::{App, Caller, Peer, SystemUser};
+use crate::api::{App, Caller, Peer};
+use crate::auth::host_user::HostUser;
 use crate::auth::initial_password;
 use crate::config::Config;
 use crate::server::{StartError, keep_backups};
@@ -40,7 +41,7 @@ pub(super) enum Work {
 pub(super) struct AtRest {
     api: Api,
     store: Store,
-    user: SystemUser,
+    user: HostUser,
     initial_password: PathBuf,
 }
 
@@ -59,7 +60,7 @@ impl AtRest {
         if !there && !may_be_made {
             return Ok(None);
         }
-        let user = SystemUser::of(geteuid().as_raw());
+        let user = HostUser::of(geteuid().as_raw());
         act_as_owner(data_dir)?;
         let store = Store::open(&database)?;
         if !there {

@@ -46,7 +46,7 @@ fn renew(target: &Target) -> Result<Ended, CallError> {
     daemon.call(Method::POST, "/api/tls/renew", None)?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        std::thread::sleep(LOOK);
+        wait();
         let standing = ask(&daemon)?;
         if standing.get("renewing") != Some(&Value::Bool(true)) {
             let shown = show(target, &standing);
@@ -56,6 +56,12 @@ fn renew(target: &Target) -> Result<Ended, CallError> {
     }
     complain("the renewal goes on; sitewarden tls status tells how it ends");
     Ok(Ended::Failed)
+}
+
+/// Until the server is asked again.
+#[expect(clippy::disallowed_methods, reason = "the server has to be asked: it tells nobody by itself")]
+fn wait() {
+    std::thread::sleep(LOOK);
 }
 
 fn show(target: &Target, standing: &Value) -> Ended {

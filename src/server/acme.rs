@@ -19,13 +19,12 @@ mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
-
 use self::order::{Failed, Orders};
 use super::StartError;
 use super::challenges::Challenges;
 use super::tls::{Certificates, Pair};
 use crate::api::tls::{CertificateDesk, Facts};
+use crate::clock::now;
 use crate::config::Acme;
 use crate::domain::Timestamp;
 use crate::outbound::{ClientError, check_roots};
@@ -377,10 +376,6 @@ fn usable(certificate: AcmeCertificate, domains: &[String]) -> Result<(AcmeCerti
         return Err(Failed::because(format!("the ACME server gave a certificate for other names: {names}")));
     }
     Ok((certificate, pair))
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_clock(Utc::now())
 }
 
 #[cfg(test)]

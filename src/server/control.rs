@@ -21,7 +21,8 @@ use super::StartError;
 use super::budget::Budget;
 use super::connection::{Door, service};
 use super::patience::Activity;
-use crate::api::{Caller, SystemUser};
+use crate::api::Caller;
+use crate::auth::host_user::HostUser;
 
 /// Greatest length of a socket's path in bytes (`sun_path` of unix(7), less
 /// the closing zero).
@@ -93,7 +94,7 @@ impl ControlSocket {
             match accepted {
                 Ok((stream, _)) => {
                     if let Ok(peer) = stream.peer_cred() {
-                        door.connections.spawn(speak(Arc::clone(&door), stream, SystemUser::of(peer.uid())));
+                        door.connections.spawn(speak(Arc::clone(&door), stream, HostUser::of(peer.uid())));
                     }
                 }
                 Err(error) => {
@@ -112,7 +113,7 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn speak(door: Arc<Door>, stream: UnixStream, user: SystemUser) {
+async fn speak(door: Arc<Door>, stream: UnixStream, user: HostUser) {
     let service = service(
         &door,
         Caller::System(user),

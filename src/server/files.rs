@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use super::tls::{Certificates, Pair, TlsError};
 use crate::api::tls::CertificateDesk;
+use crate::clock;
 use crate::domain::Timestamp;
 
 /// How often the files are looked at.
@@ -104,7 +105,7 @@ impl CertificateFiles {
         let paths = watched.paths.clone();
         let read = tokio::task::spawn_blocking(move || {
             let stamps = paths.stamps();
-            (stamps, paths.read(Timestamp::from_clock(chrono::Utc::now())))
+            (stamps, paths.read(clock::now()))
         });
         let Ok((stamps, read)) = read.await else { return };
         (watched.read, watched.seen) = (stamps, stamps);

@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use chrono::Utc;
 use hyper::{HeaderMap, StatusCode};
 
 use super::head::Fault;
 use crate::api::problem::Problem;
+use crate::clock;
 
 impl Fault {
     /// For metrics.
@@ -56,7 +56,7 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> V
         head,
         "content-length: {}\r\nconnection: close\r\ndate: {}\r\n",
         body.len(),
-        Utc::now().format("%a, %d %b %Y %H:%M:%S GMT")
+        clock::precise_now().format("%a, %d %b %Y %H:%M:%S GMT")
     );
     let mut answer = head.into_bytes();
     for (name, value) in headers {

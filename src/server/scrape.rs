@@ -20,7 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::connection::Door;
-use crate::api::{App, now};
+use crate::api::App;
+use crate::clock::now;
 use crate::metrics::kept::Kept;
 use crate::store::SiteStatistics;
 use crate::telemetry::Lines;

@@ -24,6 +24,7 @@ use rcgen::{
 use super::StartError;
 use super::tls::{Certificates, Pair, TlsError};
 use crate::api::tls::Facts;
+use crate::clock;
 use crate::domain::Timestamp;
 use crate::domain::clock::ClockState;
 use crate::store::{Store, TlsIdentity};
@@ -116,7 +117,7 @@ impl SelfSigned {
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let now = Timestamp::from_clock(Utc::now());
+            let now = clock::now();
             let facts = certificates.facts();
             if facts.is_some_and(|facts| self.fate(&facts, now) == Fate::MadeAnew) {
                 match self.certificate(now).await {

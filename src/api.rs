@@ -46,6 +46,7 @@ use crate::auth::host_user::HostUser;
 use crate::auth::password::Passwords;
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
+use crate::certificate::CertificateState;
 use crate::domain::site::SilentAfterHours;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -77,7 +78,7 @@ pub struct App {
     /// Whose turn it is to take a backup.
     pub backup_turn: backup::BackupTurn,
     /// How the certificate stands.
-    pub certificate: Arc<tls::CertificateDesk>,
+    pub certificate: Arc<CertificateState>,
 }
 
 impl App {

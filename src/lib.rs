@@ -23,6 +23,8 @@ pub mod clock;
 pub mod store;
 // Who is calling: passwords, tokens, throttles.
 pub mod auth;
+// The certificate that is served, and how it stands.
+pub mod certificate;
 // The routes.
 pub mod api;
 // The door, and the wiring.

@@ -57,13 +57,13 @@ use self::tls::{Certificates, Pair};
 use crate::api::App;
 use crate::api::envelope::Api;
 use crate::api::signing_key::SigningKeyPlace;
-use crate::api::tls::CertificateDesk;
 use crate::auth::initial_password::{self, FIRST_ADMIN};
 use crate::auth::password::{PasswordFault, Passwords};
 use crate::auth::throttle::{
     FAILED_LOGINS_RECORDED_PER_HOUR, FailedLoginTrail, HeartbeatThrottle, LoginThrottle,
 };
 use crate::auth::token::{NoRandomness, Tokens, fresh_epoch};
+use crate::certificate::{CertificateMode, CertificateState};
 use crate::clock;
 use crate::config::{Config, TlsMode};
 use crate::domain::{NewPassword, Username};
@@ -200,7 +200,7 @@ async fn serve(
         Some(key) => key,
         None => kept_signing_key(&store).await?,
     };
-    let certificate = Arc::new(CertificateDesk::new(mode_name(&config.tls)));
+    let certificate = Arc::new(CertificateState::new(mode(&config.tls)));
     let keeping = keep_certificate(config, &store, &certificate, announcer).await?;
     let plain_listeners = match &config.tls {
         TlsMode::Acme(acme) => listener::bind_all(&acme.http_listen, config.limits.write)?,
@@ -566,12 +566,12 @@ fn signing_key_credential() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-fn mode_name(mode: &TlsMode) -> &'static str {
+fn mode(mode: &TlsMode) -> CertificateMode {
     match mode {
-        TlsMode::SelfSigned => "self-signed",
-        TlsMode::Files { .. } => "files",
-        TlsMode::Acme(_) => "acme",
-        TlsMode::Off => "off",
+        TlsMode::SelfSigned => CertificateMode::SelfSigned,
+        TlsMode::Files { .. } => CertificateMode::Files,
+        TlsMode::Acme(_) => CertificateMode::Acme,
+        TlsMode::Off => CertificateMode::Off,
     }
 }
 
@@ -589,7 +589,7 @@ struct Keeping {
 async fn keep_certificate(
     config: &Config,
     store: &Store,
-    desk: &Arc<CertificateDesk>,
+    state: &Arc<CertificateState>,
     announcer: Announcer,
 ) -> Result<Keeping, StartError> {
     let now = clock::now();
@@ -600,7 +600,7 @@ async fn keep_certificate(
         announcer,
     };
     let challenges: Arc<Challenges> = Arc::default();
-    let certificates = |pair| Arc::new(Certificates::new(pair, Arc::clone(&challenges), Arc::clone(desk)));
+    let certificates = |pair| Arc::new(Certificates::new(pair, Arc::clone(&challenges), Arc::clone(state)));
     match &config.tls {
         TlsMode::Off => Ok(Keeping::default()),
         TlsMode::Files { cert, key } => {
@@ -615,7 +615,7 @@ async fn keep_certificate(
             }
             let certificates = certificates(pair);
             let acceptor = Some(certificates.acceptor(false));
-            let files = Arc::new(CertificateFiles::new(cert, key, certificates, Arc::clone(desk)));
+            let files = Arc::new(CertificateFiles::new(cert, key, certificates, Arc::clone(state)));
             Ok(Keeping { acceptor, files: Some(files), ..Keeping::default() })
         }
         TlsMode::SelfSigned => {
@@ -635,7 +635,7 @@ async fn keep_certificate(
                 store.clone(),
                 settings.clone(),
                 certificates,
-                Arc::clone(desk),
+                Arc::clone(state),
                 Arc::clone(&challenges),
                 held,
             );

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use super::auth::{LOGIN_PATH, Sysadmin};
 use super::problem::{self, FieldErrors, Problem};
 use super::query::{self, QueryFaults};
-use super::tls::CertificateDesk;
 use super::{App, Operation, Peer, docs, gzip, operations, routes};
+use crate::certificate::CertificateState;
 use crate::clock;
 use crate::domain::ActorKind;
 use crate::metrics::Metrics;
@@ -39,7 +39,7 @@ pub struct Api {
     app: Arc<App>,
     routes: BoxEndpoint<'static, Response>,
     patterns: Vec<Pattern>,
-    certificate: Arc<CertificateDesk>,
+    certificate: Arc<CertificateState>,
     ids: RequestIds,
 }
 

@@ -131,7 +131,7 @@ impl HealthApi {
         Ok(Json(HealthDocument {
             status: "ok".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            certificate: sysadmin.then(|| app.certificate.standing().into()),
+            certificate: sysadmin.then(|| app.certificate.status().into()),
             backup: app.store.backup_state().filter(|_| sysadmin).map(BackupDocument::from),
             clock: app.store.clock().filter(|_| sysadmin).map(ClockDocument::from),
         }))

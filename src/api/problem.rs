@@ -22,6 +22,7 @@ use crate::auth::password::PasswordFault;
 use crate::auth::queue::NoTurn;
 use crate::auth::throttle::RetryAfter;
 use crate::auth::token::{NoRandomness, SigningFailed};
+use crate::certificate::NotRenewable;
 use crate::store::{ChangeRefused, SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
@@ -409,6 +410,12 @@ impl From<ChangeRefused> for Problem {
             ChangeRefused::NotFound => Self::no_such_site(),
             ChangeRefused::Stale => Self::stale(),
         }
+    }
+}
+
+impl From<NotRenewable> for Problem {
+    fn from(refused: NotRenewable) -> Self {
+        Self::conflict(&refused.to_string())
     }
 }
 

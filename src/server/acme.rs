@@ -23,7 +23,7 @@ use self::order::{Failed, Orders};
 use super::StartError;
 use super::challenges::Challenges;
 use super::tls::{Certificates, Pair};
-use crate::api::tls::{CertificateDesk, Facts};
+use crate::certificate::{CertificateFacts, CertificateState};
 use crate::clock::now;
 use crate::config::Acme;
 use crate::domain::Timestamp;
@@ -102,14 +102,14 @@ pub(super) async fn kept(
 }
 
 /// Whether a certificate is for these names and no others.
-fn is_for(facts: &Facts, domains: &[String]) -> bool {
+fn is_for(facts: &CertificateFacts, domains: &[String]) -> bool {
     facts.names.len() == domains.len() && domains.iter().all(|domain| facts.names.contains(domain))
 }
 
 /// A certificate in use, and when to renew it.
 #[derive(Debug)]
 pub(super) struct Held {
-    facts: Facts,
+    facts: CertificateFacts,
     chain: Vec<Vec<u8>>,
     renew_at: Timestamp,
     /// The window that the server suggested (RFC 9773, section 4.2).
@@ -119,7 +119,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    fn new(facts: Facts, chain: Vec<Vec<u8>>) -> Self {
+    fn new(facts: CertificateFacts, chain: Vec<Vec<u8>>) -> Self {
         let renew_at = two_thirds(&facts, random());
         Self { facts, chain, renew_at, window: None, ask_at: Timestamp::MIN }
     }
@@ -136,7 +136,7 @@ impl Held {
 
 /// Two thirds of the lifetime, up to a thirtieth of it later, so that those
 /// who began together do not renew together. `random` is from 0 to 1.
-fn two_thirds(facts: &Facts, random: f64) -> Timestamp {
+fn two_thirds(facts: &CertificateFacts, random: f64) -> Timestamp {
     let lifetime = facts.not_after.seconds_since(facts.not_before);
     let start = facts.not_before.checked_add_seconds(lifetime * 2 / 3).unwrap_or(facts.not_after);
     let end = start.checked_add_seconds(lifetime / 30).unwrap_or(start);
@@ -180,7 +180,7 @@ pub(super) struct Keeper {
     store: Store,
     settings: Acme,
     certificates: Arc<Certificates>,
-    desk: Arc<CertificateDesk>,
+    state: Arc<CertificateState>,
     challenges: Arc<Challenges>,
     held: Option<Held>,
     failures: u32,
@@ -196,7 +196,7 @@ impl Keeper {
         store: Store,
         settings: Acme,
         certificates: Arc<Certificates>,
-        desk: Arc<CertificateDesk>,
+        state: Arc<CertificateState>,
         challenges: Arc<Challenges>,
         held: Option<Held>,
     ) -> Self {
@@ -204,7 +204,7 @@ impl Keeper {
             store,
             settings,
             certificates,
-            desk,
+            state,
             challenges,
             held,
             failures: 0,
@@ -220,12 +220,12 @@ impl Keeper {
             let now = now();
             self.ask_when_to_renew(now).await;
             let due = self.due(now);
-            self.desk.note(|standing| standing.next_renewal = Some(due));
+            self.state.update(|status| status.next_renewal = Some(due));
             let wanted = if due > now { self.rest(due.seconds_since(now)).await } else { false };
             if wanted || due <= now {
-                self.desk.note(|standing| standing.renewing = true);
+                self.state.update(|status| status.renewing = true);
                 self.renew().await;
-                self.desk.note(|standing| standing.renewing = false);
+                self.state.update(|status| status.renewing = false);
             }
         }
     }
@@ -254,7 +254,7 @@ impl Keeper {
             next_try = %retry_at,
             "the last order gave no certificate; sitewarden tls renew tries again before its time"
         );
-        self.desk.note(|standing| standing.last_error = Some(kept.reason));
+        self.state.update(|status| status.last_error = Some(kept.reason));
     }
 
     /// Keeps how long to wait for the next run of the server.
@@ -281,7 +281,7 @@ impl Keeper {
     async fn rest(&self, seconds: i64) -> bool {
         let seconds = u64::try_from(seconds.clamp(1, LOOK_AT_CLOCK_SECONDS)).unwrap_or(1);
         tokio::select! {
-            () = self.desk.renewal_wanted() => true,
+            () = self.state.renewal_requested() => true,
             () = tokio::time::sleep(Duration::from_secs(seconds)) => false,
         }
     }
@@ -343,7 +343,7 @@ impl Keeper {
         self.held = Some(held);
         self.failures = 0;
         self.retry_at = None;
-        self.desk.note(|standing| standing.last_error = None);
+        self.state.update(|status| status.last_error = None);
     }
 
     async fn note_failure(&mut self, failed: &Failed) {
@@ -361,7 +361,7 @@ impl Keeper {
             next_try = %retry_at,
             "no certificate was got; {served} is served meanwhile"
         );
-        self.desk.note(|standing| standing.last_error = Some(failed.reason.clone()));
+        self.state.update(|status| status.last_error = Some(failed.reason.clone()));
     }
 }
 
@@ -386,8 +386,8 @@ mod tests {
         Timestamp::from_unix(seconds).unwrap()
     }
 
-    fn facts(not_before: i64, not_after: i64) -> Facts {
-        Facts {
+    fn facts(not_before: i64, not_after: i64) -> CertificateFacts {
+        CertificateFacts {
             names: vec!["a.example".into()],
             issuer: "CN=Test".into(),
             not_before: at(not_before),

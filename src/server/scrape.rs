@@ -105,7 +105,7 @@ impl Scrape {
         let counting = self.app.store.site_statistics(now(), self.app.silent_after);
         let counted = self.counted.get(Instant::now(), counting).await;
         let sites = counted.map_err(|error| failed(error.to_string()))?;
-        let certificate = self.app.certificate.standing().certificate;
+        let certificate = self.app.certificate.status().certificate;
         self.app.metrics.certificate_expires(certificate.map(|facts| facts.not_after));
         if let Some(state) = self.app.store.backup_state() {
             self.app.metrics.backed_up(&state);

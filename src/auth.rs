@@ -5,5 +5,6 @@ pub mod host_user;
 pub mod initial_password;
 pub mod password;
 pub mod queue;
+pub mod random;
 pub mod throttle;
 pub mod token;

@@ -59,10 +59,11 @@ use crate::api::envelope::Api;
 use crate::api::signing_key::SigningKeyPlace;
 use crate::auth::initial_password::{self, FIRST_ADMIN};
 use crate::auth::password::{PasswordFault, Passwords};
+use crate::auth::random::{NoRandomness, random_bytes};
 use crate::auth::throttle::{
     FAILED_LOGINS_RECORDED_PER_HOUR, FailedLoginTrail, HeartbeatThrottle, LoginThrottle,
 };
-use crate::auth::token::{NoRandomness, Tokens, fresh_epoch};
+use crate::auth::token::{Tokens, fresh_epoch};
 use crate::certificate::{CertificateMode, CertificateState};
 use crate::clock;
 use crate::config::{Config, TlsMode};
@@ -526,17 +527,14 @@ fn show(line: &str) {
 /// 24 characters of base64url: 144 random bits.
 fn random_password() -> Option<NewPassword> {
     use base64::Engine as _;
-    let mut bits = [0; 18];
-    aws_lc_rs::rand::fill(&mut bits).ok()?;
+    let bits: [u8; 18] = random_bytes().ok()?;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bits).parse().ok()
 }
 
 /// The signing key in the database, which gets one where it has none: at the
 /// first start, and at the first on a restored backup.
 async fn kept_signing_key(store: &Store) -> Result<Vec<u8>, StartError> {
-    let mut fresh = [0; 32];
-    aws_lc_rs::rand::fill(&mut fresh)
-        .map_err(|_| StartError::System { what: "get random bytes", source: io::ErrorKind::Other.into() })?;
+    let fresh = random_bytes().map_err(no_random_bytes)?;
     Ok(store.signing_key_or(SigningKey(fresh)).await?.0.to_vec())
 }
 

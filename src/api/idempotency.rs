@@ -12,6 +12,7 @@ use poem_openapi::registry::MetaSchema;
 
 use super::problem::{FieldErrors, Problem};
 use super::wire::{Given, Parameter};
+use crate::auth::random::random_bytes;
 use crate::domain::{Actor, SecretKey, SiteId};
 use crate::store::requests::Once;
 
@@ -77,8 +78,7 @@ impl OnceRequest {
         let Some(key) = key else {
             return Ok(None);
         };
-        let mut salt = [0; 32];
-        aws_lc_rs::rand::fill(&mut salt).map_err(|_| Problem::internal("no random bytes"))?;
+        let salt = random_bytes()?;
         let request = sha256(&[by.kind.as_str(), &by.name, route, &key.0].map(str::as_bytes));
         Ok(Some(Self { key, once: Once { request, body: sha256(&[body]), salt } }))
     }

@@ -20,8 +20,9 @@ use serde::Serialize;
 
 use crate::auth::password::PasswordFault;
 use crate::auth::queue::NoTurn;
+use crate::auth::random::NoRandomness;
 use crate::auth::throttle::RetryAfter;
-use crate::auth::token::{NoRandomness, SigningFailed};
+use crate::auth::token::SigningFailed;
 use crate::certificate::NotRenewable;
 use crate::store::{ChangeRefused, SnapshotError, Unavailable};
 

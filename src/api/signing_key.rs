@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::auth::Sysadmin;
 use super::problem::{Failure, Problem, failure};
 use super::{App, Group};
+use crate::auth::random::random_bytes;
 use crate::clock::now;
 use crate::domain::Actor;
 use crate::store::{NoSigningKey, SigningKey};
@@ -73,8 +74,7 @@ impl SigningKeyApi {
 }
 
 async fn replace(app: Arc<App>, by: Actor) -> Result<(), Problem> {
-    let mut fresh = [0; 32];
-    aws_lc_rs::rand::fill(&mut fresh).map_err(|_| Problem::internal("no random bytes"))?;
+    let fresh = random_bytes()?;
     let _turn = app.signing_key.turn.lock().await;
     match app.store.rotate_signing_key(SigningKey(fresh), by.clone(), now()).await? {
         Ok(()) => {

@@ -24,6 +24,7 @@ use super::problem::{Failure, FieldErrors, Problem, failure};
 use super::query::QueryFaults;
 use super::wire::{Given, Nullable, PathId, Time};
 use super::{App, Group};
+use crate::auth::random::random_bytes;
 use crate::clock::now;
 use crate::domain::site::RevisionCheck;
 use crate::domain::{
@@ -370,9 +371,7 @@ async fn register_once(
 
 /// A key that nobody has seen yet.
 pub(super) fn fresh_key() -> Result<SecretKey, Problem> {
-    let mut bits = [0; 32];
-    aws_lc_rs::rand::fill(&mut bits).map_err(|_| Problem::internal("no random bytes"))?;
-    Ok(SecretKey::from_random_bits(bits))
+    Ok(SecretKey::from_random_bits(random_bytes()?))
 }
 
 /// The revision that `If-Match` asks for.

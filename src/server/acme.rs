@@ -23,6 +23,7 @@ use self::order::{Failed, Orders};
 use super::StartError;
 use super::challenges::Challenges;
 use super::tls::{Certificates, Pair};
+use crate::auth::random::random_bytes;
 use crate::certificate::{CertificateFacts, CertificateState};
 use crate::clock::now;
 use crate::config::Acme;
@@ -158,9 +159,8 @@ fn part(seconds: i64, random: f64) -> i64 {
 
 /// From 0 to 1.
 fn random() -> f64 {
-    let mut bytes = [0; 4];
     // Without random bytes there is no jitter, and all else works.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    let bytes = random_bytes().unwrap_or_default();
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
 

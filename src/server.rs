@@ -15,7 +15,7 @@ mod control;
 mod files;
 mod forget;
 mod head;
-mod held;
+mod handshake_buffer;
 mod host;
 mod listener;
 mod notify;

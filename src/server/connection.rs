@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::admission::{Admission, Place};
 use super::budget::{Account, Budget, Hold, Over};
 use super::head::{self, Fault};
-use super::held::Held;
+use super::handshake_buffer::Held;
 use super::host;
 use super::patience::{self, Activity, Reason, Untaken, Watched};
 use super::peer::Proxies;

@@ -22,7 +22,7 @@ use crate::api::{App, Caller, Peer};
 use crate::auth::host_user::HostUser;
 use crate::auth::initial_password;
 use crate::config::Config;
-use crate::server::{StartError, keep_backups};
+use crate::server::{StartError, schedule_backups};
 use crate::store::{FILE_NAME, Store};
 
 /// What a command does with the database.
@@ -68,7 +68,7 @@ impl AtRest {
         }
         if work != Work::Look {
             // The last one is made when the database is closed.
-            keep_backups(config, &store)?;
+            schedule_backups(config, &store)?;
         }
         let given = config.signing_key_file.is_some();
         let app = App::at_rest(store.clone(), data_dir.clone(), given).map_err(|error| {

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::order::{Failed, Orders};
-use super::StartError;
 use super::challenges::Challenges;
+use super::error::StartError;
 use super::tls::{Certificates, Pair};
 use crate::auth::random::random_bytes;
 use crate::certificate::{CertificateFacts, CertificateState};
@@ -75,11 +75,11 @@ pub(super) fn check(settings: &Acme) -> Result<(), StartError> {
 }
 
 /// The certificate that the database holds, when it can be served.
-pub(super) async fn kept(
+pub(super) async fn stored(
     store: &Store,
     settings: &Acme,
     now: Timestamp,
-) -> Result<Option<(Pair, Held)>, Unavailable> {
+) -> Result<Option<(Pair, CurrentCertificate)>, Unavailable> {
     let Some(kept) = store.acme_certificate().await? else {
         return Ok(None);
     };
@@ -94,12 +94,12 @@ pub(super) async fn kept(
         return Ok(None);
     }
     let wanted = kept.directory_url == settings.directory_url && is_for(&pair.facts, &settings.domains);
-    let mut held = Held::new(pair.facts.clone(), kept.chain);
+    let mut current = CurrentCertificate::new(pair.facts.clone(), kept.chain);
     if !wanted {
         // Better than a self-signed one until there is the right one.
-        held.renew_at = now;
+        current.renew_at = now;
     }
-    Ok(Some((pair, held)))
+    Ok(Some((pair, current)))
 }
 
 /// Whether a certificate is for these names and no others.
@@ -109,7 +109,7 @@ fn is_for(facts: &CertificateFacts, domains: &[String]) -> bool {
 
 /// A certificate in use, and when to renew it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct CurrentCertificate {
     facts: CertificateFacts,
     chain: Vec<Vec<u8>>,
     renew_at: Timestamp,
@@ -119,7 +119,7 @@ pub(super) struct Held {
     ask_at: Timestamp,
 }
 
-impl Held {
+impl CurrentCertificate {
     fn new(facts: CertificateFacts, chain: Vec<Vec<u8>>) -> Self {
         let renew_at = two_thirds(&facts, random());
         Self { facts, chain, renew_at, window: None, ask_at: Timestamp::MIN }
@@ -176,13 +176,13 @@ fn back_off(failures: u32, demanded: Option<Duration>, random: f64) -> i64 {
 }
 
 /// Gets certificates and puts them to use.
-pub(super) struct Keeper {
+pub(super) struct AcmeWorker {
     store: Store,
     settings: Acme,
     certificates: Arc<Certificates>,
     state: Arc<CertificateState>,
     challenges: Arc<Challenges>,
-    held: Option<Held>,
+    current: Option<CurrentCertificate>,
     failures: u32,
     retry_at: Option<Timestamp>,
     /// Checks that failed, by which one way of being checked after the other
@@ -190,15 +190,15 @@ pub(super) struct Keeper {
     failed_checks: u64,
 }
 
-impl Keeper {
-    /// Keeps `held`, which is in use, or gets the first certificate.
+impl AcmeWorker {
+    /// Keeps `current`, which is in use, or gets the first certificate.
     pub(super) fn new(
         store: Store,
         settings: Acme,
         certificates: Arc<Certificates>,
         state: Arc<CertificateState>,
         challenges: Arc<Challenges>,
-        held: Option<Held>,
+        current: Option<CurrentCertificate>,
     ) -> Self {
         Self {
             store,
@@ -206,7 +206,7 @@ impl Keeper {
             certificates,
             state,
             challenges,
-            held,
+            current,
             failures: 0,
             retry_at: None,
             failed_checks: 0,
@@ -274,7 +274,7 @@ impl Keeper {
 
     /// When to order next.
     fn due(&self, now: Timestamp) -> Timestamp {
-        self.retry_at.unwrap_or_else(|| self.held.as_ref().map_or(now, |held| held.renew_at))
+        self.retry_at.unwrap_or_else(|| self.current.as_ref().map_or(now, |current| current.renew_at))
     }
 
     /// Waits at most this long; whether a renewal was asked for meanwhile.
@@ -288,13 +288,15 @@ impl Keeper {
 
     /// Asks the server when to renew, where it is time to ask.
     async fn ask_when_to_renew(&mut self, now: Timestamp) {
-        let Some(held) = self.held.as_mut().filter(|held| held.ask_at <= now && held.renew_at > now) else {
+        let Some(current) =
+            self.current.as_mut().filter(|current| current.ask_at <= now && current.renew_at > now)
+        else {
             return;
         };
         let orders = Orders::new(&self.store, &self.settings, &self.challenges);
-        let again = match tokio::time::timeout(ORDER_PATIENCE, orders.renewal_window(&held.chain)).await {
+        let again = match tokio::time::timeout(ORDER_PATIENCE, orders.renewal_window(&current.chain)).await {
             Ok(Ok(Some((window, again)))) => {
-                held.suggest(window, random());
+                current.suggest(window, random());
                 i64::try_from(again.as_secs()).unwrap_or(i64::MAX)
             }
             Ok(Ok(None)) => ASK_AGAIN_SECONDS.1,
@@ -305,7 +307,7 @@ impl Keeper {
             Err(_) => ASK_AGAIN_SECONDS.0,
         };
         let again = again.clamp(ASK_AGAIN_SECONDS.0, ASK_AGAIN_SECONDS.1);
-        held.ask_at = now.checked_add_seconds(again).unwrap_or(Timestamp::MAX);
+        current.ask_at = now.checked_add_seconds(again).unwrap_or(Timestamp::MAX);
     }
 
     async fn renew(&mut self) {
@@ -314,8 +316,8 @@ impl Keeper {
         let wait = back_off(failures, None, random());
         let retry_at = now().checked_add_seconds(wait).unwrap_or(Timestamp::MAX);
         self.keep_setback(failures, retry_at, CUT_OFF.to_owned()).await;
-        let replaces = self.held.as_ref().filter(|held| held.window.is_some());
-        let replaces = replaces.map(|held| held.chain.as_slice());
+        let replaces = self.current.as_ref().filter(|current| current.window.is_some());
+        let replaces = replaces.map(|current| current.chain.as_slice());
         let orders = Orders::new(&self.store, &self.settings, &self.challenges);
         let ordered = orders.certificate(self.failed_checks, replaces);
         let ordered = tokio::time::timeout(ORDER_PATIENCE, ordered).await;
@@ -331,7 +333,7 @@ impl Keeper {
     }
 
     async fn use_now(&mut self, certificate: AcmeCertificate, pair: Pair) {
-        let held = Held::new(pair.facts.clone(), certificate.chain.clone());
+        let current = CurrentCertificate::new(pair.facts.clone(), certificate.chain.clone());
         let (names, not_after) = (pair.facts.names.join(", "), pair.facts.not_after);
         // Served first: also a database that takes no writes now must not
         // keep a good certificate from use.
@@ -339,8 +341,8 @@ impl Keeper {
         if let Err(error) = self.store.keep_acme_certificate(certificate).await {
             tracing::error!(%error, "the new certificate is in use, but could not be kept for the next start");
         }
-        tracing::info!(names, %not_after, issuer = held.facts.issuer, "a new certificate is in use");
-        self.held = Some(held);
+        tracing::info!(names, %not_after, issuer = current.facts.issuer, "a new certificate is in use");
+        self.current = Some(current);
         self.failures = 0;
         self.retry_at = None;
         self.state.update(|status| status.last_error = None);
@@ -355,7 +357,7 @@ impl Keeper {
         let retry_at = now().checked_add_seconds(wait).unwrap_or(Timestamp::MAX);
         self.retry_at = Some(retry_at);
         self.keep_setback(self.failures, retry_at, failed.reason.clone()).await;
-        let served = if self.held.is_some() { "the last good one" } else { "the self-signed one" };
+        let served = if self.current.is_some() { "the last good one" } else { "the self-signed one" };
         tracing::error!(
             reason = failed.reason,
             next_try = %retry_at,
@@ -405,13 +407,13 @@ mod tests {
 
     #[test]
     fn a_time_is_chosen_once_for_each_suggested_window() {
-        let mut held = Held::new(facts(0, 90_000), Vec::new());
-        held.suggest((at(1000), at(2000)), 0.25);
-        assert_eq!(held.renew_at, at(1250));
-        held.suggest((at(1000), at(2000)), 0.75);
-        assert_eq!(held.renew_at, at(1250));
-        held.suggest((at(0), at(100)), 0.5);
-        assert_eq!(held.renew_at, at(50));
+        let mut current = CurrentCertificate::new(facts(0, 90_000), Vec::new());
+        current.suggest((at(1000), at(2000)), 0.25);
+        assert_eq!(current.renew_at, at(1250));
+        current.suggest((at(1000), at(2000)), 0.75);
+        assert_eq!(current.renew_at, at(1250));
+        current.suggest((at(0), at(100)), 0.5);
+        assert_eq!(current.renew_at, at(50));
     }
 
     #[test]

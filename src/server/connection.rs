@@ -27,8 +27,8 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::{Admission, Place};
 use super::budget::{Account, Budget, Hold, Over};
+use super::handshake_buffer::HandshakeBuffer;
 use super::head::{self, Fault};
-use super::handshake_buffer::Held;
 use super::host;
 use super::patience::{self, Activity, Reason, Untaken, Watched};
 use super::peer::Proxies;
@@ -171,10 +171,10 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, remote: SocketAddr
 
 /// How a handshake ended.
 enum Shaken {
-    Tls(Box<TlsStream<Held<TcpStream>>>),
+    Tls(Box<TlsStream<HandshakeBuffer<TcpStream>>>),
     /// Somebody speaks plain HTTP.
     Plain(TcpStream),
-    Failed(std::io::Error, Held<TcpStream>),
+    Failed(std::io::Error, HandshakeBuffer<TcpStream>),
     Gone(std::io::Error),
 }
 
@@ -187,7 +187,7 @@ async fn shake(acceptor: &TlsAcceptor, socket: TcpStream) -> Shaken {
         Ok(_) => {}
     }
     let bounded = |tls: &mut rustls::ServerConnection| tls.set_buffer_limit(Some(TLS_BUFFER));
-    match acceptor.accept_with(Held::new(socket), bounded).into_fallible().await {
+    match acceptor.accept_with(HandshakeBuffer::new(socket), bounded).into_fallible().await {
         Ok(stream) => Shaken::Tls(Box::new(stream)),
         Err((error, socket)) => Shaken::Failed(error, socket),
     }

@@ -17,9 +17,9 @@ use std::time::Duration;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::StartError;
 use super::budget::Budget;
 use super::connection::{Door, service};
+use super::error::StartError;
 use super::patience::Activity;
 use crate::api::Caller;
 use crate::auth::host_user::HostUser;

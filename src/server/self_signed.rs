@@ -21,7 +21,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, SanType,
 };
 
-use super::StartError;
+use super::error::StartError;
 use super::tls::{Certificates, Pair, TlsError};
 use crate::certificate::CertificateFacts;
 use crate::clock;

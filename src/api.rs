@@ -25,9 +25,11 @@ pub mod problem;
 mod query;
 pub mod signing_key;
 pub mod sites;
+#[path = "api/specification/complete.rs"]
 mod specification;
 pub mod tls;
 pub mod wire;
+#[path = "api/specification/yaml.rs"]
 mod yaml;
 
 use std::collections::HashMap;

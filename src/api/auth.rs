@@ -12,12 +12,13 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 
-use super::envelope::ProvedSender;
+use super::app::{App, Caller, Peer};
 use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of};
 use super::object::Object as JsonObject;
 use super::problem::{Failure, Problem, failure};
+use super::sender::ProvedSender;
+use super::tag::Group;
 use super::wire::{Nullable, Time};
-use super::{App, Caller, Group, Peer};
 use crate::auth::host_user::HostUser;
 use crate::auth::password::TypedPassword;
 use crate::auth::throttle::RetryAfter;

@@ -2,8 +2,8 @@
 //! errors, and one line in the log.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -17,10 +17,13 @@ use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
+use super::app::{App, Peer};
 use super::auth::{LOGIN_PATH, Sysadmin};
 use super::problem::{self, FieldErrors, Problem};
 use super::query::{self, QueryFaults};
-use super::{App, Operation, Peer, docs, gzip, operations, routes};
+use super::routes::{Operation, operations, routes};
+use super::sender::ProvedSender;
+use super::{docs, gzip};
 use crate::certificate::CertificateState;
 use crate::clock;
 use crate::domain::ActorKind;
@@ -41,22 +44,6 @@ pub struct Api {
     patterns: Vec<Pattern>,
     certificate: Arc<CertificateState>,
     ids: RequestIds,
-}
-
-/// Who proved to have sent a request, for its line in the log. Put into each
-/// request here, filled in by whoever checks the proof.
-#[derive(Debug, Clone, Default)]
-pub struct ProvedSender(Arc<OnceLock<(ActorKind, String)>>);
-
-impl ProvedSender {
-    /// Notes it; only the first counts.
-    pub fn note(&self, kind: ActorKind, name: &str) {
-        let _ = self.0.set((kind, name.to_owned()));
-    }
-
-    fn named(&self, wanted: ActorKind) -> Option<&str> {
-        self.0.get().filter(|(kind, _)| *kind == wanted).map(|(_, name)| name.as_str())
-    }
 }
 
 /// Ids of requests: UUIDs of version 7 (RFC 9562), whose random part is a

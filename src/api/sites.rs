@@ -16,14 +16,15 @@ pub use self::documents::{
     SiteChangeDocument, SiteDocument, StatusDocument, WhichKeyDocument,
 };
 use self::parameters::{Revisions, SearchText, StatusFilter};
+use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::{Body, Json};
 use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, FieldErrors, Problem, failure};
 use super::query::QueryFaults;
+use super::tag::Group;
 use super::wire::{Given, Nullable, PathId, Time};
-use super::{App, Group};
 use crate::auth::random::random_bytes;
 use crate::clock::now;
 use crate::domain::site::RevisionCheck;

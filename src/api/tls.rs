@@ -5,11 +5,12 @@ use std::sync::Arc;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi};
 
+use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, failure};
+use super::tag::Group;
 use super::wire::{Nullable, Time};
-use super::{App, Group};
 use crate::certificate::CertificateStatus;
 use crate::clock::now;
 

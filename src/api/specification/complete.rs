@@ -8,9 +8,9 @@
 use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::auth::LOGIN_PATH;
-use super::docs::example_expiry;
-use super::problem::{FieldErrors, Problem};
+use super::examples::examples;
+use crate::api::auth::LOGIN_PATH;
+use crate::api::problem::{FieldErrors, Problem};
 use crate::store::Unavailable;
 
 /// The version of OpenAPI that the document keeps to. 3.1 would say "or null"
@@ -206,77 +206,6 @@ fn header_name(name: &str) -> String {
     }
 }
 
-/// What records look like in answers.
-fn examples() -> Vec<(&'static str, Value)> {
-    let expires = example_expiry().to_string();
-    let site = json!({
-        "id": 1,
-        "site_id": "6f1d2c0e-93b4-4c55-8a37-2f0e9d1b7c48",
-        "name": "Trattoria Da Mario",
-        "owner_name": "Mario Rossi",
-        "contact_email": "mario@example.com",
-        "is_active": true,
-        "is_locked": false,
-        "lock_reason": null,
-        "license_expires_at": expires,
-        "created_at": "2026-03-02T09:15:00Z",
-        "last_seen_at": "2026-03-09T06:02:11Z",
-        "last_seen_ip": "203.0.113.7",
-        "last_version": "2.4.1",
-        "last_uptime_seconds": 86_400,
-        "last_key_used": "newest",
-        "old_key_valid_until": null,
-        "licensed": true,
-        "status": "online",
-    });
-    let secret_key = "swk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
-    let mut registered = site.clone();
-    if let Some(registered) = registered.as_object_mut() {
-        for not_yet in
-            ["last_seen_at", "last_seen_ip", "last_version", "last_uptime_seconds", "last_key_used"]
-        {
-            registered.insert(not_yet.to_owned(), Value::Null);
-        }
-        registered.insert("status".to_owned(), json!("never_seen"));
-        registered.insert("secret_key".to_owned(), json!(secret_key));
-    }
-    let admin = json!({
-        "id": 1, "username": "sysadmin", "role": "sysadmin", "created_at": "2026-03-02T09:00:00Z",
-    });
-    vec![
-        ("Site", site),
-        ("RegisteredSite", registered),
-        ("RotatedKey", json!({ "secret_key": secret_key, "old_key_valid_until": "2026-03-10T09:15:00Z" })),
-        (
-            "AccessToken",
-            json!({
-                "access_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.…",
-                "token_type": "Bearer",
-                "expires_in": 900,
-                "expires_at": "2026-03-09T09:30:00Z",
-            }),
-        ),
-        ("Me", admin.clone()),
-        ("Admin", admin),
-        (
-            "AuditEntry",
-            json!({
-                "id": 42,
-                "at": "2026-03-09T09:15:00Z",
-                "actor": "sysadmin",
-                "actor_kind": "admin",
-                "ip": "198.51.100.20",
-                "action": "site_locked",
-                "site_id": "6f1d2c0e-93b4-4c55-8a37-2f0e9d1b7c48",
-                "admin": null,
-                "changes": [
-                    { "field": "lock_reason", "before": null, "after": "Payment overdue since March" },
-                ],
-            }),
-        ),
-    ]
-}
-
 /// Shows, for every error of every operation, the answer that it gives.
 fn add_problem_examples(document: &mut Value) {
     let schemas = document.pointer("/components/schemas").cloned().unwrap_or_default();
@@ -345,7 +274,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::docs::specification;
+    use crate::api::specification::json as specification;
 
     fn document() -> Value {
         serde_json::from_str(specification()).unwrap()

@@ -1,0 +1,8 @@
+//! The specification of the API (OpenAPI), made from the code.
+
+mod complete;
+mod document;
+mod examples;
+mod yaml;
+
+pub use self::document::{json, yaml};

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use super::connection::Door;
 use crate::api::App;
 use crate::clock::now;
-use crate::metrics::kept::Kept;
+use crate::metrics::cached::Cached;
 use crate::store::SiteStatistics;
 use crate::telemetry::Lines;
 
@@ -41,7 +41,7 @@ pub(super) struct Scrape {
     app: Arc<App>,
     log: Lines,
     places: Arc<Semaphore>,
-    counted: Kept<SiteStatistics>,
+    counted: Cached<SiteStatistics>,
 }
 
 impl Scrape {
@@ -56,7 +56,7 @@ impl Scrape {
             Ok((listener, address)) => {
                 tracing::info!(url = %format_args!("http://{address}/metrics"), "serving metrics");
                 let places = Arc::new(Semaphore::new(CONNECTIONS));
-                Some(Self { listener, app, log, places, counted: Kept::new(COUNT_STANDS) })
+                Some(Self { listener, app, log, places, counted: Cached::new(COUNT_STANDS) })
             }
             Err(error) => {
                 tracing::warn!(

@@ -22,17 +22,25 @@ mod sweep;
 
 // From a socket to an answer.
 mod admission;
+mod answer_body;
+mod attend;
 mod budget;
 mod connection;
 mod control;
+mod door;
+mod exchange;
+mod handshake;
 mod handshake_buffer;
 mod head;
 mod host;
 mod listener;
+mod parting;
 mod patience;
 mod peer;
+mod protocol;
 mod redirect;
 mod refusal;
+mod request_body;
 mod scrape;
 
 // The certificate.

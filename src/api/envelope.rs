@@ -148,7 +148,7 @@ impl Api {
         Ok(())
     }
 
-    /// Answers a request that was refused before it came so far.
+    /// Answers a request that the server refused before it reached the routes.
     pub fn refuse(&self, request: &Request, problem: Problem) -> Response {
         self.finish(&self.begin(request), problem.into_response())
     }

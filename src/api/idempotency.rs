@@ -1,9 +1,9 @@
 //! `Idempotency-Key`: the same request twice is done once
 //! (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! The store runs one write after the other, so a repeated request that
-//! overtakes nobody finds what the first one did: there is no time in which
-//! it is "in progress", and no 409 for that.
+//! The store runs one write after the other, so a repetition finds either
+//! nothing yet, and is the one that does the work, or all that the first one
+//! did: there is no time in which it is "in progress", and no 409 for that.
 
 use std::str::FromStr;
 

@@ -18,8 +18,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::budget::Budget;
-use super::connection::{Door, service};
+use super::door::Door;
 use super::error::StartError;
+use super::exchange::service;
 use super::patience::Activity;
 use crate::api::Caller;
 use crate::auth::host_user::HostUser;

@@ -10,7 +10,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::admission::TooMany;
-use super::connection::{self, Door};
+use super::connection;
+use super::door::Door;
 use super::error::StartError;
 use crate::domain::Network;
 use crate::metrics::Throttle;

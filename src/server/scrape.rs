@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::connection::Door;
+use super::door::Door;
 use crate::api::App;
 use crate::clock::now;
 use crate::metrics::cached::Cached;

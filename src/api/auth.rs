@@ -154,7 +154,7 @@ impl<'a> ApiExtractor<'a> for Login {
         } else if media_type == "application/x-www-form-urlencoded" {
             Ok(Fields::read::<Grant>(form_of(&bytes)?)?.0)
         } else {
-            let problem = Problem::of_status(poem::http::StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            let problem = Problem::unsupported_media_type();
             Err(Problem {
                 detail: "send JSON or a form (application/x-www-form-urlencoded)".to_owned(),
                 ..problem

@@ -85,7 +85,7 @@ pub(super) fn asset(request: Request) -> Response {
         "swagger-ui-bundle.js" => &SCRIPT_FILE,
         "swagger-ui.css" => &STYLE_FILE,
         "start.js" => &START_FILE,
-        _ => return Problem::of_status(StatusCode::NOT_FOUND).into_response(),
+        _ => return Problem::no_such_page().into_response(),
     };
     file.answer(&request)
 }

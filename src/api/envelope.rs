@@ -111,7 +111,7 @@ impl Api {
         }
         if let Some(pattern) = exchange.pattern {
             let Some(operation) = pattern.operation(request.method()) else {
-                let problem = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED);
+                let problem = Problem::method_not_allowed();
                 return self.finish(&exchange, problem.into_response());
             };
             if let Err(problem) = self.check_query(operation, &mut request).await {

@@ -31,10 +31,10 @@ impl Fault {
         let detail = match self {
             Self::RequestLine => "the first line is not a method, a target and a version of HTTP",
             Self::Version => return Problem::unknown_version(),
-            Self::LongTarget => return Problem::of_status(StatusCode::URI_TOO_LONG),
+            Self::LongTarget => return Problem::long_target(),
             Self::Line => "a line of the head is not a name, a colon and text",
             Self::LineEnd => "a line of the head does not end in CR LF",
-            Self::Large => return Problem::of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            Self::Large => return Problem::large_head(),
             Self::Host => {
                 "the request must name one host: the server's name or address, and its port where needed"
             }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use hyper::header;
 
@@ -27,7 +26,7 @@ pub(super) async fn read_body(
     hold: &mut Hold,
 ) -> Result<Bytes, Problem> {
     let most = door.limits.body_bytes.unwrap_or(usize::MAX);
-    let too_large = || Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE);
+    let too_large = || Problem::large_body();
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
         drain(body, head).await;
         return Err(too_large());
@@ -43,7 +42,7 @@ pub(super) async fn read_body(
             Err(too_much(door, over))
         }
         Some(Err(Ungathered::Broken)) => Err(Problem::malformed("the body broke off")),
-        None => Err(Problem::of_status(StatusCode::REQUEST_TIMEOUT)),
+        None => Err(Problem::slow_body()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Who is calling: passwords, access tokens, and limits on guessing them.
 
 mod buffer;
+pub mod host_user;
 pub mod initial_password;
 pub mod password;
 pub mod queue;
+pub mod random;
 pub mod throttle;
 pub mod token;

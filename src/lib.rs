@@ -17,10 +17,14 @@ extern crate self as sitewarden;
 
 // The vocabulary and its rules. No I/O, no clock, no framework.
 pub mod domain;
+// The one place that reads the time.
+pub mod clock;
 // The one file: every table, every transaction.
 pub mod store;
 // Who is calling: passwords, tokens, throttles.
 pub mod auth;
+// The certificate that is served, and how it stands.
+pub mod certificate;
 // The routes.
 pub mod api;
 // The door, and the wiring.

@@ -28,7 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use crate::api::SystemUser;
+use crate::auth::host_user::HostUser;
 
 /// Time limit for the head of the answer, the name look-up included, and again
 /// for a body that is read whole.
@@ -186,10 +186,9 @@ pub(crate) fn check_peer(path: &Path, named: bool, stream: impl AsFd) -> Result<
     let me = geteuid().as_raw();
     match [owner, listener].into_iter().find(|user| !is_trusted(*user, me)) {
         None => Ok(()),
-        Some(stranger) => Err(ClientError::Stranger {
-            path: path.display().to_string(),
-            user: SystemUser::of(stranger).name,
-        }),
+        Some(stranger) => {
+            Err(ClientError::Stranger { path: path.display().to_string(), user: HostUser::of(stranger).name })
+        }
     }
 }
 

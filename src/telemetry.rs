@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Write as _};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -19,6 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 pub use self::lines::Lines;
+use crate::clock;
 use crate::config::{Log, LogFormat};
 
 /// How long the end of the process waits for the last lines to be written.
@@ -76,7 +77,7 @@ impl Announcer {
         let line = match self {
             Self::Text => format!("{text}\n"),
             Self::Json => {
-                let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+                let now = clock::precise_now().to_rfc3339_opts(SecondsFormat::Micros, true);
                 let first = [("timestamp", now.as_str()), ("level", "INFO"), ("message", message)];
                 let all = first.iter().chain(fields).map(|(name, value)| ((*name).to_owned(), json!(value)));
                 format!("{}\n", Value::Object(all.collect()))

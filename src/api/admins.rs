@@ -7,13 +7,15 @@ use poem_openapi::param::Path;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
+use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
+use super::tag::Group;
 use super::wire::Time;
-use super::{App, Group, now};
 use crate::auth::initial_password;
 use crate::auth::token::fresh_epoch;
+use crate::clock::now;
 use crate::domain::{Admin, NewPassword, NewUsername, Username};
 use crate::store::{CreateRefused, DeleteRefused};
 

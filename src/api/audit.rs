@@ -10,14 +10,15 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::app::App;
 use super::auth::Sysadmin;
-use super::docs::PRINTABLE;
 use super::fields::Json;
 use super::page::{Cursor, PageLimit, next_link};
+use super::pattern::PRINTABLE;
 use super::problem::{Failure, Problem, failure};
 use super::query::QueryFaults;
+use super::tag::Group;
 use super::wire::{Given, Nullable, Parameter, Time};
-use super::{App, Group};
 use crate::domain::{Action, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
 use crate::store::AuditFilter;
 
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_description_lists_every_action() {
-        let specification = crate::api::docs::specification();
+        let specification = crate::api::specification::json();
         for action in Action::ALL {
             assert!(specification.contains(&format!("`{}`", action.as_str())), "{action:?}");
         }

@@ -12,14 +12,17 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 
-use super::envelope::ProvedSender;
+use super::app::{App, Caller, Peer};
 use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of};
 use super::object::Object as JsonObject;
 use super::problem::{Failure, Problem, failure};
+use super::sender::ProvedSender;
+use super::tag::Group;
 use super::wire::{Nullable, Time};
-use super::{App, Caller, Group, Peer, SystemUser, now};
+use crate::auth::host_user::HostUser;
 use crate::auth::password::TypedPassword;
 use crate::auth::throttle::RetryAfter;
+use crate::clock::now;
 use crate::domain::{Actor, ActorKind, Admin, Network, Username};
 use crate::metrics::Throttle;
 
@@ -151,7 +154,7 @@ impl<'a> ApiExtractor<'a> for Login {
         } else if media_type == "application/x-www-form-urlencoded" {
             Ok(Fields::read::<Grant>(form_of(&bytes)?)?.0)
         } else {
-            let problem = Problem::of_status(poem::http::StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            let problem = Problem::unsupported_media_type();
             Err(Problem {
                 detail: "send JSON or a form (application/x-www-form-urlencoded)".to_owned(),
                 ..problem
@@ -206,7 +209,7 @@ enum Proof {
     /// An access token.
     Token(Admin),
     /// The control socket.
-    Socket(SystemUser),
+    Socket(HostUser),
 }
 
 impl Sysadmin {

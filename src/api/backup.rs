@@ -8,25 +8,17 @@ use poem::Body;
 use poem::web::Data;
 use poem_openapi::payload::Binary;
 use poem_openapi::{ApiResponse, OpenApi};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::ReaderStream;
 
+use super::app::App;
 use super::auth::Sysadmin;
 use super::problem::{Failure, Problem, failure};
-use super::{App, Group, now};
+use super::tag::Group;
+use crate::clock::now;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
-
-/// Lets one backup be made and sent at a time: each takes as much room on
-/// disk as the database.
-pub struct BackupTurn(Arc<Semaphore>);
-
-impl Default for BackupTurn {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
-}
 
 /// A backup.
 #[derive(ApiResponse)]

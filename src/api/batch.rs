@@ -11,13 +11,15 @@ use poem_openapi::{Enum, Object, OpenApi};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::problem::{Failure, FieldError, FieldErrors, Problem, failure};
 use super::sites::{SiteDocument, fresh_key};
+use super::tag::Group;
 use super::wire::{Given, Time};
-use super::{App, Group, now};
+use crate::clock::now;
 use crate::domain::{LockReason, NewSite, SecretKey, SiteChange, SiteId, Timestamp, TooFarAhead};
 use crate::store::batch::{Applied, BatchRefused, Deed, Done, Operation, OperationRefused};
 
@@ -97,7 +99,7 @@ impl Example for BatchDocument {
             name: Some(name.to_owned()),
             owner_name: Some("Mario Rossi".to_owned()),
             contact_email: Some(email.to_owned()),
-            license_expires_at: Some(Time(super::docs::example_expiry())),
+            license_expires_at: Some(Time(super::example::example_expiry())),
             is_active: None,
             extend_days: None,
             reason: None,

@@ -2,9 +2,9 @@
 //! errors, and one line in the log.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -17,11 +17,15 @@ use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
+use super::app::{App, Peer};
 use super::auth::{LOGIN_PATH, Sysadmin};
 use super::problem::{self, FieldErrors, Problem};
 use super::query::{self, QueryFaults};
-use super::tls::CertificateDesk;
-use super::{App, Operation, Peer, docs, gzip, operations, routes};
+use super::routes::{Operation, operations, routes};
+use super::sender::ProvedSender;
+use super::{docs, gzip};
+use crate::certificate::CertificateState;
+use crate::clock;
 use crate::domain::ActorKind;
 use crate::metrics::Metrics;
 
@@ -38,24 +42,8 @@ pub struct Api {
     app: Arc<App>,
     routes: BoxEndpoint<'static, Response>,
     patterns: Vec<Pattern>,
-    certificate: Arc<CertificateDesk>,
+    certificate: Arc<CertificateState>,
     ids: RequestIds,
-}
-
-/// Who proved to have sent a request, for its line in the log. Put into each
-/// request here, filled in by whoever checks the proof.
-#[derive(Debug, Clone, Default)]
-pub struct ProvedSender(Arc<OnceLock<(ActorKind, String)>>);
-
-impl ProvedSender {
-    /// Notes it; only the first counts.
-    pub fn note(&self, kind: ActorKind, name: &str) {
-        let _ = self.0.set((kind, name.to_owned()));
-    }
-
-    fn named(&self, wanted: ActorKind) -> Option<&str> {
-        self.0.get().filter(|(kind, _)| *kind == wanted).map(|(_, name)| name.as_str())
-    }
 }
 
 /// Ids of requests: UUIDs of version 7 (RFC 9562), whose random part is a
@@ -70,8 +58,7 @@ impl RequestIds {
     }
 
     fn next(&self) -> String {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let milliseconds = u64::try_from(since.as_millis()).unwrap_or_default();
+        let milliseconds = clock::unix_milliseconds();
         let [a, b, c, d, e, f, g, h] = self.0.fetch_add(1, Relaxed).to_be_bytes();
         let id = uuid::Builder::from_unix_timestamp_millis(milliseconds, &[a, b, c, d, e, f, g, h, 0, 0]);
         id.into_uuid().simple().to_string()
@@ -124,7 +111,7 @@ impl Api {
         }
         if let Some(pattern) = exchange.pattern {
             let Some(operation) = pattern.operation(request.method()) else {
-                let problem = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED);
+                let problem = Problem::method_not_allowed();
                 return self.finish(&exchange, problem.into_response());
             };
             if let Err(problem) = self.check_query(operation, &mut request).await {
@@ -161,7 +148,7 @@ impl Api {
         Ok(())
     }
 
-    /// Answers a request that was refused before it came so far.
+    /// Answers a request that the server refused before it reached the routes.
     pub fn refuse(&self, request: &Request, problem: Problem) -> Response {
         self.finish(&self.begin(request), problem.into_response())
     }

@@ -213,7 +213,7 @@ impl<'a, T: Readable> ApiExtractor<'a> for Body<T> {
         _: ExtractParamOptions<()>,
     ) -> Result<Self, Error> {
         if !is_json(&media_type_of(request)) {
-            return Err(Problem::of_status(poem::http::StatusCode::UNSUPPORTED_MEDIA_TYPE).into());
+            return Err(Problem::unsupported_media_type().into());
         }
         let bytes = bytes_of(body).await?;
         let object = Object::read(&bytes, T::IGNORES_ALL_BUT)?;

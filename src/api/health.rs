@@ -1,47 +1,22 @@
 //! Whether the server can do its work.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi};
-use tokio::sync::Mutex;
 
+use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
+use super::tag::Group;
 use super::tls::CertificateHealth;
 use super::wire::{Nullable, Time};
-use super::{App, Group, now};
+use crate::clock::now;
 use crate::domain::clock::ClockState;
+use crate::store::ClockReport;
 use crate::store::backups::BackupState;
-use crate::store::{ClockReport, Store, Unavailable};
-
-/// How long the word of one probe stands: anyone may ask, and each probe is a
-/// write.
-const PROBE_STANDS: Duration = Duration::from_secs(5);
-
-/// What the last probe said.
-#[derive(Default)]
-pub struct StoreHealth(Mutex<Option<Instant>>);
-
-impl StoreHealth {
-    /// Whether `store` takes writes, probed at most every 5 s while it does.
-    ///
-    /// # Errors
-    /// [`Unavailable`] when it does not.
-    pub async fn check(&self, store: &Store) -> Result<(), Unavailable> {
-        let mut good = self.0.lock().await;
-        if store.takes_writes() && good.is_some_and(|since| since.elapsed() < PROBE_STANDS) {
-            return Ok(());
-        }
-        *good = None;
-        store.probe().await?;
-        *good = Some(Instant::now());
-        Ok(())
-    }
-}
 
 /// The server works.
 #[derive(Object)]
@@ -130,7 +105,7 @@ impl HealthApi {
         Ok(Json(HealthDocument {
             status: "ok".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            certificate: sysadmin.then(|| app.certificate.standing().into()),
+            certificate: sysadmin.then(|| app.certificate.status().into()),
             backup: app.store.backup_state().filter(|_| sysadmin).map(BackupDocument::from),
             clock: app.store.clock().filter(|_| sysadmin).map(ClockDocument::from),
         }))

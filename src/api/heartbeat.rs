@@ -8,10 +8,12 @@ use poem_openapi::param::Header;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
+use super::app::{App, Peer};
 use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
+use super::tag::Group;
 use super::wire::{Nullable, Presented, Time};
-use super::{App, Group, Peer, now};
+use crate::clock::now;
 use crate::domain::{Heartbeat, Network, SecretKey, SiteId, Verdict};
 use crate::metrics::{HeartbeatOutcome, Throttle};
 use crate::store::HeartbeatRefused;
@@ -69,7 +71,7 @@ impl Example for VerdictDocument {
             licensed: true,
             locked: false,
             lock_reason: Nullable(None),
-            expires_at: Time(super::docs::example_expiry()),
+            expires_at: Time(super::example::example_expiry()),
         }
     }
 }

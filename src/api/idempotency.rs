@@ -1,9 +1,9 @@
 //! `Idempotency-Key`: the same request twice is done once
 //! (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! The store runs one write after the other, so a repeated request that
-//! overtakes nobody finds what the first one did: there is no time in which
-//! it is "in progress", and no 409 for that.
+//! The store runs one write after the other, so a repetition finds either
+//! nothing yet, and is the one that does the work, or all that the first one
+//! did: there is no time in which it is "in progress", and no 409 for that.
 
 use std::str::FromStr;
 
@@ -12,6 +12,7 @@ use poem_openapi::registry::MetaSchema;
 
 use super::problem::{FieldErrors, Problem};
 use super::wire::{Given, Parameter};
+use crate::auth::random::random_bytes;
 use crate::domain::{Actor, SecretKey, SiteId};
 use crate::store::requests::Once;
 
@@ -77,8 +78,7 @@ impl OnceRequest {
         let Some(key) = key else {
             return Ok(None);
         };
-        let mut salt = [0; 32];
-        aws_lc_rs::rand::fill(&mut salt).map_err(|_| Problem::internal("no random bytes"))?;
+        let salt = random_bytes()?;
         let request = sha256(&[by.kind.as_str(), &by.name, route, &key.0].map(str::as_bytes));
         Ok(Some(Self { key, once: Once { request, body: sha256(&[body]), salt } }))
     }

@@ -53,7 +53,7 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // Beyond all records are beyond all records, however far.
+        // One beyond the greatest id there can be leads to an empty page.
         is_number
             .then(|| Self(text.parse().unwrap_or(u64::MAX)))
             .ok_or("must be the id of the last record of the page before")

@@ -1,13 +1,12 @@
-//! Errors as clients see them: problem details (RFC 9457), and what they have
-//! in common with status codes. What a handler alone can refuse gets its status
-//! there, through [`Problem`].
+//! Errors as clients see them, problem details (RFC 9457), and the only place
+//! where what went wrong becomes a status code. A handler says with what an
+//! operation may fail in the set of its [`Failure`]; the specification is made
+//! of that, and a failure outside of it is caught in debug builds.
 //!
 //! A [`Problem`] travels inside the response, unrendered; the envelope writes
 //! it out with the request's id. That way the framework's own errors, which
 //! never pass through a handler, get the same form. Clients are told what
 //! they can mend; the cause, where there is one, goes to the log.
-
-use std::time::Duration;
 
 use poem::http::StatusCode;
 use poem::{Error, IntoResponse, Response};
@@ -20,8 +19,10 @@ use serde::Serialize;
 
 use crate::auth::password::PasswordFault;
 use crate::auth::queue::NoTurn;
+use crate::auth::random::NoRandomness;
 use crate::auth::throttle::RetryAfter;
-use crate::auth::token::{NoRandomness, SigningFailed};
+use crate::auth::token::SigningFailed;
+use crate::certificate::NotRenewable;
 use crate::store::{ChangeRefused, SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
@@ -249,6 +250,41 @@ impl Problem {
         )
     }
 
+    /// 404: nothing is served at this path.
+    pub fn no_such_page() -> Self {
+        Self::of_status(StatusCode::NOT_FOUND)
+    }
+
+    /// 405: the path does not take the method.
+    pub fn method_not_allowed() -> Self {
+        Self::of_status(StatusCode::METHOD_NOT_ALLOWED)
+    }
+
+    /// 408: the body took too long.
+    pub fn slow_body() -> Self {
+        Self::of_status(StatusCode::REQUEST_TIMEOUT)
+    }
+
+    /// 413: the body is too large.
+    pub fn large_body() -> Self {
+        Self::of_status(StatusCode::PAYLOAD_TOO_LARGE)
+    }
+
+    /// 414: the path and query are too long.
+    pub fn long_target() -> Self {
+        Self::of_status(StatusCode::URI_TOO_LONG)
+    }
+
+    /// 415: the body is no JSON.
+    pub fn unsupported_media_type() -> Self {
+        Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    }
+
+    /// 431: the head is too large.
+    pub fn large_head() -> Self {
+        Self::of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    }
+
     /// 412: the record changed since the client read it.
     pub fn stale() -> Self {
         Self::new(
@@ -412,15 +448,18 @@ impl From<ChangeRefused> for Problem {
     }
 }
 
+impl From<NotRenewable> for Problem {
+    fn from(refused: NotRenewable) -> Self {
+        Self::conflict(&refused.to_string())
+    }
+}
+
 impl From<RetryAfter> for Problem {
     fn from(refused: RetryAfter) -> Self {
-        let wait = Duration::from_secs(refused.seconds());
+        let seconds = refused.seconds();
         Self {
-            retry_after_seconds: Some(wait.as_secs()),
-            ..Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                format!("too many requests; try again in {} s", wait.as_secs()),
-            )
+            retry_after_seconds: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, format!("too many requests; try again in {seconds} s"))
         }
     }
 }
@@ -500,6 +539,14 @@ pub mod failure {
     /// does not have.
     pub const SYSADMIN: u16 = UNAUTHORIZED | INVALID | UNAVAILABLE;
 
+    /// Whether an operation that may fail with the statuses of `set` may fail
+    /// with this one. 500 is a bug, of which no operation can say that it has
+    /// none.
+    pub fn holds(set: u16, status: StatusCode) -> bool {
+        status == StatusCode::INTERNAL_SERVER_ERROR
+            || MEANINGS.iter().any(|(member, meaning, _)| set & member != 0 && *meaning == status)
+    }
+
     pub(super) const MEANINGS: [(u16, StatusCode, &str); 11] = [
         (MALFORMED, StatusCode::BAD_REQUEST, "The request cannot be understood."),
         (UNAUTHORIZED, StatusCode::UNAUTHORIZED, "No credentials, or wrong ones."),
@@ -529,7 +576,9 @@ pub mod failure {
 
 impl<const SET: u16, P: Into<Problem>> From<P> for Failure<SET> {
     fn from(problem: P) -> Self {
-        Self(problem.into())
+        let problem = problem.into();
+        debug_assert!(failure::holds(SET, problem.status), "{problem:?} is not in the specification");
+        Self(problem)
     }
 }
 
@@ -585,6 +634,30 @@ fn headers_of(status: StatusCode) -> Vec<MetaHeader> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_operation_fails_with_what_its_specification_names_or_with_a_bug() {
+        const SET: u16 = failure::NOT_FOUND | failure::BODY;
+        for (status, held) in [
+            (StatusCode::NOT_FOUND, true),
+            (StatusCode::REQUEST_TIMEOUT, true),
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, true),
+            (StatusCode::INTERNAL_SERVER_ERROR, true),
+            (StatusCode::CONFLICT, false),
+            (StatusCode::OK, false),
+        ] {
+            assert_eq!(failure::holds(SET, status), held, "{status}");
+        }
+        let named: Vec<_> =
+            Failure::<SET>::meta().responses.into_iter().filter_map(|one| one.status).collect();
+        assert_eq!(named, [404, 408, 413, 415]);
+    }
+
+    #[test]
+    #[should_panic(expected = "is not in the specification")]
+    fn a_status_that_an_operation_does_not_declare_is_seen_in_tests() {
+        let _ = Failure::<{ failure::NOT_FOUND }>::from(Problem::conflict("a contradiction"));
+    }
 
     #[test]
     fn who_finds_no_place_in_line_is_told_when_to_come_again() {

@@ -4,31 +4,15 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
-use tokio::sync::Mutex;
 
+use super::app::App;
 use super::auth::Sysadmin;
 use super::problem::{Failure, Problem, failure};
-use super::{App, Group, now};
+use super::tag::Group;
+use crate::auth::random::random_bytes;
+use crate::clock::now;
 use crate::domain::Actor;
 use crate::store::{NoSigningKey, SigningKey};
-
-/// Where the signing key comes from, and whose turn it is to replace it.
-#[derive(Debug)]
-pub struct SigningKeyPlace {
-    /// It is given by a file or by a credential of systemd's, and not ours to
-    /// replace.
-    given: bool,
-    /// What is in the database and what the server signs with must not be of
-    /// two requests.
-    turn: Mutex<()>,
-}
-
-impl SigningKeyPlace {
-    /// `given`: by a file or by a credential; else it is in the database.
-    pub fn new(given: bool) -> Self {
-        Self { given, turn: Mutex::new(()) }
-    }
-}
 
 /// Replaced.
 #[derive(ApiResponse)]
@@ -72,8 +56,7 @@ impl SigningKeyApi {
 }
 
 async fn replace(app: Arc<App>, by: Actor) -> Result<(), Problem> {
-    let mut fresh = [0; 32];
-    aws_lc_rs::rand::fill(&mut fresh).map_err(|_| Problem::internal("no random bytes"))?;
+    let fresh = random_bytes()?;
     let _turn = app.signing_key.turn.lock().await;
     match app.store.rotate_signing_key(SigningKey(fresh), by.clone(), now()).await? {
         Ok(()) => {

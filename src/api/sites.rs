@@ -16,14 +16,17 @@ pub use self::documents::{
     SiteChangeDocument, SiteDocument, StatusDocument, WhichKeyDocument,
 };
 use self::parameters::{Revisions, SearchText, StatusFilter};
+use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::{Body, Json};
 use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::page::{Cursor, PageLimit, next_link};
 use super::problem::{Failure, FieldErrors, Problem, failure};
 use super::query::QueryFaults;
+use super::tag::Group;
 use super::wire::{Given, Nullable, PathId, Time};
-use super::{App, Group, now};
+use crate::auth::random::random_bytes;
+use crate::clock::now;
 use crate::domain::site::RevisionCheck;
 use crate::domain::{
     Actor, LockReason, NewSite, SecretKey, Site, SiteChange, SiteId, Timestamp, TooFarAhead,
@@ -369,9 +372,7 @@ async fn register_once(
 
 /// A key that nobody has seen yet.
 pub(super) fn fresh_key() -> Result<SecretKey, Problem> {
-    let mut bits = [0; 32];
-    aws_lc_rs::rand::fill(&mut bits).map_err(|_| Problem::internal("no random bytes"))?;
-    Ok(SecretKey::from_random_bits(bits))
+    Ok(SecretKey::from_random_bits(random_bytes()?))
 }
 
 /// The revision that `If-Match` asks for.

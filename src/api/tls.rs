@@ -1,124 +1,18 @@
 //! The certificate: what the server tells of it, and having it renewed.
-//!
-//! The [`CertificateDesk`] lies between the server, which keeps the
-//! certificate and writes down here how it stands, and the routes, which read
-//! it and pass on the wish for a renewal.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use poem::http::StatusCode;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi};
-use tokio::sync::Notify;
 
+use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::Json;
-use super::problem::{Failure, Problem, failure};
+use super::problem::{Failure, failure};
+use super::tag::Group;
 use super::wire::{Nullable, Time};
-use super::{App, Group, now};
-use crate::domain::Timestamp;
-
-/// How the certificate stands.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Standing {
-    /// `self-signed`, `files`, `acme` or `off`.
-    pub mode: &'static str,
-    /// The certificate in use; `None` with plain HTTP.
-    pub certificate: Option<Facts>,
-    /// When it is to be renewed, where the server does so by itself.
-    pub next_renewal: Option<Timestamp>,
-    /// Why the last try to read or to get a certificate failed; `None` when
-    /// it succeeded.
-    pub last_error: Option<String>,
-    /// A renewal is under way.
-    pub renewing: bool,
-}
-
-/// What a certificate says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// The names and addresses that it is for.
-    pub names: Vec<String>,
-    /// Who vouches for it.
-    pub issuer: String,
-    /// When it begins to be valid.
-    pub not_before: Timestamp,
-    /// When it ends.
-    pub not_after: Timestamp,
-    /// Nobody but its own key vouches for it.
-    pub self_signed: bool,
-}
-
-impl Facts {
-    /// Why clients refuse it at `now`; `None` when they need not.
-    pub fn warning(&self, now: Timestamp) -> Option<&'static str> {
-        if now < self.not_before {
-            Some("it is not valid yet: the clock is wrong, or was when it was made")
-        } else if now >= self.not_after {
-            Some("it has ended")
-        } else {
-            None
-        }
-    }
-}
-
-/// Where the server writes down how the certificate stands.
-#[derive(Debug, Default)]
-pub struct CertificateDesk {
-    standing: RwLock<Standing>,
-    renewal_wanted: Notify,
-}
-
-impl CertificateDesk {
-    /// For a server in this mode, which has no certificate yet.
-    pub fn new(mode: &'static str) -> Self {
-        Self { standing: RwLock::new(Standing { mode, ..Standing::default() }), ..Self::default() }
-    }
-
-    /// How it stands.
-    pub fn standing(&self) -> Standing {
-        self.standing.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Writes down a change.
-    pub fn note(&self, change: impl FnOnce(&mut Standing)) {
-        change(&mut self.standing.write().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Whether browsers may be told to come by HTTPS only (RFC 6797): not
-    /// with a self-signed certificate, which that would make impossible to
-    /// click through.
-    pub fn hsts(&self) -> bool {
-        let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
-        standing.certificate.as_ref().is_some_and(|facts| !facts.self_signed)
-    }
-
-    /// Waits until somebody wants a renewal.
-    pub async fn renewal_wanted(&self) {
-        self.renewal_wanted.notified().await;
-    }
-
-    /// Asks for a renewal.
-    fn want_renewal(&self) {
-        self.note(|standing| standing.renewing = true);
-        self.renewal_wanted.notify_one();
-    }
-
-    /// Refuses a renewal where there is nothing to renew.
-    fn can_be_renewed(&self) -> Result<(), Problem> {
-        let refusal = match self.standing().mode {
-            "acme" => return Ok(()),
-            "files" => {
-                "the certificate is in files (tls.mode is files): put new ones in their place, and they are read within seconds"
-            }
-            "self-signed" => {
-                "the certificate is self-signed and is not renewed by hand: it is made anew at a start when it is about to end"
-            }
-            _ => "this server speaks plain HTTP (tls.mode is off) and has no certificate",
-        };
-        Err(Problem::new(StatusCode::CONFLICT, refusal))
-    }
-}
+use crate::certificate::CertificateStatus;
+use crate::clock::now;
 
 /// How the certificate stands.
 #[derive(Object)]
@@ -147,15 +41,15 @@ pub struct TlsDocument {
     renewing: bool,
 }
 
-impl From<Standing> for TlsDocument {
-    fn from(standing: Standing) -> Self {
-        let Standing { mode, certificate, next_renewal, last_error, renewing } = standing;
+impl From<CertificateStatus> for TlsDocument {
+    fn from(status: CertificateStatus) -> Self {
+        let CertificateStatus { mode, certificate, next_renewal, last_error, renewing } = status;
         let not_before = certificate.as_ref().map(|facts| Time(facts.not_before));
         let not_after = certificate.as_ref().map(|facts| Time(facts.not_after));
         let warning = certificate.as_ref().and_then(|facts| facts.warning(now())).map(str::to_owned);
         let (names, issuer) = certificate.map(|facts| (facts.names, facts.issuer)).unzip();
         Self {
-            mode: mode.to_owned(),
+            mode: mode.as_str().to_owned(),
             names: names.unwrap_or_default(),
             issuer: Nullable(issuer),
             not_before: Nullable(not_before),
@@ -190,10 +84,10 @@ pub struct CertificateHealth {
     last_error: Nullable<String>,
 }
 
-impl From<Standing> for CertificateHealth {
-    fn from(standing: Standing) -> Self {
+impl From<CertificateStatus> for CertificateHealth {
+    fn from(status: CertificateStatus) -> Self {
         let TlsDocument { mode, names, issuer, not_before, not_after, warning, last_error, .. } =
-            standing.into();
+            status.into();
         Self { mode, names, issuer, not_before, not_after, warning, last_error }
     }
 }
@@ -213,7 +107,7 @@ impl TlsApi {
         _admin: Sysadmin,
         app: Data<&Arc<App>>,
     ) -> Result<Json<TlsDocument>, Failure<{ failure::SYSADMIN }>> {
-        Ok(Json(app.certificate.standing().into()))
+        Ok(Json(app.certificate.status().into()))
     }
 
     /// Renew the certificate now
@@ -227,31 +121,10 @@ impl TlsApi {
         admin: Sysadmin,
         app: Data<&Arc<App>>,
     ) -> Result<Json<TlsDocument>, Failure<{ failure::SYSADMIN | failure::CONFLICT }>> {
-        app.certificate.can_be_renewed()?;
+        app.certificate.check_renewable()?;
         app.store.record_renewal_request(admin.actor(), now()).await?;
-        app.certificate.want_renewal();
+        app.certificate.request_renewal();
         tracing::info!(admin = admin.actor().name, "a renewal of the certificate was asked for");
-        Ok(Json(app.certificate.standing().into()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_that_is_not_valid_now_is_warned_of() {
-        let at = |seconds| Timestamp::from_unix(seconds).unwrap();
-        let facts = Facts {
-            names: Vec::new(),
-            issuer: String::new(),
-            not_before: at(100),
-            not_after: at(200),
-            self_signed: true,
-        };
-        assert!(facts.warning(at(99)).is_some_and(|warning| warning.contains("not valid yet")));
-        assert_eq!(facts.warning(at(100)), None);
-        assert_eq!(facts.warning(at(199)), None);
-        assert_eq!(facts.warning(at(200)), Some("it has ended"));
+        Ok(Json(app.certificate.status().into()))
     }
 }

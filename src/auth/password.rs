@@ -14,6 +14,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 
 use super::buffer::Buffer;
 use super::queue::{Claim, NoTurn, Queue, Standing, Turn};
+use super::random::random_bytes;
 use crate::domain::NewPassword;
 
 /// Bytes of a fresh salt (RFC 9106, section 3.1).
@@ -106,8 +107,7 @@ async fn run<T: Send + 'static>(
 
 /// The PHC string of `password` with a salt of its own.
 fn hashed(password: &[u8], buffer: &mut Buffer) -> Result<String, PasswordFault> {
-    let mut salt = [0; SALT_BYTES];
-    aws_lc_rs::rand::fill(&mut salt).map_err(|_| PasswordFault::Failed)?;
+    let salt: [u8; SALT_BYTES] = random_bytes().map_err(|_| PasswordFault::Failed)?;
     let argon2 = Argon2::default();
     let hash = PasswordHash {
         algorithm: Algorithm::default().ident(),

@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
+use super::random::{NoRandomness, random_bytes};
 use crate::domain::{Admin, AdminId, Timestamp, TokenEpoch};
 
 /// How far ahead of the clock a token may have been issued, in seconds: the
@@ -76,11 +77,6 @@ pub struct AccessToken {
 #[derive(Debug, thiserror::Error)]
 #[error("the access token could not be signed")]
 pub struct SigningFailed;
-
-/// The system has no random bytes to give.
-#[derive(Debug, thiserror::Error)]
-#[error("the system gives no random bytes")]
-pub struct NoRandomness;
 
 impl Tokens {
     /// Tokens signed with `key` that last `minutes`.
@@ -146,9 +142,7 @@ fn header() -> Header {
 /// # Errors
 /// [`NoRandomness`].
 pub fn fresh_epoch() -> Result<TokenEpoch, NoRandomness> {
-    let mut bits = [0; 8];
-    aws_lc_rs::rand::fill(&mut bits).map_err(|_| NoRandomness)?;
-    Ok(TokenEpoch(u64::from_be_bytes(bits)))
+    Ok(TokenEpoch(u64::from_be_bytes(random_bytes()?)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::screen::{Ended, print_as_it_is};
-use crate::api::docs;
+use crate::api::specification;
 
 /// Print the OpenAPI specification as JSON
 #[derive(Debug, Args)]
@@ -16,6 +16,6 @@ pub(super) struct Openapi {
 impl Openapi {
     #[expect(clippy::unused_self, reason = "every command runs itself; this one has no options")]
     pub(super) fn run(self) -> Ended {
-        print_as_it_is(docs::specification())
+        print_as_it_is(specification::json())
     }
 }

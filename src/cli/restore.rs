@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use chrono::Utc;
 use clap::Args;
 use serde_json::json;
 
@@ -12,7 +11,7 @@ use super::error::CommandError;
 use super::screen::{Ended, confirm, print, print_json};
 use super::table::Table;
 use super::{client, host};
-use crate::domain::Timestamp;
+use crate::clock;
 use crate::store::FILE_NAME;
 use crate::store::inspect::{self, CheckError};
 use crate::store::restore::{RestoreError, Restored, restore};
@@ -89,7 +88,7 @@ impl Restore {
             }
         }
         let Restored { kept, report } =
-            restore(&backup, &data_dir, Timestamp::from_clock(Utc::now())).map_err(|error| setup(&error))?;
+            restore(&backup, &data_dir, clock::now()).map_err(|error| setup(&error))?;
         if self.json {
             let document = json!({ "restored": document(&database, &report), "kept": kept });
             return Ok(print_json(&document));

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 use tracing::level_filters::LevelFilter;
 
-use super::{
-    Acme, Config, ConfigError, ExternalAccount, KeptBackups, Limits, Log, LogFormat, Places, TlsMode,
-    TrustedHeader, bad, is_local, missing,
+use super::error::{ConfigError, Places, bad, missing};
+use super::resolved::{
+    Acme, Config, ExternalAccount, KeptBackups, Limits, Log, LogFormat, TlsMode, TrustedHeader,
 };
 use crate::domain::site::SilentAfterHours;
 
@@ -479,4 +479,9 @@ fn count(number: u32) -> Option<usize> {
 
 fn seconds(number: u32) -> Option<Duration> {
     (number > 0).then(|| Duration::from_secs(number.into()))
+}
+
+/// Whether plain HTTP on this address stays on this machine.
+fn is_local(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }

@@ -11,7 +11,9 @@
 
 use toml::{Table, Value};
 
-use super::{ConfigError, Override, Settings, known_value};
+use super::error::ConfigError;
+use super::layers::{Override, known_value};
+use super::settings::Settings;
 
 /// What environment names begin with.
 const ENV_PREFIX: &str = "SITEWARDEN_";

@@ -5,13 +5,13 @@
 //! seen (`ProcSubset=pid`), and by calls of the system. What cannot be read is
 //! left out: a wrong number is worse than none.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
-use prometheus::{Counter, Gauge, Registry, Result};
+use prometheus::{Counter, Gauge, Result};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::add;
+use super::registrar::Registrar;
 
 /// The numbers of this process.
 pub(super) struct ProcessMetrics {
@@ -29,18 +29,17 @@ impl ProcessMetrics {
     ///
     /// # Errors
     /// When one cannot be registered; a bug.
-    pub(super) fn new(registry: &Registry) -> Result<Self> {
+    pub(super) fn new(new: &Registrar) -> Result<Self> {
         let gauge = |name: &str, help: &str, value: Option<f64>| {
             let gauge = Gauge::new(name, help)?;
             if let Some(value) = value {
                 gauge.set(value);
-                add(registry, &gauge)?;
+                new.add(gauge.clone())?;
             }
             Ok::<_, prometheus::Error>(gauge)
         };
         let cpu_seconds =
-            Counter::new("process_cpu_seconds_total", "User and system CPU time spent, in seconds.")?;
-        add(registry, &cpu_seconds)?;
+            new.seconds_counter("process_cpu_seconds_total", "User and system CPU time spent, in seconds.")?;
         let stat = Stat::read();
         // Once: by a clock that is put right it would seem a restart.
         let started_at = stat.map(|stat| stat.started_at);
@@ -67,7 +66,7 @@ impl ProcessMetrics {
 
     /// Reads them again, but for the time of the start.
     pub(super) fn read(&self) {
-        let _turn = self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn = self.turn.lock();
         let cpu_seconds = seconds(clock_gettime(ClockId::ProcessCPUTime));
         self.cpu_seconds.inc_by((cpu_seconds - self.cpu_seconds.get()).max(0.0));
         let set = |gauge: &Gauge, value: Option<f64>| {
@@ -155,9 +154,9 @@ mod tests {
 
     #[test]
     fn this_process_is_measured() {
-        let registry = Registry::new();
-        let metrics = ProcessMetrics::new(&registry).unwrap();
-        assert_eq!(registry.gather().len(), 6);
+        let new = Registrar::default();
+        let metrics = ProcessMetrics::new(&new).unwrap();
+        assert_eq!(new.into_registry().gather().len(), 6);
         let before = metrics.cpu_seconds.get();
         let mut hash = 0_u64;
         while seconds(clock_gettime(ClockId::ProcessCPUTime)) - before < 0.01 {

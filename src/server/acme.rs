@@ -19,13 +19,13 @@ mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
-
 use self::order::{Failed, Orders};
-use super::StartError;
 use super::challenges::Challenges;
+use super::error::StartError;
 use super::tls::{Certificates, Pair};
-use crate::api::tls::{CertificateDesk, Facts};
+use crate::auth::random::random_bytes;
+use crate::certificate::{CertificateFacts, CertificateState};
+use crate::clock::now;
 use crate::config::Acme;
 use crate::domain::Timestamp;
 use crate::outbound::{ClientError, check_roots};
@@ -75,11 +75,11 @@ pub(super) fn check(settings: &Acme) -> Result<(), StartError> {
 }
 
 /// The certificate that the database holds, when it can be served.
-pub(super) async fn kept(
+pub(super) async fn stored(
     store: &Store,
     settings: &Acme,
     now: Timestamp,
-) -> Result<Option<(Pair, Held)>, Unavailable> {
+) -> Result<Option<(Pair, CurrentCertificate)>, Unavailable> {
     let Some(kept) = store.acme_certificate().await? else {
         return Ok(None);
     };
@@ -94,23 +94,23 @@ pub(super) async fn kept(
         return Ok(None);
     }
     let wanted = kept.directory_url == settings.directory_url && is_for(&pair.facts, &settings.domains);
-    let mut held = Held::new(pair.facts.clone(), kept.chain);
+    let mut current = CurrentCertificate::new(pair.facts.clone(), kept.chain);
     if !wanted {
         // Better than a self-signed one until there is the right one.
-        held.renew_at = now;
+        current.renew_at = now;
     }
-    Ok(Some((pair, held)))
+    Ok(Some((pair, current)))
 }
 
 /// Whether a certificate is for these names and no others.
-fn is_for(facts: &Facts, domains: &[String]) -> bool {
+fn is_for(facts: &CertificateFacts, domains: &[String]) -> bool {
     facts.names.len() == domains.len() && domains.iter().all(|domain| facts.names.contains(domain))
 }
 
 /// A certificate in use, and when to renew it.
 #[derive(Debug)]
-pub(super) struct Held {
-    facts: Facts,
+pub(super) struct CurrentCertificate {
+    facts: CertificateFacts,
     chain: Vec<Vec<u8>>,
     renew_at: Timestamp,
     /// The window that the server suggested (RFC 9773, section 4.2).
@@ -119,8 +119,8 @@ pub(super) struct Held {
     ask_at: Timestamp,
 }
 
-impl Held {
-    fn new(facts: Facts, chain: Vec<Vec<u8>>) -> Self {
+impl CurrentCertificate {
+    fn new(facts: CertificateFacts, chain: Vec<Vec<u8>>) -> Self {
         let renew_at = two_thirds(&facts, random());
         Self { facts, chain, renew_at, window: None, ask_at: Timestamp::MIN }
     }
@@ -137,7 +137,7 @@ impl Held {
 
 /// Two thirds of the lifetime, up to a thirtieth of it later, so that those
 /// who began together do not renew together. `random` is from 0 to 1.
-fn two_thirds(facts: &Facts, random: f64) -> Timestamp {
+fn two_thirds(facts: &CertificateFacts, random: f64) -> Timestamp {
     let lifetime = facts.not_after.seconds_since(facts.not_before);
     let start = facts.not_before.checked_add_seconds(lifetime * 2 / 3).unwrap_or(facts.not_after);
     let end = start.checked_add_seconds(lifetime / 30).unwrap_or(start);
@@ -159,9 +159,8 @@ fn part(seconds: i64, random: f64) -> i64 {
 
 /// From 0 to 1.
 fn random() -> f64 {
-    let mut bytes = [0; 4];
     // Without random bytes there is no jitter, and all else works.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    let bytes = random_bytes().unwrap_or_default();
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
 
@@ -177,13 +176,13 @@ fn back_off(failures: u32, demanded: Option<Duration>, random: f64) -> i64 {
 }
 
 /// Gets certificates and puts them to use.
-pub(super) struct Keeper {
+pub(super) struct AcmeWorker {
     store: Store,
     settings: Acme,
     certificates: Arc<Certificates>,
-    desk: Arc<CertificateDesk>,
+    state: Arc<CertificateState>,
     challenges: Arc<Challenges>,
-    held: Option<Held>,
+    current: Option<CurrentCertificate>,
     failures: u32,
     retry_at: Option<Timestamp>,
     /// Checks that failed, by which one way of being checked after the other
@@ -191,23 +190,23 @@ pub(super) struct Keeper {
     failed_checks: u64,
 }
 
-impl Keeper {
-    /// Keeps `held`, which is in use, or gets the first certificate.
+impl AcmeWorker {
+    /// Keeps `current`, which is in use, or gets the first certificate.
     pub(super) fn new(
         store: Store,
         settings: Acme,
         certificates: Arc<Certificates>,
-        desk: Arc<CertificateDesk>,
+        state: Arc<CertificateState>,
         challenges: Arc<Challenges>,
-        held: Option<Held>,
+        current: Option<CurrentCertificate>,
     ) -> Self {
         Self {
             store,
             settings,
             certificates,
-            desk,
+            state,
             challenges,
-            held,
+            current,
             failures: 0,
             retry_at: None,
             failed_checks: 0,
@@ -221,12 +220,12 @@ impl Keeper {
             let now = now();
             self.ask_when_to_renew(now).await;
             let due = self.due(now);
-            self.desk.note(|standing| standing.next_renewal = Some(due));
+            self.state.update(|status| status.next_renewal = Some(due));
             let wanted = if due > now { self.rest(due.seconds_since(now)).await } else { false };
             if wanted || due <= now {
-                self.desk.note(|standing| standing.renewing = true);
+                self.state.update(|status| status.renewing = true);
                 self.renew().await;
-                self.desk.note(|standing| standing.renewing = false);
+                self.state.update(|status| status.renewing = false);
             }
         }
     }
@@ -255,7 +254,7 @@ impl Keeper {
             next_try = %retry_at,
             "the last order gave no certificate; sitewarden tls renew tries again before its time"
         );
-        self.desk.note(|standing| standing.last_error = Some(kept.reason));
+        self.state.update(|status| status.last_error = Some(kept.reason));
     }
 
     /// Keeps how long to wait for the next run of the server.
@@ -275,27 +274,29 @@ impl Keeper {
 
     /// When to order next.
     fn due(&self, now: Timestamp) -> Timestamp {
-        self.retry_at.unwrap_or_else(|| self.held.as_ref().map_or(now, |held| held.renew_at))
+        self.retry_at.unwrap_or_else(|| self.current.as_ref().map_or(now, |current| current.renew_at))
     }
 
     /// Waits at most this long; whether a renewal was asked for meanwhile.
     async fn rest(&self, seconds: i64) -> bool {
         let seconds = u64::try_from(seconds.clamp(1, LOOK_AT_CLOCK_SECONDS)).unwrap_or(1);
         tokio::select! {
-            () = self.desk.renewal_wanted() => true,
+            () = self.state.renewal_requested() => true,
             () = tokio::time::sleep(Duration::from_secs(seconds)) => false,
         }
     }
 
     /// Asks the server when to renew, where it is time to ask.
     async fn ask_when_to_renew(&mut self, now: Timestamp) {
-        let Some(held) = self.held.as_mut().filter(|held| held.ask_at <= now && held.renew_at > now) else {
+        let Some(current) =
+            self.current.as_mut().filter(|current| current.ask_at <= now && current.renew_at > now)
+        else {
             return;
         };
         let orders = Orders::new(&self.store, &self.settings, &self.challenges);
-        let again = match tokio::time::timeout(ORDER_PATIENCE, orders.renewal_window(&held.chain)).await {
+        let again = match tokio::time::timeout(ORDER_PATIENCE, orders.renewal_window(&current.chain)).await {
             Ok(Ok(Some((window, again)))) => {
-                held.suggest(window, random());
+                current.suggest(window, random());
                 i64::try_from(again.as_secs()).unwrap_or(i64::MAX)
             }
             Ok(Ok(None)) => ASK_AGAIN_SECONDS.1,
@@ -306,7 +307,7 @@ impl Keeper {
             Err(_) => ASK_AGAIN_SECONDS.0,
         };
         let again = again.clamp(ASK_AGAIN_SECONDS.0, ASK_AGAIN_SECONDS.1);
-        held.ask_at = now.checked_add_seconds(again).unwrap_or(Timestamp::MAX);
+        current.ask_at = now.checked_add_seconds(again).unwrap_or(Timestamp::MAX);
     }
 
     async fn renew(&mut self) {
@@ -315,8 +316,8 @@ impl Keeper {
         let wait = back_off(failures, None, random());
         let retry_at = now().checked_add_seconds(wait).unwrap_or(Timestamp::MAX);
         self.keep_setback(failures, retry_at, CUT_OFF.to_owned()).await;
-        let replaces = self.held.as_ref().filter(|held| held.window.is_some());
-        let replaces = replaces.map(|held| held.chain.as_slice());
+        let replaces = self.current.as_ref().filter(|current| current.window.is_some());
+        let replaces = replaces.map(|current| current.chain.as_slice());
         let orders = Orders::new(&self.store, &self.settings, &self.challenges);
         let ordered = orders.certificate(self.failed_checks, replaces);
         let ordered = tokio::time::timeout(ORDER_PATIENCE, ordered).await;
@@ -332,7 +333,7 @@ impl Keeper {
     }
 
     async fn use_now(&mut self, certificate: AcmeCertificate, pair: Pair) {
-        let held = Held::new(pair.facts.clone(), certificate.chain.clone());
+        let current = CurrentCertificate::new(pair.facts.clone(), certificate.chain.clone());
         let (names, not_after) = (pair.facts.names.join(", "), pair.facts.not_after);
         // Served first: also a database that takes no writes now must not
         // keep a good certificate from use.
@@ -340,11 +341,11 @@ impl Keeper {
         if let Err(error) = self.store.keep_acme_certificate(certificate).await {
             tracing::error!(%error, "the new certificate is in use, but could not be kept for the next start");
         }
-        tracing::info!(names, %not_after, issuer = held.facts.issuer, "a new certificate is in use");
-        self.held = Some(held);
+        tracing::info!(names, %not_after, issuer = current.facts.issuer, "a new certificate is in use");
+        self.current = Some(current);
         self.failures = 0;
         self.retry_at = None;
-        self.desk.note(|standing| standing.last_error = None);
+        self.state.update(|status| status.last_error = None);
     }
 
     async fn note_failure(&mut self, failed: &Failed) {
@@ -356,13 +357,13 @@ impl Keeper {
         let retry_at = now().checked_add_seconds(wait).unwrap_or(Timestamp::MAX);
         self.retry_at = Some(retry_at);
         self.keep_setback(self.failures, retry_at, failed.reason.clone()).await;
-        let served = if self.held.is_some() { "the last good one" } else { "the self-signed one" };
+        let served = if self.current.is_some() { "the last good one" } else { "the self-signed one" };
         tracing::error!(
             reason = failed.reason,
             next_try = %retry_at,
             "no certificate was got; {served} is served meanwhile"
         );
-        self.desk.note(|standing| standing.last_error = Some(failed.reason.clone()));
+        self.state.update(|status| status.last_error = Some(failed.reason.clone()));
     }
 }
 
@@ -379,10 +380,6 @@ fn usable(certificate: AcmeCertificate, domains: &[String]) -> Result<(AcmeCerti
     Ok((certificate, pair))
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_clock(Utc::now())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,8 +388,8 @@ mod tests {
         Timestamp::from_unix(seconds).unwrap()
     }
 
-    fn facts(not_before: i64, not_after: i64) -> Facts {
-        Facts {
+    fn facts(not_before: i64, not_after: i64) -> CertificateFacts {
+        CertificateFacts {
             names: vec!["a.example".into()],
             issuer: "CN=Test".into(),
             not_before: at(not_before),
@@ -410,13 +407,13 @@ mod tests {
 
     #[test]
     fn a_time_is_chosen_once_for_each_suggested_window() {
-        let mut held = Held::new(facts(0, 90_000), Vec::new());
-        held.suggest((at(1000), at(2000)), 0.25);
-        assert_eq!(held.renew_at, at(1250));
-        held.suggest((at(1000), at(2000)), 0.75);
-        assert_eq!(held.renew_at, at(1250));
-        held.suggest((at(0), at(100)), 0.5);
-        assert_eq!(held.renew_at, at(50));
+        let mut current = CurrentCertificate::new(facts(0, 90_000), Vec::new());
+        current.suggest((at(1000), at(2000)), 0.25);
+        assert_eq!(current.renew_at, at(1250));
+        current.suggest((at(1000), at(2000)), 0.75);
+        assert_eq!(current.renew_at, at(1250));
+        current.suggest((at(0), at(100)), 0.5);
+        assert_eq!(current.renew_at, at(50));
     }
 
     #[test]

@@ -17,11 +17,13 @@ use std::time::Duration;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::StartError;
 use super::budget::Budget;
-use super::connection::{Door, service};
+use super::door::Door;
+use super::error::StartError;
+use super::exchange::service;
 use super::patience::Activity;
-use crate::api::{Caller, SystemUser};
+use crate::api::Caller;
+use crate::auth::host_user::HostUser;
 
 /// Greatest length of a socket's path in bytes (`sun_path` of unix(7), less
 /// the closing zero).
@@ -93,7 +95,7 @@ impl ControlSocket {
             match accepted {
                 Ok((stream, _)) => {
                     if let Ok(peer) = stream.peer_cred() {
-                        door.connections.spawn(speak(Arc::clone(&door), stream, SystemUser::of(peer.uid())));
+                        door.connections.spawn(speak(Arc::clone(&door), stream, HostUser::of(peer.uid())));
                     }
                 }
                 Err(error) => {
@@ -112,7 +114,7 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn speak(door: Arc<Door>, stream: UnixStream, user: SystemUser) {
+async fn speak(door: Arc<Door>, stream: UnixStream, user: HostUser) {
     let service = service(
         &door,
         Caller::System(user),

@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::tls::{Certificates, Pair, TlsError};
-use crate::api::tls::CertificateDesk;
+use crate::certificate::CertificateState;
+use crate::clock;
 use crate::domain::Timestamp;
 
 /// How often the files are looked at.
@@ -23,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Two files and what is known of them.
 pub(super) struct CertificateFiles {
     certificates: Arc<Certificates>,
-    desk: Arc<CertificateDesk>,
+    state: Arc<CertificateState>,
     watched: Mutex<Watched>,
 }
 
@@ -68,12 +69,12 @@ impl CertificateFiles {
         cert: &Path,
         key: &Path,
         certificates: Arc<Certificates>,
-        desk: Arc<CertificateDesk>,
+        state: Arc<CertificateState>,
     ) -> Self {
         let paths = Paths { cert: cert.to_owned(), key: key.to_owned() };
         let stamps = paths.stamps();
         let watched = Mutex::new(Watched { paths, read: stamps, seen: stamps });
-        Self { certificates, desk, watched }
+        Self { certificates, state, watched }
     }
 
     /// Looks at the files for ever.
@@ -104,7 +105,7 @@ impl CertificateFiles {
         let paths = watched.paths.clone();
         let read = tokio::task::spawn_blocking(move || {
             let stamps = paths.stamps();
-            (stamps, paths.read(Timestamp::from_clock(chrono::Utc::now())))
+            (stamps, paths.read(clock::now()))
         });
         let Ok((stamps, read)) = read.await else { return };
         (watched.read, watched.seen) = (stamps, stamps);
@@ -112,12 +113,12 @@ impl CertificateFiles {
             Ok(pair) => {
                 let (names, not_after) = (pair.facts.names.join(", "), pair.facts.not_after);
                 self.certificates.install(pair);
-                self.desk.note(|standing| standing.last_error = None);
+                self.state.update(|status| status.last_error = None);
                 tracing::info!(names, %not_after, "the certificate was read from its files and is in use");
             }
             Err(error) => {
                 tracing::error!(%error, "the new certificate cannot be used; the one before stays in use");
-                self.desk.note(|standing| standing.last_error = Some(error.to_string()));
+                self.state.update(|status| status.last_error = Some(error.to_string()));
             }
         }
     }

@@ -8,10 +8,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
 
 use crate::api::envelope::Api;
-use crate::api::{Caller, Peer, SystemUser};
+use crate::api::{Caller, Peer};
+use crate::auth::host_user::HostUser;
 
 /// Answers `user` as a server would on its control socket.
-pub(crate) async fn answer(api: &Api, request: Request<Full<Bytes>>, user: SystemUser) -> Response<Bytes> {
+pub(crate) async fn answer(api: &Api, request: Request<Full<Bytes>>, user: HostUser) -> Response<Bytes> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_or_else(|never| match never {}, |body| body.to_bytes());
     let mut request = poem::Request::builder().method(parts.method).uri(parts.uri).body(body);

@@ -9,9 +9,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-use super::StartError;
 use super::admission::TooMany;
-use super::connection::{self, Door};
+use super::connection;
+use super::door::Door;
+use super::error::StartError;
 use crate::domain::Network;
 use crate::metrics::Throttle;
 

@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use chrono::Utc;
 use hyper::{HeaderMap, StatusCode};
 
 use super::head::Fault;
 use crate::api::problem::Problem;
+use crate::clock;
 
 impl Fault {
     /// For metrics.
@@ -31,10 +31,10 @@ impl Fault {
         let detail = match self {
             Self::RequestLine => "the first line is not a method, a target and a version of HTTP",
             Self::Version => return Problem::unknown_version(),
-            Self::LongTarget => return Problem::of_status(StatusCode::URI_TOO_LONG),
+            Self::LongTarget => return Problem::long_target(),
             Self::Line => "a line of the head is not a name, a colon and text",
             Self::LineEnd => "a line of the head does not end in CR LF",
-            Self::Large => return Problem::of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            Self::Large => return Problem::large_head(),
             Self::Host => {
                 "the request must name one host: the server's name or address, and its port where needed"
             }
@@ -56,7 +56,7 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> V
         head,
         "content-length: {}\r\nconnection: close\r\ndate: {}\r\n",
         body.len(),
-        Utc::now().format("%a, %d %b %Y %H:%M:%S GMT")
+        clock::precise_now().format("%a, %d %b %Y %H:%M:%S GMT")
     );
     let mut answer = head.into_bytes();
     for (name, value) in headers {

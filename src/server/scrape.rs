@@ -19,9 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::connection::Door;
-use crate::api::{App, now};
-use crate::metrics::kept::Kept;
+use super::door::Door;
+use crate::api::App;
+use crate::clock::now;
+use crate::metrics::cached::Cached;
 use crate::store::SiteStatistics;
 use crate::telemetry::Lines;
 
@@ -40,7 +41,7 @@ pub(super) struct Scrape {
     app: Arc<App>,
     log: Lines,
     places: Arc<Semaphore>,
-    counted: Kept<SiteStatistics>,
+    counted: Cached<SiteStatistics>,
 }
 
 impl Scrape {
@@ -55,7 +56,7 @@ impl Scrape {
             Ok((listener, address)) => {
                 tracing::info!(url = %format_args!("http://{address}/metrics"), "serving metrics");
                 let places = Arc::new(Semaphore::new(CONNECTIONS));
-                Some(Self { listener, app, log, places, counted: Kept::new(COUNT_STANDS) })
+                Some(Self { listener, app, log, places, counted: Cached::new(COUNT_STANDS) })
             }
             Err(error) => {
                 tracing::warn!(
@@ -104,7 +105,7 @@ impl Scrape {
         let counting = self.app.store.site_statistics(now(), self.app.silent_after);
         let counted = self.counted.get(Instant::now(), counting).await;
         let sites = counted.map_err(|error| failed(error.to_string()))?;
-        let certificate = self.app.certificate.standing().certificate;
+        let certificate = self.app.certificate.status().certificate;
         self.app.metrics.certificate_expires(certificate.map(|facts| facts.not_after));
         if let Some(state) = self.app.store.backup_state() {
             self.app.metrics.backed_up(&state);

@@ -21,9 +21,10 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, SanType,
 };
 
-use super::StartError;
+use super::error::StartError;
 use super::tls::{Certificates, Pair, TlsError};
-use crate::api::tls::Facts;
+use crate::certificate::CertificateFacts;
+use crate::clock;
 use crate::domain::Timestamp;
 use crate::domain::clock::ClockState;
 use crate::store::{Store, TlsIdentity};
@@ -51,7 +52,7 @@ enum Fate {
     MadeAnew,
 }
 
-fn fate(facts: &Facts, now: Timestamp, clock: ClockState) -> Fate {
+fn fate(facts: &CertificateFacts, now: Timestamp, clock: ClockState) -> Fate {
     let begins_later = facts.not_before > now;
     let ends_soon = facts.not_after.seconds_since(now) <= RENEW_BEFORE_SECONDS;
     match clock {
@@ -116,7 +117,7 @@ impl SelfSigned {
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let now = Timestamp::from_clock(Utc::now());
+            let now = clock::now();
             let facts = certificates.facts();
             if facts.is_some_and(|facts| self.fate(&facts, now) == Fate::MadeAnew) {
                 match self.certificate(now).await {
@@ -129,7 +130,7 @@ impl SelfSigned {
         }
     }
 
-    fn fate(&self, facts: &Facts, now: Timestamp) -> Fate {
+    fn fate(&self, facts: &CertificateFacts, now: Timestamp) -> Fate {
         fate(facts, now, self.store.clock().map_or(ClockState::Believed, |clock| clock.state))
     }
 
@@ -231,7 +232,7 @@ mod tests {
         Timestamp::from_unix(seconds).unwrap()
     }
 
-    fn facts(now: i64) -> Facts {
+    fn facts(now: i64) -> CertificateFacts {
         Pair::self_signed(make(&names(&[]), at(now)).unwrap()).unwrap().facts
     }
 
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(fate(&good, at(end + 1), Behind), Fate::MadeAnew);
         assert_eq!(fate(&good, at(0), Believed), Fate::KeptInDoubt, "nothing ran in 1970");
         // As an earlier version made them, by a clock that was ahead.
-        let future = Facts { not_before: at(NOW + 1), ..good };
+        let future = CertificateFacts { not_before: at(NOW + 1), ..good };
         assert_eq!(fate(&future, at(NOW), Believed), Fate::MadeAnew);
         assert_eq!(fate(&future, at(NOW), Behind), Fate::KeptInDoubt);
         assert_eq!(fate(&future, at(NOW), Ahead), Fate::MadeAnew);

@@ -18,7 +18,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::challenges::Challenges;
-use crate::api::tls::{CertificateDesk, Facts};
+use crate::certificate::{CertificateFacts, CertificateState};
 use crate::domain::Timestamp;
 use crate::store::TlsIdentity;
 
@@ -74,7 +74,7 @@ const MIN_RSA_BITS: usize = 2048;
 pub(super) struct Pair {
     key: CertifiedKey,
     /// What the certificate says.
-    pub(super) facts: Facts,
+    pub(super) facts: CertificateFacts,
 }
 
 impl Pair {
@@ -125,7 +125,7 @@ fn rsa_bits(certificate: &CertificateDer<'_>) -> Option<usize> {
 }
 
 /// What a certificate says; `None` when it cannot be read.
-fn facts(certificate: &CertificateDer<'_>) -> Option<Facts> {
+fn facts(certificate: &CertificateDer<'_>) -> Option<CertificateFacts> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()?;
     let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
@@ -136,7 +136,7 @@ fn facts(certificate: &CertificateDer<'_>) -> Option<Facts> {
         },
         _ => None,
     });
-    Some(Facts {
+    Some(CertificateFacts {
         names: names.collect(),
         issuer: certificate.issuer().to_string(),
         not_before: Timestamp::from_unix(certificate.validity().not_before.timestamp())?,
@@ -149,7 +149,7 @@ fn facts(certificate: &CertificateDer<'_>) -> Option<Facts> {
 #[derive(Debug)]
 pub(super) struct Certificates {
     resolver: Arc<Resolver>,
-    desk: Arc<CertificateDesk>,
+    state: Arc<CertificateState>,
 }
 
 /// Tells each handshake its certificate.
@@ -171,21 +171,21 @@ impl ResolvesServerCert for Resolver {
 }
 
 impl Certificates {
-    /// Begins with `pair`; `desk` is told of it and of those that follow.
-    pub(super) fn new(pair: Pair, challenges: Arc<Challenges>, desk: Arc<CertificateDesk>) -> Self {
-        desk.note(|standing| standing.certificate = Some(pair.facts.clone()));
+    /// Begins with `pair`; `state` is told of it and of those that follow.
+    pub(super) fn new(pair: Pair, challenges: Arc<Challenges>, state: Arc<CertificateState>) -> Self {
+        state.update(|status| status.certificate = Some(pair.facts.clone()));
         let resolver = Arc::new(Resolver { current: RwLock::new(pair.into_key()), challenges });
-        Self { resolver, desk }
+        Self { resolver, state }
     }
 
     /// What the certificate in use says.
-    pub(super) fn facts(&self) -> Option<Facts> {
-        self.desk.standing().certificate
+    pub(super) fn facts(&self) -> Option<CertificateFacts> {
+        self.state.status().certificate
     }
 
     /// Uses `pair` from the next handshake on; connections go on.
     pub(super) fn install(&self, pair: Pair) {
-        self.desk.note(|standing| standing.certificate = Some(pair.facts.clone()));
+        self.state.update(|status| status.certificate = Some(pair.facts.clone()));
         *self.resolver.current.write().unwrap_or_else(PoisonError::into_inner) = pair.into_key();
     }
 

@@ -7,13 +7,13 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::Utc;
 use redb::{Database, DatabaseError, StorageError};
 
 use super::backups::DIRECTORY;
 use super::disk::{Disk, file_disk};
 use super::migrate::{self, Step};
 use super::{OpenError, engine, file_copy, inspect, restore, seal, snapshot, tables};
+use crate::clock;
 use crate::domain::Timestamp;
 
 /// A new database before it is whole.
@@ -118,8 +118,7 @@ pub(super) fn open_disk(disk: &dyn Disk, steps: &[Step], sealed: bool) -> Result
 fn put_aside(path: &Path, schema: u32) -> io::Result<PathBuf> {
     let directory = path.with_file_name(DIRECTORY);
     std::fs::create_dir_all(&directory)?;
-    let kept = directory
-        .join(format!("pre-upgrade-v{schema}-{}.redb", file_time(Timestamp::from_clock(Utc::now()))));
+    let kept = directory.join(format!("pre-upgrade-v{schema}-{}.redb", file_time(clock::now())));
     file_copy::make(&File::open(path)?, &kept)?;
     Ok(kept)
 }

@@ -19,9 +19,10 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::time::SystemTime;
 
 use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
+
+use crate::clock;
 
 /// The attribute's name.
 const NAME: &str = "user.sitewarden.closed";
@@ -35,7 +36,7 @@ const MOST: usize = 128;
 pub(super) fn put_on(file: &File) -> io::Result<()> {
     // To the nanosecond, where a write sets a coarser time: one that comes in
     // the same moment breaks the seal all the same.
-    file.set_modified(SystemTime::now())?;
+    file.set_modified(clock::precise_now().into())?;
     Ok(fsetxattr(file, NAME, text(file)?.as_bytes(), XattrFlags::empty())?)
 }
 

@@ -12,6 +12,7 @@
 //! the wire, out of the log or from the data directory, which some open with the
 //! store itself when the server is down.
 
+#![expect(clippy::disallowed_methods, reason = "compares with the clock of the server under test")]
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 // Running it, and speaking to it.

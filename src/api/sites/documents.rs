@@ -4,7 +4,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
-use crate::api::docs::example_expiry;
+use crate::api::example::example_expiry;
 use crate::api::fields::{Fields, Readable};
 use crate::api::wire::{Nullable, Time};
 use crate::domain::licence::MAX_EXTEND_DAYS;

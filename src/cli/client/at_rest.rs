@@ -15,12 +15,13 @@ use http_body_util::Full;
 use hyper::{Request, Response};
 use rustix::process::{Gid, Uid, geteuid};
 
+use crate::api::App;
 use crate::api::envelope::Api;
-use crate::api::{App, SystemUser};
+use crate::auth::host_user::HostUser;
 use crate::auth::initial_password;
 use crate::cli::screen::complain;
 use crate::config::Config;
-use crate::server::{StartError, in_process, keep_backups};
+use crate::server::{StartError, in_process, schedule_backups};
 use crate::store::{FILE_NAME, Store};
 
 /// What a command may do with the database.
@@ -39,7 +40,7 @@ pub(crate) enum Access {
 pub(super) struct AtRest {
     api: Api,
     store: Store,
-    user: SystemUser,
+    user: HostUser,
     initial_password: PathBuf,
 }
 
@@ -58,7 +59,7 @@ impl AtRest {
         if !there && !may_be_made {
             return Ok(None);
         }
-        let user = SystemUser::of(geteuid().as_raw());
+        let user = HostUser::of(geteuid().as_raw());
         act_as_owner(data_dir)?;
         let store = Store::open(&database)?;
         if !there {
@@ -66,7 +67,7 @@ impl AtRest {
         }
         if access != Access::Read {
             // The last one is made when the database is closed.
-            keep_backups(config, &store)?;
+            schedule_backups(config, &store)?;
         }
         let given = config.signing_key_file.is_some();
         let app = App::at_rest(store.clone(), data_dir.clone(), given).map_err(|error| {

@@ -13,6 +13,7 @@ use hyper::http::{Request, Response};
 use hyper::{StatusCode, Uri, header};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 
+use crate::clock;
 use crate::outbound::Server;
 
 /// How long the server last asked to be left alone, where it did.
@@ -31,7 +32,9 @@ impl Demand {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::FORBIDDEN
         );
         let value = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        if let Some(wait) = value.filter(|_| is_demand).and_then(|value| retry_after(value, Utc::now())) {
+        if let Some(wait) =
+            value.filter(|_| is_demand).and_then(|value| retry_after(value, clock::precise_now()))
+        {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
         }
     }

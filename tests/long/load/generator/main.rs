@@ -21,6 +21,8 @@
 //! SITES is how many sites `seed` registered, which take turns, or a file of
 //! `id,key` lines.
 
+#![expect(clippy::disallowed_methods, reason = "stamps what it sends; it is not the server")]
+
 mod credentials;
 mod plain;
 mod tls;

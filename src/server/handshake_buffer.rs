@@ -18,14 +18,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::patience::Activity;
 
 /// The socket.
-pub(super) struct Held<S> {
+pub(super) struct HandshakeBuffer<S> {
     socket: S,
     held: Vec<u8>,
     /// `None` during the handshake.
     activity: Option<Arc<Activity>>,
 }
 
-impl<S: AsyncWrite + Unpin> Held<S> {
+impl<S: AsyncWrite + Unpin> HandshakeBuffer<S> {
     /// `socket` before its handshake.
     pub(super) fn new(socket: S) -> Self {
         Self { socket, held: Vec::new(), activity: None }
@@ -51,7 +51,7 @@ impl<S: AsyncWrite + Unpin> Held<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Held<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for HandshakeBuffer<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Held<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for HandshakeBuffer<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
@@ -129,10 +129,10 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (Held<DuplexStream>, DuplexStream, Arc<Activity>) {
+    fn pair() -> (HandshakeBuffer<DuplexStream>, DuplexStream, Arc<Activity>) {
         let (ours, theirs) = tokio::io::duplex(8);
         let activity = Activity::new(false);
-        (Held::new(ours), theirs, activity)
+        (HandshakeBuffer::new(ours), theirs, activity)
     }
 
     /// Reads once without waiting: `None` when there is nothing.

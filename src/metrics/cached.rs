@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-/// A value that is got anew when it has stood for a while.
+/// A value that is fetched again when it has stood for a while.
 #[derive(Debug)]
-pub struct Kept<T> {
+pub struct Cached<T> {
     stands: Duration,
     value: Mutex<Option<(Instant, T)>>,
 }
 
-impl<T: Copy> Kept<T> {
+impl<T: Copy> Cached<T> {
     /// None yet; one that is got stands for as long as this.
     pub fn new(stands: Duration) -> Self {
         Self { stands, value: Mutex::new(None) }
@@ -50,13 +50,13 @@ mod tests {
 
     const STANDS: Duration = Duration::from_secs(30);
 
-    async fn got(kept: &Kept<u32>, now: Instant, value: u32) -> u32 {
+    async fn got(kept: &Cached<u32>, now: Instant, value: u32) -> u32 {
         kept.get(now, async { Ok::<_, ()>(value) }).await.unwrap()
     }
 
     #[tokio::test]
     async fn a_value_stands_for_its_time_and_is_then_got_anew() {
-        let (kept, start) = (Kept::new(STANDS), Instant::now());
+        let (kept, start) = (Cached::new(STANDS), Instant::now());
         assert_eq!(got(&kept, start, 1).await, 1);
         assert_eq!(got(&kept, start + STANDS - Duration::from_millis(1), 2).await, 1);
         assert_eq!(got(&kept, start + STANDS, 3).await, 3);
@@ -67,7 +67,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_told_and_not_kept_and_leaves_what_stands() {
-        let (kept, start) = (Kept::new(STANDS), Instant::now());
+        let (kept, start) = (Cached::new(STANDS), Instant::now());
         assert_eq!(kept.get(start, async { Err::<u32, _>("closed") }).await, Err("closed"));
         assert_eq!(got(&kept, start, 1).await, 1, "it is tried again at once");
         let late = start + STANDS;

@@ -1,0 +1,9 @@
+//! What the examples in the specification have in common.
+
+use crate::domain::Timestamp;
+
+/// When the licences in examples expire.
+pub(super) fn example_expiry() -> Timestamp {
+    // 2030-12-31T00:00:00Z, well within the bounds.
+    Timestamp::from_unix(1_924_905_600).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,76 @@
+//! Examples of what is answered.
+
+use serde_json::{Value, json};
+
+use crate::api::example::example_expiry;
+
+/// What records look like in answers.
+pub(super) fn examples() -> Vec<(&'static str, Value)> {
+    let expires = example_expiry().to_string();
+    let site = json!({
+        "id": 1,
+        "site_id": "6f1d2c0e-93b4-4c55-8a37-2f0e9d1b7c48",
+        "name": "Trattoria Da Mario",
+        "owner_name": "Mario Rossi",
+        "contact_email": "mario@example.com",
+        "is_active": true,
+        "is_locked": false,
+        "lock_reason": null,
+        "license_expires_at": expires,
+        "created_at": "2026-03-02T09:15:00Z",
+        "last_seen_at": "2026-03-09T06:02:11Z",
+        "last_seen_ip": "203.0.113.7",
+        "last_version": "2.4.1",
+        "last_uptime_seconds": 86_400,
+        "last_key_used": "newest",
+        "old_key_valid_until": null,
+        "licensed": true,
+        "status": "online",
+    });
+    let secret_key = "swk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+    let mut registered = site.clone();
+    if let Some(registered) = registered.as_object_mut() {
+        for not_yet in
+            ["last_seen_at", "last_seen_ip", "last_version", "last_uptime_seconds", "last_key_used"]
+        {
+            registered.insert(not_yet.to_owned(), Value::Null);
+        }
+        registered.insert("status".to_owned(), json!("never_seen"));
+        registered.insert("secret_key".to_owned(), json!(secret_key));
+    }
+    let admin = json!({
+        "id": 1, "username": "sysadmin", "role": "sysadmin", "created_at": "2026-03-02T09:00:00Z",
+    });
+    vec![
+        ("Site", site),
+        ("RegisteredSite", registered),
+        ("RotatedKey", json!({ "secret_key": secret_key, "old_key_valid_until": "2026-03-10T09:15:00Z" })),
+        (
+            "AccessToken",
+            json!({
+                "access_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.…",
+                "token_type": "Bearer",
+                "expires_in": 900,
+                "expires_at": "2026-03-09T09:30:00Z",
+            }),
+        ),
+        ("Me", admin.clone()),
+        ("Admin", admin),
+        (
+            "AuditEntry",
+            json!({
+                "id": 42,
+                "at": "2026-03-09T09:15:00Z",
+                "actor": "sysadmin",
+                "actor_kind": "admin",
+                "ip": "198.51.100.20",
+                "action": "site_locked",
+                "site_id": "6f1d2c0e-93b4-4c55-8a37-2f0e9d1b7c48",
+                "admin": null,
+                "changes": [
+                    { "field": "lock_reason", "before": null, "after": "Payment overdue since March" },
+                ],
+            }),
+        ),
+    ]
+}

@@ -1,0 +1,30 @@
+//! What is done once a minute.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::forget::forget_old;
+use crate::api::App;
+use crate::auth::throttle::FAILED_LOGINS_RECORDED_PER_HOUR;
+use crate::clock;
+
+/// How often.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Forgets what has recovered and what is old, for ever.
+pub(super) async fn sweep(app: Arc<App>, audit_keep_days: Option<u32>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        app.logins.sweep();
+        app.heartbeats.sweep();
+        let left_out = app.failed_logins.take_left_out();
+        if left_out > 0 {
+            tracing::warn!(
+                count = left_out,
+                "so many failed logins are not kept one by one: there are more than {FAILED_LOGINS_RECORDED_PER_HOUR} an hour"
+            );
+        }
+        forget_old(&app.store, clock::now(), audit_keep_days).await;
+    }
+}

@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::site::{Site, SiteId};
+use super::site::Site;
+use super::site_id::SiteId;
 use super::time::Timestamp;
 
 /// Who acts, and from where.

@@ -1,10 +1,8 @@
-//! What a local backend tells, and what it is told.
+//! What a local backend reports of itself, and what is stored of it.
 
 use std::net::IpAddr;
 
-use super::licence::is_licensed;
-use super::site::Site;
-use super::text::{AppVersion, LockReason};
+use super::text::AppVersion;
 use super::time::Timestamp;
 
 /// How far ahead of the clock a heartbeat's time may be, in seconds, and still
@@ -20,7 +18,7 @@ pub struct Heartbeat {
     pub uptime_seconds: u64,
 }
 
-/// What is kept of a site's last heartbeat.
+/// What is stored of a site's last heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// When it came. Never moves backwards, but from a time of a clock that
@@ -32,28 +30,6 @@ pub struct Seen {
     pub heartbeat: Heartbeat,
     /// The generation of the key that it proved itself with.
     pub key_generation: u64,
-}
-
-/// The answer to a heartbeat: what the site may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// The site is active and its licence has not expired.
-    pub licensed: bool,
-    /// Why the site is locked; `None` when it is not.
-    pub lock_reason: Option<LockReason>,
-    /// When the licence expires or expired.
-    pub expires_at: Timestamp,
-}
-
-impl Verdict {
-    /// The verdict on `site` at `now`.
-    pub fn on(site: &Site, now: Timestamp) -> Self {
-        Self {
-            licensed: is_licensed(site.is_active, site.license_expires_at, now),
-            lock_reason: site.lock_reason.clone(),
-            expires_at: site.license_expires_at,
-        }
-    }
 }
 
 impl Seen {

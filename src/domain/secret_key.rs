@@ -10,7 +10,7 @@ use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::site::SiteId;
+use super::site_id::SiteId;
 use super::time::Timestamp;
 
 /// What every secret key begins with, so that a leaked one is recognised.

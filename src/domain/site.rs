@@ -1,53 +1,14 @@
 //! A site: one restaurant with a local backend.
 
-use std::fmt;
-use std::str::FromStr;
-
-use uuid::Uuid;
-
 use super::heartbeat::Seen;
 use super::licence::{LicenceChange, TooFarAhead, is_licensed};
 use super::secret_key::{KeyHash, OldKey};
+use super::site_id::SiteId;
 use super::text::{ContactEmail, LockReason, OwnerName, SiteName, composed};
 use super::time::Timestamp;
 
 /// The longest overlap of a key rotation, in hours: a week.
 pub const MAX_OVERLAP_HOURS: u8 = 168;
-
-/// A site's public identity, made at registration (UUID, RFC 9562).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SiteId(Uuid);
-
-impl SiteId {
-    /// Wraps a UUID.
-    pub fn new(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The UUID as a number, the form in which the store keys it.
-    pub fn as_u128(self) -> u128 {
-        self.0.as_u128()
-    }
-
-    /// From the store's form.
-    pub fn from_u128(value: u128) -> Self {
-        Self(Uuid::from_u128(value))
-    }
-}
-
-impl FromStr for SiteId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        Uuid::try_parse(text).map(Self)
-    }
-}
-
-impl fmt::Display for SiteId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.hyphenated(), f)
-    }
-}
 
 /// What the sysadmin says of a site when registering it.
 #[derive(Debug, Clone, PartialEq, Eq)]

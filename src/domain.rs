@@ -28,12 +28,15 @@ pub mod verdict;
 pub mod admin;
 // The trail that a change leaves.
 pub mod audit;
+// What can be done to a site, and what decides it.
+pub mod operation;
 
 pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
-pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange};
+pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
 pub use heartbeat::{Heartbeat, Seen};
 pub use licence::{LicenceChange, TooFarAhead};
 pub use network::{Network, Surroundings};
+pub use operation::{Effect, Operation, Refused, SiteOperation};
 pub use secret_key::{KeyHash, SecretKey};
 pub use site::{NewSite, Site, SiteChange, SiteStatus};
 pub use site_id::SiteId;

@@ -95,6 +95,29 @@ pub struct OldKey {
     pub valid_until: Timestamp,
 }
 
+/// The keys of a site.
+#[derive(Debug, Clone, Copy)]
+pub struct SiteKeys {
+    /// The newest.
+    pub key: KeyHash,
+    /// Counts its keys, from 1.
+    pub generation: u64,
+    /// The one before, while a rotation's overlap lasts.
+    pub old: Option<OldKey>,
+}
+
+impl SiteKeys {
+    /// The generation of the key with this hash that works at `now`, or
+    /// `None`.
+    pub fn matching(&self, presented: &KeyHash, now: Timestamp) -> Option<u64> {
+        if self.key.matches(presented) {
+            return Some(self.generation);
+        }
+        let old = self.old.as_ref().filter(|old| now < old.valid_until)?;
+        old.hash.matches(presented).then_some(self.generation - 1)
+    }
+}
+
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyHash(…)")

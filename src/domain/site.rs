@@ -2,7 +2,7 @@
 
 use super::heartbeat::Seen;
 use super::licence::{LicenceChange, TooFarAhead, is_licensed};
-use super::secret_key::{KeyHash, OldKey};
+use super::secret_key::{KeyHash, OldKey, SiteKeys};
 use super::site_id::SiteId;
 use super::text::{ContactEmail, LockReason, OwnerName, SiteName, composed};
 use super::time::Timestamp;
@@ -142,17 +142,24 @@ impl Site {
     /// The generation of the key with this hash that works at `now`, or
     /// `None`.
     pub fn key_matching(&self, presented: &KeyHash, now: Timestamp) -> Option<u64> {
-        if self.key.matches(presented) {
-            return Some(self.key_generation);
-        }
-        let old = self.old_key.as_ref().filter(|old| now < old.valid_until)?;
-        old.hash.matches(presented).then_some(self.key_generation - 1)
+        let keys = SiteKeys { key: self.key, generation: self.key_generation, old: self.old_key };
+        keys.matching(presented, now)
     }
 
     /// Whether its last heartbeat used its newest key; `None` before the
     /// first.
     pub fn uses_newest_key(&self) -> Option<bool> {
         self.seen.as_ref().map(|seen| seen.key_generation == self.key_generation)
+    }
+
+    /// Locks it, or changes the reason of its lock.
+    pub fn lock(&mut self, reason: LockReason) {
+        self.lock_reason = Some(reason);
+    }
+
+    /// Unlocks it.
+    pub fn unlock(&mut self) {
+        self.lock_reason = None;
     }
 
     /// Gives it a new key; the present one goes on working for

@@ -19,10 +19,16 @@ pub struct Verdict {
 impl Verdict {
     /// The verdict on `site` at `now`.
     pub fn on(site: &Site, now: Timestamp) -> Self {
-        Self {
-            licensed: is_licensed(site.is_active, site.license_expires_at, now),
-            lock_reason: site.lock_reason.clone(),
-            expires_at: site.license_expires_at,
-        }
+        Self::of(site.is_active, site.lock_reason.clone(), site.license_expires_at, now)
+    }
+
+    /// The verdict at `now` on a site of which only this is known.
+    pub fn of(
+        is_active: bool,
+        lock_reason: Option<LockReason>,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self { licensed: is_licensed(is_active, expires_at, now), lock_reason, expires_at }
     }
 }

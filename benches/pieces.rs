@@ -19,7 +19,7 @@ use sitewarden::api::heartbeat::VerdictDocument;
 use sitewarden::api::object::Object;
 use sitewarden::domain;
 use sitewarden::domain::{
-    Actor, ActorKind, Heartbeat, NewSite, SecretKey, Seen, Site, SiteId, Timestamp, Verdict,
+    Actor, ActorKind, Heartbeat, NewSite, Operation, SecretKey, Seen, Site, SiteId, Timestamp, Verdict,
 };
 use sitewarden::store::Store;
 use tempfile::TempDir;
@@ -28,17 +28,18 @@ use tokio::task::JoinSet;
 
 /// The codec, from its own source: it is nobody's business outside the store,
 /// and is not made public for a bench. Around it stands what it expects there.
-#[expect(dead_code, reason = "two of its rows are measured")]
+#[expect(dead_code, unused_imports, reason = "two of its rows are measured")]
 #[path = "../src/store"]
 mod store {
     use sitewarden::domain::{Seen, Site};
-    use sitewarden::store::{Unavailable, batch};
 
     mod codec;
 
-    mod tables {
-        pub(super) fn unreadable(table: &'static str, reason: impl ToString) -> super::Unavailable {
-            super::Unavailable::Record { table, reason: reason.to_string() }
+    mod error {
+        pub(super) use sitewarden::store::Unavailable;
+
+        pub(super) fn unreadable(table: &'static str, reason: impl ToString) -> Unavailable {
+            Unavailable::Record { table, reason: reason.to_string() }
         }
     }
 
@@ -159,12 +160,12 @@ impl Filled {
             let mut tasks = JoinSet::new();
             for &site in part {
                 let (store, actor) = (filled.store.clone(), actor.clone());
-                let register =
-                    async move { store.register_site(site, new_site(), key().hash(), actor, now()).await };
+                let operation = Operation::Register { new: new_site(), key: key().hash() };
+                let register = async move { store.apply(operation.on(site), actor, now()).await };
                 tasks.spawn_on(register, filled.runtime.handle());
             }
             for registered in filled.runtime.block_on(tasks.join_all()) {
-                registered.unwrap();
+                registered.unwrap().unwrap();
             }
         }
         for _ in 0..count.div_ceil(FILLING) {

@@ -5,23 +5,41 @@
 //! arithmetic. A value of a type below is valid by construction; it was
 //! parsed once, at the edge.
 
-pub mod admin;
-pub mod audit;
-pub mod clock;
-pub mod heartbeat;
-pub mod licence;
-pub mod network;
-pub mod secret_key;
-pub mod site;
+// What people type, when, and where from.
 pub mod text;
 pub mod time;
+// What time it is, as far as the clock is believed.
+pub mod clock;
+// From where, and what is counted as one place.
+pub mod network;
+// A site: its identity, its key, its licence, its last heartbeat.
+pub mod site_id;
+// The key that its local backend proves itself with.
+pub mod secret_key;
+// When its licence holds.
+pub mod licence;
+// What its local backend reports.
+pub mod heartbeat;
+// All of it together.
+pub mod site;
+// What its local backend is told.
+pub mod verdict;
+// Who may change it.
+pub mod admin;
+// The trail that a change leaves.
+pub mod audit;
+// What can be done to a site, and what decides it.
+pub mod operation;
 
 pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
-pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange};
-pub use heartbeat::{Heartbeat, Seen, Verdict};
+pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
+pub use heartbeat::{Heartbeat, Seen};
 pub use licence::{LicenceChange, TooFarAhead};
 pub use network::{Network, Surroundings};
+pub use operation::{Effect, Operation, Refused, SiteOperation};
 pub use secret_key::{KeyHash, SecretKey};
-pub use site::{NewSite, Site, SiteChange, SiteId, SiteStatus};
+pub use site::{NewSite, Site, SiteChange, SiteStatus};
+pub use site_id::SiteId;
 pub use text::{AppVersion, ContactEmail, LockReason, OwnerName, SiteName, TextError};
 pub use time::Timestamp;
+pub use verdict::Verdict;

@@ -20,8 +20,10 @@ use super::sites::{SiteDocument, fresh_key};
 use super::tag::Group;
 use super::wire::{Given, Time};
 use crate::clock::now;
-use crate::domain::{LockReason, NewSite, SecretKey, SiteChange, SiteId, Timestamp, TooFarAhead};
-use crate::store::batch::{Applied, BatchRefused, Deed, Done, Operation, OperationRefused};
+use crate::domain::{
+    Effect, NewSite, Operation, Refused, SecretKey, SiteChange, SiteId, SiteOperation, Timestamp,
+};
+use crate::store::{Applied, BatchRefused, Done};
 
 /// Most items of a batch.
 pub const MAX_ITEMS: usize = 1000;
@@ -118,11 +120,10 @@ struct Batch {
 
 /// An operation, checked.
 enum Item {
+    /// A registration: the server makes the id and the key.
     Register(NewSite),
-    Update(SiteId, SiteChange),
-    Lock(SiteId, LockReason),
-    Unlock(SiteId),
-    Delete(SiteId),
+    /// Any other.
+    Change(SiteOperation),
 }
 
 impl Readable for Batch {
@@ -157,15 +158,15 @@ impl Readable for Item {
             "update" => {
                 let site_id = fields.required("site_id");
                 let change = SiteChange::read(fields);
-                Some(Self::Update(site_id?, change?))
+                Some(Self::Change(Operation::Update(change?).on(site_id?)))
             }
             "lock" => {
                 let site_id = fields.required("site_id");
                 let reason = fields.required("reason");
-                Some(Self::Lock(site_id?, reason?))
+                Some(Self::Change(Operation::Lock(reason?).on(site_id?)))
             }
-            "unlock" => fields.required("site_id").map(Self::Unlock),
-            "delete" => fields.required("site_id").map(Self::Delete),
+            "unlock" => fields.required("site_id").map(|site_id| Self::Change(Operation::Unlock.on(site_id))),
+            "delete" => fields.required("site_id").map(|site_id| Self::Change(Operation::Delete.on(site_id))),
             _ => {
                 fields.refuse("op", "must be one of register, update, lock, unlock, delete");
                 // Which of the others belong to it cannot be told.
@@ -278,14 +279,13 @@ impl BatchApi {
         let now = now();
         let applied = app.store.apply_batch(operations, batch.all_or_nothing, request, by, now).await?;
         match applied {
-            Ok(applied) => Ok(Json(answer(&app, applied, bad, &keys, once.as_ref(), now))),
+            Ok(applied) => Ok(Json(answer(&app, applied, bad, &keys, once.as_ref(), now)?)),
             Err(BatchRefused::OtherBody) => Err(Problem::other_request().into()),
             Err(BatchRefused::NotWhole(refused)) => {
                 // Nothing was bad, so places here are places there.
                 for (place, refusal) in refused {
                     if let Some(errors) = bad.get_mut(place) {
-                        let (_, field, message) = problem_of(refusal);
-                        *errors = Some(FieldErrors::one(field, message));
+                        *errors = Some(errors_of(refusal));
                     }
                 }
                 Err(nothing_done(bad).into())
@@ -298,7 +298,7 @@ fn operation(
     item: Item,
     once: Option<&OnceRequest>,
     keys: &mut HashMap<SiteId, SecretKey>,
-) -> Result<Operation, Problem> {
+) -> Result<SiteOperation, Problem> {
     Ok(match item {
         Item::Register(new) => {
             let site_id = SiteId::new(Uuid::new_v4());
@@ -308,12 +308,9 @@ fn operation(
             };
             let key = secret_key.hash();
             keys.insert(site_id, secret_key);
-            Operation::Register { site_id, new, key }
+            Operation::Register { new, key }.on(site_id)
         }
-        Item::Update(site_id, change) => Operation::Update(site_id, change),
-        Item::Lock(site_id, reason) => Operation::Lock(site_id, reason),
-        Item::Unlock(site_id) => Operation::Unlock(site_id),
-        Item::Delete(site_id) => Operation::Delete(site_id),
+        Item::Change(operation) => operation,
     })
 }
 
@@ -324,7 +321,7 @@ fn answer(
     keys: &HashMap<SiteId, SecretKey>,
     once: Option<&OnceRequest>,
     now: Timestamp,
-) -> ResultsDocument {
+) -> Result<ResultsDocument, Problem> {
     let key_of = |site_id: SiteId| match (applied.repeated, once) {
         (Some(salt), Some(once)) => Some(once.secret_key_of(&salt, site_id)),
         _ => keys.get(&site_id).cloned(),
@@ -342,39 +339,38 @@ fn answer(
                 ..empty
             },
             None => match outcomes.next() {
-                Some(Ok(Done { deed, site })) => {
+                Some(Ok(Done { effect, site })) => {
                     // A key that was rotated since is no key any more.
-                    let key = site.as_ref().filter(|_| deed == Deed::Registered).and_then(|site| {
+                    let key = site.as_ref().filter(|_| effect == Effect::Registered).and_then(|site| {
                         key_of(site.site_id).filter(|key| site.key_matching(&key.hash(), now).is_some())
                     });
                     ResultDocument {
-                        status: match deed {
-                            Deed::Registered => 201,
-                            Deed::Changed => 200,
-                            Deed::Deleted => 204,
+                        status: match effect {
+                            Effect::Registered => 201,
+                            Effect::Changed => 200,
+                            Effect::Deleted => 204,
                         },
                         site: site
-                            .filter(|_| deed != Deed::Deleted)
+                            .filter(|_| effect != Effect::Deleted)
                             .map(|site| SiteDocument::new(site, now, app.silent_after)),
                         secret_key: key.map(|key| key.expose().to_owned()),
                         ..empty
                     }
                 }
                 Some(Err(refusal)) => {
-                    let (status, field, message) = problem_of(refusal);
-                    let is_invalid = status == StatusCode::UNPROCESSABLE_ENTITY;
-                    let errors =
-                        is_invalid.then(|| FieldErrors::one(field, &*message)).and_then(FieldErrors::listed);
-                    ResultDocument { status: status.as_u16(), detail: Some(message), errors, ..empty }
+                    let Problem { status, detail, errors, .. } = refusal.into();
+                    let errors = errors.listed();
+                    let named = errors.as_ref().and_then(|errors| errors.first());
+                    let detail = named.map_or(detail, |error| error.message.clone());
+                    ResultDocument { status: status.as_u16(), detail: Some(detail), errors, ..empty }
                 }
-                // As many results as operations: the store's promise.
-                None => empty,
+                None => return Err(Problem::internal("the store gave fewer results than operations")),
             },
         };
         results.push(result);
     }
     let done = results.iter().filter(|result| result.status < 400).count();
-    ResultsDocument { done, refused: results.len() - done, results }
+    Ok(ResultsDocument { done, refused: results.len() - done, results })
 }
 
 /// 422 that names every bad item.
@@ -392,11 +388,8 @@ fn nothing_done(bad: Vec<Option<FieldErrors>>) -> Problem {
     }
 }
 
-fn problem_of(refusal: OperationRefused) -> (StatusCode, &'static str, String) {
-    match refusal {
-        OperationRefused::NotFound => (StatusCode::NOT_FOUND, "site_id", Problem::no_such_site().detail),
-        OperationRefused::TooFarAhead => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "extend_days", TooFarAhead.to_string())
-        }
-    }
+/// What is wrong with an item that was refused, field by field.
+fn errors_of(refusal: Refused) -> FieldErrors {
+    let Problem { errors, detail, .. } = refusal.into();
+    if errors.is_empty() { FieldErrors::one("site_id", detail) } else { errors }
 }

@@ -23,7 +23,8 @@ use crate::auth::random::NoRandomness;
 use crate::auth::throttle::RetryAfter;
 use crate::auth::token::SigningFailed;
 use crate::certificate::NotRenewable;
-use crate::store::{ChangeRefused, SnapshotError, Unavailable};
+use crate::domain::{Refused, TooFarAhead};
+use crate::store::{SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -439,11 +440,12 @@ impl From<SnapshotError> for Problem {
     }
 }
 
-impl From<ChangeRefused> for Problem {
-    fn from(refused: ChangeRefused) -> Self {
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
         match refused {
-            ChangeRefused::NotFound => Self::no_such_site(),
-            ChangeRefused::Stale => Self::stale(),
+            Refused::NotFound => Self::no_such_site(),
+            Refused::Stale => Self::stale(),
+            Refused::TooFarAhead => Self::invalid_field("extend_days", TooFarAhead.to_string()),
         }
     }
 }

@@ -28,11 +28,8 @@ use super::wire::{Given, Nullable, PathId, Time};
 use crate::auth::random::random_bytes;
 use crate::clock::now;
 use crate::domain::site::RevisionCheck;
-use crate::domain::{
-    Actor, LockReason, NewSite, SecretKey, Site, SiteChange, SiteId, Timestamp, TooFarAhead,
-};
-use crate::store::batch::{Applied, Done, Operation};
-use crate::store::{ChangeRefused, SiteFilter, UpdateRefused};
+use crate::domain::{Actor, LockReason, NewSite, Operation, SecretKey, Site, SiteChange, SiteId, Timestamp};
+use crate::store::{Applied, Done, SiteFilter};
 
 fn etag(site: &Site) -> String {
     format!("\"{}\"", site.revision)
@@ -196,7 +193,8 @@ impl SitesApi {
             Some(once) => register_once(&app, &once, site_id, body.0, by, now).await?,
             None => {
                 let key = fresh_key()?;
-                (app.store.register_site(site_id, body.0, key.hash(), by, now).await?, key)
+                let operation = Operation::Register { new: body.0, key: key.hash() };
+                (app.store.apply(operation.on(site_id), by, now).await??, key)
             }
         };
         let (location, etag) = (format!("/api/sites/{}", site.site_id), etag(&site));
@@ -240,14 +238,9 @@ impl SitesApi {
         body: Body<SiteChange>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
         let check = expected(if_match)?;
-        match app.store.update_site(known(&site_id)?, body.0, check, admin.actor(), now()).await? {
-            Ok(site) => Ok(SiteAnswer::new(&app, site)),
-            Err(UpdateRefused::NotFound) => Err(ChangeRefused::NotFound.into()),
-            Err(UpdateRefused::Stale) => Err(ChangeRefused::Stale.into()),
-            Err(UpdateRefused::TooFarAhead) => {
-                Err(Problem::invalid_field("extend_days", TooFarAhead.to_string()).into())
-            }
-        }
+        let operation = Operation::Update(body.0).on(known(&site_id)?).expecting(check);
+        let site = app.store.apply(operation, admin.actor(), now()).await??;
+        Ok(SiteAnswer::new(&app, site))
     }
 
     /// Lock a site
@@ -267,8 +260,9 @@ impl SitesApi {
         body: Body<LockReason>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
         let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let locked = app.store.lock_site(site_id, body.0, check, admin.actor(), now()).await?;
-        Ok(SiteAnswer::new(&app, locked?))
+        let operation = Operation::Lock(body.0).on(site_id).expecting(check);
+        let site = app.store.apply(operation, admin.actor(), now()).await??;
+        Ok(SiteAnswer::new(&app, site))
     }
 
     /// Unlock a site
@@ -287,8 +281,9 @@ impl SitesApi {
         if_match: Header<Given<Revisions>>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | failure::STALE }>> {
         let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let unlocked = app.store.unlock_site(site_id, check, admin.actor(), now()).await?;
-        Ok(SiteAnswer::new(&app, unlocked?))
+        let operation = Operation::Unlock.on(site_id).expecting(check);
+        let site = app.store.apply(operation, admin.actor(), now()).await??;
+        Ok(SiteAnswer::new(&app, site))
     }
 
     /// Give a site a new key
@@ -311,12 +306,12 @@ impl SitesApi {
     ) -> Result<RotateAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
         let key = fresh_key()?;
         let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let hours = body.0.overlap_hours;
-        let rotated = app.store.rotate_key(site_id, key.hash(), hours, check, admin.actor(), now()).await?;
-        let (site, old_key_valid_until) = rotated?;
+        let operation = Operation::RotateKey { key: key.hash(), overlap_hours: body.0.overlap_hours };
+        let operation = operation.on(site_id).expecting(check);
+        let site = app.store.apply(operation, admin.actor(), now()).await??;
         let document = RotatedDocument {
             secret_key: key.expose().to_owned(),
-            old_key_valid_until: Nullable(old_key_valid_until.map(Time)),
+            old_key_valid_until: Nullable(site.old_key.map(|old| Time(old.valid_until))),
         };
         Ok(RotateAnswer::Rotated(Json(document), etag(&site)))
     }
@@ -337,7 +332,8 @@ impl SitesApi {
         if_match: Header<Given<Revisions>>,
     ) -> Result<DeleteAnswer, Failure<{ ONE_SITE | failure::STALE }>> {
         let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        app.store.delete_site(site_id, check, admin.actor(), now()).await??;
+        let operation = Operation::Delete.on(site_id).expecting(check);
+        app.store.apply(operation, admin.actor(), now()).await??;
         Ok(DeleteAnswer::Deleted)
     }
 }
@@ -351,8 +347,9 @@ async fn register_once(
     by: Actor,
     now: Timestamp,
 ) -> Result<(Site, SecretKey), Problem> {
-    let operation = Operation::Register { site_id, new, key: once.secret_key(site_id).hash() };
-    let applied = app.store.apply_batch(vec![operation], true, Some(once.once.clone()), by, now).await?;
+    let operation = Operation::Register { new, key: once.secret_key(site_id).hash() };
+    let operations = vec![operation.on(site_id)];
+    let applied = app.store.apply_batch(operations, true, Some(once.once.clone()), by, now).await?;
     let Ok(Applied { results, repeated }) = applied else {
         return Err(Problem::other_request());
     };

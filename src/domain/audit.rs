@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::site::{Site, SiteId};
+use super::site::Site;
+use super::site_id::SiteId;
 use super::time::Timestamp;
 
 /// Who acts, and from where.
@@ -121,6 +122,12 @@ impl Action {
         }
     }
 
+    /// Whether it leaves everything as it was, so that only the trail tells of
+    /// it.
+    pub fn is_in_passing(self) -> bool {
+        matches!(self, Self::LoginSucceeded | Self::BackupTaken)
+    }
+
     /// The action of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == name)
@@ -136,6 +143,32 @@ pub struct FieldChange {
     pub before: Option<String>,
     /// Its value after.
     pub after: Option<String>,
+}
+
+/// An entry of the audit trail before it has its number. The fields are those
+/// of [`AuditEntry`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they would be said twice")]
+pub struct NewAuditEntry {
+    pub at: Timestamp,
+    pub actor: Actor,
+    pub action: Action,
+    pub site_id: Option<SiteId>,
+    pub admin: Option<String>,
+    pub changes: Vec<FieldChange>,
+}
+
+impl NewAuditEntry {
+    /// An entry on no site and no admin.
+    pub fn of(action: Action, actor: &Actor, at: Timestamp) -> Self {
+        Self { at, actor: actor.clone(), action, site_id: None, admin: None, changes: Vec::new() }
+    }
+
+    /// The entry under its number.
+    pub fn numbered(self, id: u64) -> AuditEntry {
+        let Self { at, actor, action, site_id, admin, changes } = self;
+        AuditEntry { id, at, actor, action, site_id, admin, changes }
+    }
 }
 
 /// An entry of the audit trail.

@@ -1,10 +1,8 @@
-//! What a local backend tells, and what it is told.
+//! What a local backend reports of itself, and what is stored of it.
 
 use std::net::IpAddr;
 
-use super::licence::is_licensed;
-use super::site::Site;
-use super::text::{AppVersion, LockReason};
+use super::text::AppVersion;
 use super::time::Timestamp;
 
 /// How far ahead of the clock a heartbeat's time may be, in seconds, and still
@@ -20,11 +18,11 @@ pub struct Heartbeat {
     pub uptime_seconds: u64,
 }
 
-/// What is kept of a site's last heartbeat.
+/// What is stored of a site's last heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// When it came. Never moves backwards, but from a time of a clock that
-    /// was wrong ([`Seen::after`]).
+    /// was wrong ([`Seen::not_before`]).
     pub at: Timestamp,
     /// Where it came from.
     pub ip: IpAddr,
@@ -34,37 +32,13 @@ pub struct Seen {
     pub key_generation: u64,
 }
 
-/// The answer to a heartbeat: what the site may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// The site is active and its licence has not expired.
-    pub licensed: bool,
-    /// Why the site is locked; `None` when it is not.
-    pub lock_reason: Option<LockReason>,
-    /// When the licence expires or expired.
-    pub expires_at: Timestamp,
-}
-
-impl Verdict {
-    /// The verdict on `site` at `now`.
-    pub fn on(site: &Site, now: Timestamp) -> Self {
-        Self {
-            licensed: is_licensed(site.is_active, site.license_expires_at, now),
-            lock_reason: site.lock_reason.clone(),
-            expires_at: site.license_expires_at,
-        }
-    }
-}
-
 impl Seen {
-    /// The record after this heartbeat, given the one before: a clock that
-    /// was set back a little must not make a site look unseen, and one that
-    /// was far ahead must not have it look seen for ever.
-    pub fn after(self, before: Option<&Self>) -> Self {
-        match before {
-            Some(before) if before.at > self.at && !before.is_from_the_future(self.at) => {
-                Self { at: before.at, ..self }
-            }
+    /// The record after this heartbeat, given when the last one came: a clock
+    /// that was set back a little must not make a site look unseen, and one
+    /// that was far ahead must not have it look seen for ever.
+    pub fn not_before(self, last: Option<Timestamp>) -> Self {
+        match last {
+            Some(last) if last > self.at && !is_from_the_future(last, self.at) => Self { at: last, ..self },
             _ => self,
         }
     }
@@ -72,17 +46,25 @@ impl Seen {
     /// Whether it came at a time so far ahead of `now` that the clock was
     /// wrong then, or is now.
     pub fn is_from_the_future(&self, now: Timestamp) -> bool {
-        self.at.seconds_since(now) > FUTURE_SECONDS
+        is_from_the_future(self.at, now)
     }
+}
+
+fn is_from_the_future(at: Timestamp, now: Timestamp) -> bool {
+    at.seconds_since(now) > FUTURE_SECONDS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn time(at: i64) -> Timestamp {
+        Timestamp::from_unix(at).unwrap()
+    }
+
     fn seen(at: i64, version: &str) -> Seen {
         Seen {
-            at: Timestamp::from_unix(at).unwrap(),
+            at: time(at),
             ip: "192.0.2.1".parse().unwrap(),
             heartbeat: Heartbeat { version: version.parse().unwrap(), uptime_seconds: 1 },
             key_generation: 1,
@@ -91,14 +73,14 @@ mod tests {
 
     #[test]
     fn a_time_more_than_five_minutes_ahead_is_put_right_by_the_next_heartbeat() {
-        assert_eq!(seen(100, "2").after(Some(&seen(400, "1"))), seen(400, "2"));
-        assert_eq!(seen(100, "2").after(Some(&seen(401, "1"))), seen(100, "2"));
+        assert_eq!(seen(100, "2").not_before(Some(time(400))), seen(400, "2"));
+        assert_eq!(seen(100, "2").not_before(Some(time(401))), seen(100, "2"));
     }
 
     #[test]
     fn last_seen_never_moves_backwards_but_the_report_is_the_newest() {
-        assert_eq!(seen(50, "2").after(Some(&seen(100, "1"))), seen(100, "2"));
-        assert_eq!(seen(150, "2").after(Some(&seen(100, "1"))), seen(150, "2"));
-        assert_eq!(seen(50, "2").after(None), seen(50, "2"));
+        assert_eq!(seen(50, "2").not_before(Some(time(100))), seen(100, "2"));
+        assert_eq!(seen(150, "2").not_before(Some(time(100))), seen(150, "2"));
+        assert_eq!(seen(50, "2").not_before(None), seen(50, "2"));
     }
 }

@@ -10,7 +10,7 @@ use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::site::SiteId;
+use super::site_id::SiteId;
 use super::time::Timestamp;
 
 /// What every secret key begins with, so that a leaked one is recognised.
@@ -93,6 +93,29 @@ pub struct OldKey {
     pub hash: KeyHash,
     /// The time from which it no longer works.
     pub valid_until: Timestamp,
+}
+
+/// The keys of a site.
+#[derive(Debug, Clone, Copy)]
+pub struct SiteKeys {
+    /// The newest.
+    pub key: KeyHash,
+    /// Counts its keys, from 1.
+    pub generation: u64,
+    /// The one before, while a rotation's overlap lasts.
+    pub old: Option<OldKey>,
+}
+
+impl SiteKeys {
+    /// The generation of the key with this hash that works at `now`, or
+    /// `None`.
+    pub fn matching(&self, presented: &KeyHash, now: Timestamp) -> Option<u64> {
+        if self.key.matches(presented) {
+            return Some(self.generation);
+        }
+        let old = self.old.as_ref().filter(|old| now < old.valid_until)?;
+        old.hash.matches(presented).then_some(self.generation - 1)
+    }
 }
 
 impl fmt::Debug for KeyHash {

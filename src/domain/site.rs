@@ -1,53 +1,14 @@
 //! A site: one restaurant with a local backend.
 
-use std::fmt;
-use std::str::FromStr;
-
-use uuid::Uuid;
-
 use super::heartbeat::Seen;
 use super::licence::{LicenceChange, TooFarAhead, is_licensed};
-use super::secret_key::{KeyHash, OldKey};
+use super::secret_key::{KeyHash, OldKey, SiteKeys};
+use super::site_id::SiteId;
 use super::text::{ContactEmail, LockReason, OwnerName, SiteName, composed};
 use super::time::Timestamp;
 
 /// The longest overlap of a key rotation, in hours: a week.
 pub const MAX_OVERLAP_HOURS: u8 = 168;
-
-/// A site's public identity, made at registration (UUID, RFC 9562).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SiteId(Uuid);
-
-impl SiteId {
-    /// Wraps a UUID.
-    pub fn new(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The UUID as a number, the form in which the store keys it.
-    pub fn as_u128(self) -> u128 {
-        self.0.as_u128()
-    }
-
-    /// From the store's form.
-    pub fn from_u128(value: u128) -> Self {
-        Self(Uuid::from_u128(value))
-    }
-}
-
-impl FromStr for SiteId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        Uuid::try_parse(text).map(Self)
-    }
-}
-
-impl fmt::Display for SiteId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.hyphenated(), f)
-    }
-}
 
 /// What the sysadmin says of a site when registering it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,17 +142,24 @@ impl Site {
     /// The generation of the key with this hash that works at `now`, or
     /// `None`.
     pub fn key_matching(&self, presented: &KeyHash, now: Timestamp) -> Option<u64> {
-        if self.key.matches(presented) {
-            return Some(self.key_generation);
-        }
-        let old = self.old_key.as_ref().filter(|old| now < old.valid_until)?;
-        old.hash.matches(presented).then_some(self.key_generation - 1)
+        let keys = SiteKeys { key: self.key, generation: self.key_generation, old: self.old_key };
+        keys.matching(presented, now)
     }
 
     /// Whether its last heartbeat used its newest key; `None` before the
     /// first.
     pub fn uses_newest_key(&self) -> Option<bool> {
         self.seen.as_ref().map(|seen| seen.key_generation == self.key_generation)
+    }
+
+    /// Locks it, or changes the reason of its lock.
+    pub fn lock(&mut self, reason: LockReason) {
+        self.lock_reason = Some(reason);
+    }
+
+    /// Unlocks it.
+    pub fn unlock(&mut self) {
+        self.lock_reason = None;
     }
 
     /// Gives it a new key; the present one goes on working for

@@ -1,16 +1,16 @@
-//! What an ACME server has given: the account and the certificate, kept in
-//! the database so that a restart orders nothing anew; and what it did not
-//! give, so that a server which is started again and again does not order
-//! each time.
+//! What an ACME server has given: the account and the certificate, stored so
+//! that a restart orders nothing; and what it did not give, so that a server
+//! which is started again and again does not order each time.
 
 use std::fmt;
 
-use super::codec::{self, AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, Row};
-use super::tables::{meta, unreadable};
-use super::{Store, Unavailable};
+use super::codec::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow};
+use super::error::{Unavailable, unreadable};
+use super::handle::Store;
+use super::tables::meta;
 use crate::domain::Timestamp;
 
-/// Most characters of a reason that are kept: part of it is the ACME
+/// Most characters of a reason that are stored: part of it is the ACME
 /// server's.
 const MAX_REASON_CHARS: usize = 1000;
 
@@ -47,7 +47,7 @@ pub struct AcmeSetback {
     pub failed_checks: u64,
     /// When the next order may be made.
     pub retry_at: Timestamp,
-    /// Why the last gave none; its first 1,000 characters are kept.
+    /// Why the last gave none; its first 1,000 characters are stored.
     pub reason: String,
 }
 
@@ -64,22 +64,22 @@ impl fmt::Debug for AcmeCertificate {
 }
 
 impl Store {
-    /// The kept account, or `None`.
+    /// The stored account, or `None`.
     pub async fn acme_account(&self) -> Result<Option<AcmeAccount>, Unavailable> {
-        let row: Option<AcmeAccountRow> = self.meta_row(meta::ACME_ACCOUNT).await?;
+        let row = self.value(meta::ACME_ACCOUNT).await?;
         Ok(row
             .map(|AcmeAccountRow { directory_url, credentials }| AcmeAccount { directory_url, credentials }))
     }
 
-    /// Keeps `account` in place of the one before.
+    /// Stores `account` in place of the one before.
     pub async fn keep_acme_account(&self, account: AcmeAccount) -> Result<(), Unavailable> {
         let AcmeAccount { directory_url, credentials } = account;
-        self.keep_meta_row(meta::ACME_ACCOUNT, AcmeAccountRow { directory_url, credentials }).await
+        self.set_value(meta::ACME_ACCOUNT, AcmeAccountRow { directory_url, credentials }).await
     }
 
-    /// The kept certificate, or `None`.
+    /// The stored certificate, or `None`.
     pub async fn acme_certificate(&self) -> Result<Option<AcmeCertificate>, Unavailable> {
-        let row: Option<AcmeCertificateRow> = self.meta_row(meta::ACME_CERTIFICATE).await?;
+        let row = self.value(meta::ACME_CERTIFICATE).await?;
         Ok(row.map(|AcmeCertificateRow { directory_url, chain, private_key }| AcmeCertificate {
             directory_url,
             chain,
@@ -87,60 +87,35 @@ impl Store {
         }))
     }
 
-    /// Keeps `certificate` in place of the one before, and forgets the orders
+    /// Stores `certificate` in place of the one before, and forgets the orders
     /// that failed.
     pub async fn keep_acme_certificate(&self, certificate: AcmeCertificate) -> Result<(), Unavailable> {
         let AcmeCertificate { directory_url, chain, private_key } = certificate;
         let row = AcmeCertificateRow { directory_url, chain, private_key };
         self.write_always(move |tables| {
-            tables.meta.insert(meta::ACME_CERTIFICATE, codec::encode(&row)?.as_slice())?;
-            tables.meta.remove(meta::ACME_SETBACK)?;
-            tables.written = true;
-            Ok(())
+            tables.meta.set(meta::ACME_CERTIFICATE, &row)?;
+            tables.meta.remove(meta::ACME_SETBACK.name)
         })
         .await
     }
 
     /// The orders that failed since the last that did not, or `None`.
     pub async fn acme_setback(&self) -> Result<Option<AcmeSetback>, Unavailable> {
-        let Some(row) = self.meta_row::<AcmeSetbackRow>(meta::ACME_SETBACK).await? else {
+        let Some(row) = self.value(meta::ACME_SETBACK).await? else {
             return Ok(None);
         };
-        let retry_at = row.retry_at().map_err(|error| unreadable(meta::ACME_SETBACK, error))?;
+        let retry_at = row.retry_at().map_err(|error| unreadable(meta::ACME_SETBACK.name, error))?;
         let AcmeSetbackRow { directory_url, domains, failures, failed_checks, reason, .. } = row;
         Ok(Some(AcmeSetback { directory_url, domains, failures, failed_checks, retry_at, reason }))
     }
 
-    /// Keeps `setback` in place of the one before.
+    /// Stores `setback` in place of the one before.
     pub async fn keep_acme_setback(&self, setback: AcmeSetback) -> Result<(), Unavailable> {
         let AcmeSetback { directory_url, domains, failures, failed_checks, retry_at, reason } = setback;
         let reason = reason.chars().take(MAX_REASON_CHARS).collect();
         let retry_at = retry_at.unix();
         let row = AcmeSetbackRow { directory_url, domains, failures, failed_checks, retry_at, reason };
-        self.keep_meta_row(meta::ACME_SETBACK, row).await
-    }
-
-    async fn meta_row<R: Row + Send + 'static>(&self, name: &'static str) -> Result<Option<R>, Unavailable> {
-        self.read(move |tables| {
-            let Some(bytes) = tables.meta.get(name)? else {
-                return Ok(None);
-            };
-            codec::decode(bytes.value()).map(Some).map_err(|error| unreadable(name, error))
-        })
-        .await
-    }
-
-    async fn keep_meta_row<R: Row + Send + 'static>(
-        &self,
-        name: &'static str,
-        row: R,
-    ) -> Result<(), Unavailable> {
-        self.write_always(move |tables| {
-            tables.meta.insert(name, codec::encode(&row)?.as_slice())?;
-            tables.written = true;
-            Ok(())
-        })
-        .await
+        self.set_value(meta::ACME_SETBACK, row).await
     }
 }
 
@@ -151,7 +126,7 @@ mod tests {
     #[tokio::test]
     async fn account_and_certificate_are_there_again_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(super::super::FILE_NAME);
+        let path = directory.path().join(crate::store::FILE_NAME);
         let store = Store::open(&path).unwrap();
         assert!(store.acme_account().await.unwrap().is_none());
         assert!(store.acme_certificate().await.unwrap().is_none());
@@ -173,7 +148,7 @@ mod tests {
     #[tokio::test]
     async fn failed_orders_are_known_after_a_restart_until_one_succeeds() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(super::super::FILE_NAME);
+        let path = directory.path().join(crate::store::FILE_NAME);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.acme_setback().await.unwrap(), None);
         let setback = AcmeSetback {

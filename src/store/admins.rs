@@ -1,26 +1,21 @@
 //! Admins: names, password hashes, and what makes their tokens void.
 
-use redb::{ReadableTable, ReadableTableMetadata};
-
-use super::audit::{self, Record};
-use super::codec::{self, AdminRow, Row};
-use super::tables::{WriteTables, meta, unreadable};
-use super::{Outcome, Store, Unavailable};
-use crate::domain::{Action, Actor, Admin, AdminId, Timestamp, TokenEpoch, Username};
+use super::audit;
+use super::codec::{AdminRow, Row as _};
+use super::error::{Outcome, Unavailable, unreadable};
+use super::handle::Store;
+use super::tables::{Tables, Transaction, WriteTables, meta};
+use crate::domain::{Action, Actor, Admin, AdminId, NewAuditEntry, Timestamp, TokenEpoch, Username};
 
 impl Store {
     /// The admin with this number, or `None`.
     pub async fn admin(&self, id: AdminId) -> Result<Option<Admin>, Unavailable> {
-        self.read(move |tables| load(&tables.admins, id)).await
+        self.read(move |tables| load(tables, id)).await
     }
 
     /// The admin of this name, without regard to case, or `None`.
     pub async fn admin_named(&self, username: Username) -> Result<Option<Admin>, Unavailable> {
-        self.read(move |tables| match tables.admin_names.get(username.folded().as_str())? {
-            Some(id) => load(&tables.admins, id.value()),
-            None => Ok(None),
-        })
-        .await
+        self.read(move |tables| named(tables, &username)).await
     }
 
     /// Whether there is any admin.
@@ -31,12 +26,7 @@ impl Store {
     /// All admins, in the order of their numbers.
     pub async fn list_admins(&self) -> Result<Vec<Admin>, Unavailable> {
         self.read(|tables| {
-            let mut admins = Vec::new();
-            for row in tables.admins.iter()? {
-                let (id, row) = row?;
-                admins.push(read(id.value(), row.value())?);
-            }
-            Ok(admins)
+            tables.admins.iter()?.map(|entry| entry.and_then(|(id, row)| of_row(id, row))).collect()
         })
         .await
     }
@@ -70,7 +60,7 @@ impl Store {
         now: Timestamp,
     ) -> Outcome<Admin, CreateRefused> {
         self.write(move |tables| {
-            if tables.admin_names.get(username.folded().as_str())?.is_some() {
+            if tables.admin_names.has(&username.folded())? {
                 return Ok(Err(CreateRefused::NameTaken));
             }
             let admin = insert(tables, &username, &password_hash, epoch, now)?;
@@ -111,7 +101,7 @@ impl Store {
         known: TokenEpoch,
         epoch: TokenEpoch,
     ) -> Result<(), Unavailable> {
-        self.write_always(move |tables| match load(&tables.admins, id)? {
+        self.write_always(move |tables| match load(tables, id)? {
             Some(admin) if admin.token_epoch == known => put(tables, &Admin { token_epoch: epoch, ..admin }),
             _ => Ok(()),
         })
@@ -133,7 +123,7 @@ impl Store {
                 return Ok(Err(DeleteRefused::LastAdmin));
             }
             tables.admins.remove(admin.id)?;
-            tables.admin_names.remove(username.folded().as_str())?;
+            tables.admin_names.remove(&username.folded())?;
             note(tables, &by, Action::AdminDeleted, &admin, now)?;
             Ok(Ok(()))
         })
@@ -176,21 +166,27 @@ fn insert(
         created_at: now,
     };
     put(tables, &admin)?;
-    tables.admin_names.insert(username.folded().as_str(), admin.id)?;
+    tables.admin_names.put(&username.folded(), &admin.id)?;
     Ok(admin)
 }
 
 fn put(tables: &mut WriteTables<'_>, admin: &Admin) -> Result<(), Unavailable> {
-    tables.admins.insert(admin.id, codec::encode(&AdminRow::from_admin(admin))?.as_slice())?;
-    tables.written = true;
-    Ok(())
+    tables.admins.put(admin.id, &AdminRow::from_admin(admin))
 }
 
-fn named(tables: &WriteTables<'_>, username: &Username) -> Result<Option<Admin>, Unavailable> {
-    match tables.admin_names.get(username.folded().as_str())? {
-        Some(id) => load(&tables.admins, id.value()),
+fn named(tables: &Tables<'_, impl Transaction>, username: &Username) -> Result<Option<Admin>, Unavailable> {
+    match tables.admin_names.get(&username.folded())? {
+        Some(id) => load(tables, id),
         None => Ok(None),
     }
+}
+
+fn load(tables: &Tables<'_, impl Transaction>, id: AdminId) -> Result<Option<Admin>, Unavailable> {
+    tables.admins.get(id)?.map(|row| of_row(id, row)).transpose()
+}
+
+fn of_row(id: AdminId, row: AdminRow) -> Result<Admin, Unavailable> {
+    row.into_admin(id).map_err(|error| unreadable(AdminRow::TABLE, error))
 }
 
 /// Leaves an entry on an admin in the audit trail.
@@ -202,15 +198,5 @@ fn note(
     now: Timestamp,
 ) -> Result<(), Unavailable> {
     let admin = Some(admin.username.as_str().to_owned());
-    audit::record(tables, Record { at: now, actor: by, action, site_id: None, admin, changes: Vec::new() })
-}
-
-fn load(admins: &impl ReadableTable<u64, &'static [u8]>, id: AdminId) -> Result<Option<Admin>, Unavailable> {
-    admins.get(id)?.map(|row| read(id, row.value())).transpose()
-}
-
-fn read(id: AdminId, row: &[u8]) -> Result<Admin, Unavailable> {
-    codec::decode::<AdminRow>(row)
-        .and_then(|row| row.into_admin(id))
-        .map_err(|error| unreadable(AdminRow::TABLE, error))
+    audit::append(tables, NewAuditEntry { admin, ..NewAuditEntry::of(action, by, now) })
 }

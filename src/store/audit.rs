@@ -2,25 +2,14 @@
 //! Failed logins are not in it but beside it ([`super::strangers`]), and are
 //! read as it is.
 
-use redb::ReadableTable;
-
-use super::codec::{self, AuditRow, DecodeError, Row, StrangerRow};
-use super::tables::{WriteTables, meta, unreadable};
-use super::{Store, Unavailable};
-use crate::domain::{Action, Actor, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp};
+use super::codec::{AuditRow, DecodeError, Row, StrangerRow};
+use super::error::{Unavailable, unreadable};
+use super::handle::Store;
+use super::tables::{WriteTables, meta};
+use crate::domain::{Action, Actor, ActorKind, AuditEntry, NewAuditEntry, SiteId, Timestamp};
 
 /// Most entries that one transaction prunes, so that writers do not wait.
 const PRUNE_AT_ONCE: usize = 1000;
-
-/// What a change says of itself in the trail.
-pub(super) struct Record<'a> {
-    pub(super) at: Timestamp,
-    pub(super) actor: &'a Actor,
-    pub(super) action: Action,
-    pub(super) site_id: Option<SiteId>,
-    pub(super) admin: Option<String>,
-    pub(super) changes: Vec<FieldChange>,
-}
 
 /// Which entries are shown.
 #[derive(Debug, Clone, Default)]
@@ -61,25 +50,10 @@ pub struct AuditPage {
     pub next: Option<u64>,
 }
 
-/// Adds an entry on a change to the trail.
-pub(super) fn record(tables: &mut WriteTables<'_>, record: Record<'_>) -> Result<(), Unavailable> {
-    tables.written = true;
-    append(tables, record)
-}
-
-fn append(tables: &mut WriteTables<'_>, record: Record<'_>) -> Result<(), Unavailable> {
-    let id = tables.take_number(meta::NEXT_AUDIT)?;
-    let entry = AuditEntry {
-        id,
-        at: record.at,
-        actor: record.actor.clone(),
-        action: record.action,
-        site_id: record.site_id,
-        admin: record.admin,
-        changes: record.changes,
-    };
-    tables.audit.insert(id, codec::encode(&AuditRow::from_entry(&entry))?.as_slice())?;
-    Ok(())
+/// Adds an entry to the trail.
+pub(super) fn append(tables: &mut WriteTables<'_>, entry: NewAuditEntry) -> Result<(), Unavailable> {
+    let id = tables.next_number(meta::NEXT_AUDIT)?;
+    tables.audit.put(id, &AuditRow::from_entry(&entry.numbered(id)))
 }
 
 impl Store {
@@ -87,36 +61,24 @@ impl Store {
     /// heartbeat: nothing was changed.
     pub async fn record_login(&self, admin: Actor, now: Timestamp) -> Result<(), Unavailable> {
         let name = Some(admin.name.clone());
-        self.record_in_passing(Action::LoginSucceeded, admin, name, now).await
+        self.record(NewAuditEntry { admin: name, ..NewAuditEntry::of(Action::LoginSucceeded, &admin, now) })
+            .await
     }
 
     /// Adds to the trail that somebody took a backup. One of the server's own
     /// follows as after a heartbeat, so that whoever takes one every minute
     /// does not make it work twice.
     pub async fn record_backup(&self, actor: Actor, now: Timestamp) -> Result<(), Unavailable> {
-        self.record_in_passing(Action::BackupTaken, actor, None, now).await
+        self.record(NewAuditEntry::of(Action::BackupTaken, &actor, now)).await
     }
 
     /// Adds to the trail that an admin had the certificate renewed.
     pub async fn record_renewal_request(&self, actor: Actor, now: Timestamp) -> Result<(), Unavailable> {
-        self.write_always(move |tables| {
-            record(tables, alone(Action::CertificateRenewalRequested, &actor, None, now))
-        })
-        .await
+        self.record(NewAuditEntry::of(Action::CertificateRenewalRequested, &actor, now)).await
     }
 
-    async fn record_in_passing(
-        &self,
-        action: Action,
-        actor: Actor,
-        admin: Option<String>,
-        now: Timestamp,
-    ) -> Result<(), Unavailable> {
-        self.write_always(move |tables| {
-            tables.heard = true;
-            append(tables, alone(action, &actor, admin.clone(), now))
-        })
-        .await
+    async fn record(&self, entry: NewAuditEntry) -> Result<(), Unavailable> {
+        self.write_always(move |tables| append(tables, entry.clone())).await
     }
 
     /// At most `limit` entries that `filter` lets through, before number
@@ -132,11 +94,11 @@ impl Store {
     ) -> Result<AuditPage, Unavailable> {
         self.read(move |tables| {
             if filter.is_of_strangers() {
-                page(&tables.strangers, &filter, before, limit, |id, row| {
-                    codec::decode::<StrangerRow>(row).and_then(|row| row.into_entry(id))
-                })
+                let rows = tables.strangers.range(..end(&filter, before))?;
+                page(rows, tables.strangers.len(), &filter, before, limit, StrangerRow::into_entry)
             } else {
-                page(&tables.audit, &filter, before, limit, entry_of)
+                let rows = tables.audit.range(..end(&filter, before))?;
+                page(rows, tables.audit.len(), &filter, before, limit, |row, id| row.into_entry(id))
             }
         })
         .await
@@ -147,19 +109,15 @@ impl Store {
     pub async fn prune_audit(&self, before: Timestamp) -> Result<usize, Unavailable> {
         self.write_always(move |tables| {
             let mut old = Vec::new();
-            for row in tables.audit.iter()?.take(PRUNE_AT_ONCE) {
-                let (key, value) = row?;
-                let id = key.value();
-                let entry =
-                    entry_of(id, value.value()).map_err(|error| unreadable(AuditRow::TABLE, error))?;
-                if entry.at >= before {
+            for entry in tables.audit.iter()?.take(PRUNE_AT_ONCE) {
+                let (id, row) = entry?;
+                if row.at().map_err(|error| unreadable(AuditRow::TABLE, error))? >= before {
                     break;
                 }
                 old.push(id);
             }
             for id in &old {
-                tables.audit.remove(id)?;
-                tables.written = true;
+                tables.audit.remove(*id)?;
             }
             Ok(old.len())
         })
@@ -167,45 +125,46 @@ impl Store {
     }
 }
 
-/// What changes no record.
-fn alone(action: Action, actor: &Actor, admin: Option<String>, at: Timestamp) -> Record<'_> {
-    Record { at, actor, action, site_id: None, admin, changes: Vec::new() }
-}
-
-fn entry_of(id: u64, row: &[u8]) -> Result<AuditEntry, DecodeError> {
-    codec::decode::<AuditRow>(row).and_then(|row| row.into_entry(id))
-}
-
-/// A page of `table`, whose rows `read` makes into entries.
-fn page(
-    table: &impl ReadableTable<u64, &'static [u8]>,
-    filter: &AuditFilter,
-    before: Option<u64>,
-    limit: usize,
-    read: impl Fn(u64, &[u8]) -> Result<AuditEntry, DecodeError>,
-) -> Result<AuditPage, Unavailable> {
-    let admin = filter.admin.as_deref().map(str::to_lowercase);
+/// Whether `filter` lets all of what it asks for through.
+fn is_open(filter: &AuditFilter) -> bool {
     let all_of_it = if filter.is_of_strangers() {
         filter.action.is_none_or(|action| action == Action::LoginFailed)
     } else {
         filter.action.is_none() && filter.actor_kind.is_none()
     };
-    let unfiltered = all_of_it
+    all_of_it
         && filter.site_id.is_none()
-        && admin.is_none()
+        && filter.admin.is_none()
         && filter.since.is_none()
-        && filter.until.is_none();
+        && filter.until.is_none()
+}
+
+/// Before which number the rows are read: all of them where those that pass
+/// must be counted.
+fn end(filter: &AuditFilter, before: Option<u64>) -> u64 {
+    before.filter(|_| is_open(filter)).unwrap_or(u64::MAX)
+}
+
+/// A page of `rows`, `all` in number, which `read` makes into entries.
+fn page<R: Row>(
+    rows: impl DoubleEndedIterator<Item = Result<(u64, R), Unavailable>>,
+    all: Result<u64, Unavailable>,
+    filter: &AuditFilter,
+    before: Option<u64>,
+    limit: usize,
+    read: impl Fn(R, u64) -> Result<AuditEntry, DecodeError>,
+) -> Result<AuditPage, Unavailable> {
+    let admin = filter.admin.as_deref().map(str::to_lowercase);
+    let unfiltered = is_open(filter);
     let mut page = AuditPage { entries: Vec::new(), total: 0, next: None };
     let mut more = false;
-    let end = before.filter(|_| unfiltered).unwrap_or(u64::MAX);
-    for row in table.range(..end)?.rev() {
-        let (key, value) = row?;
-        let id = key.value();
+    for row in rows.rev() {
+        let (id, row) = row?;
         if unfiltered && page.entries.len() == limit {
             more = true;
             break;
         }
-        let entry = read(id, value.value()).map_err(|error| unreadable(AuditRow::TABLE, error))?;
+        let entry = read(row, id).map_err(|error| unreadable(R::TABLE, error))?;
         if !passes(filter, admin.as_deref(), &entry) {
             continue;
         }
@@ -219,7 +178,7 @@ fn page(
         }
     }
     if unfiltered {
-        page.total = table.len()?;
+        page.total = all?;
     }
     page.next = page.entries.last().map(|entry| entry.id).filter(|_| more);
     Ok(page)

@@ -13,26 +13,27 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::clock::ClockWatch;
+use super::changes::{Changed, Changes};
+use super::clock_watch::ClockWatch;
 use super::engine::Engine;
+use super::files::{self, FILE_NAME};
 use super::snapshot::{self, SnapshotError};
-use super::writer::Written;
 use crate::domain::Timestamp;
 
-/// The directory of the snapshots, in the data directory.
-pub const DIRECTORY: &str = "backup";
+pub use super::files::DIRECTORY;
+
 /// A snapshot that is being written.
 const PART_NAME: &str = ".sitewarden.redb.part";
 /// What the names of dated copies begin and end with; the day stands between.
 const DATED: (&str, &str) = ("sitewarden-", ".redb");
 /// How long to wait after a failure, at most.
 const RETRY: Duration = Duration::from_secs(60);
-/// How many times as long as a snapshot took nothing is begun after it: what
-/// bounds the share of the machine that snapshots take.
+/// After a snapshot the thread rests for so many times as long as it took, so
+/// that snapshots never take more than a sixth of the machine's time.
 const REST: u32 = 5;
 
 /// When snapshots are made, and what is kept of them.
@@ -66,41 +67,6 @@ pub struct BackupState {
     pub waiting: Option<Duration>,
 }
 
-/// What has changed since the last snapshot.
-#[derive(Default)]
-pub(super) struct Changes {
-    pending: Mutex<Pending>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Pending {
-    /// Since when an admin's change waits.
-    records: Option<Instant>,
-    /// Since when a heartbeat waits.
-    heartbeats: Option<Instant>,
-    stopping: bool,
-}
-
-impl Changes {
-    /// Notes what a commit changed.
-    pub(super) fn note(&self, written: Written) {
-        if written == Written::Nothing {
-            return;
-        }
-        let mut pending = self.lock();
-        let waits = if written == Written::Records { &mut pending.records } else { &mut pending.heartbeats };
-        if waits.is_none() {
-            *waits = Some(Instant::now());
-            self.wake.notify_all();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The thread that makes the snapshots.
 pub(super) struct Backups {
     changes: Arc<Changes>,
@@ -118,33 +84,36 @@ impl Backups {
         schedule: Schedule,
     ) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&schedule.directory)?;
-        let path = schedule.directory.join(super::FILE_NAME);
-        snapshot::remove_if_there(&schedule.directory.join(PART_NAME))?;
+        let path = schedule.directory.join(FILE_NAME);
+        files::remove_if_there(&schedule.directory.join(PART_NAME))?;
         let state = Arc::new(Mutex::new(state_of(&path)));
-        changes.note(Written::Records);
-        let keeper =
-            Keeper { engine, changes: Arc::clone(&changes), clock, schedule, state: Arc::clone(&state) };
-        let thread = std::thread::Builder::new().name("store-backup".into()).spawn(move || keeper.keep())?;
+        changes.note(Changed::Records);
+        let making = BackupThread {
+            engine,
+            changes: Arc::clone(&changes),
+            clock,
+            schedule,
+            state: Arc::clone(&state),
+        };
+        let thread = std::thread::Builder::new().name("store-backup".into()).spawn(move || making.run())?;
         Ok(Self { changes, state, thread: Some(thread) })
     }
 
     /// How the last snapshots went.
     pub(super) fn state(&self) -> BackupState {
-        let pending = self.changes.lock();
-        let since = [pending.records, pending.heartbeats].into_iter().flatten().min();
+        let waiting = self.changes.oldest();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
             state.last_error = Some("the thread that makes backups has ended: restart the server".to_owned());
         }
-        BackupState { waiting: since.map(|since| since.elapsed()), ..state }
+        BackupState { waiting, ..state }
     }
 }
 
 impl Drop for Backups {
     /// Makes a last snapshot when anything changed, and ends the thread.
     fn drop(&mut self) {
-        self.changes.lock().stopping = true;
-        self.changes.wake.notify_all();
+        self.changes.stop();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that makes backups had panicked");
         }
@@ -168,7 +137,7 @@ fn state_of(path: &Path) -> BackupState {
     }
 }
 
-struct Keeper {
+struct BackupThread {
     engine: Arc<Engine>,
     changes: Arc<Changes>,
     clock: Arc<ClockWatch>,
@@ -176,64 +145,22 @@ struct Keeper {
     state: Arc<Mutex<BackupState>>,
 }
 
-impl Keeper {
-    fn keep(self) {
+impl BackupThread {
+    fn run(self) {
+        let Schedule { after_change, every, .. } = self.schedule;
         let mut not_before = Instant::now();
-        while let Some(waits) = self.wait(not_before) {
+        while let Some(waiting) = self.changes.wait(after_change, every, not_before) {
             let started = Instant::now();
             let rest = match self.try_to_make() {
                 Ok(()) => started.elapsed().saturating_mul(REST).min(RETRY),
                 Err(error) => {
                     tracing::error!(%error, "the backup was not made; the one before stays");
                     self.state().last_error = Some(error.to_string());
-                    self.put_back(waits);
-                    RETRY.min(self.schedule.every)
+                    self.changes.put_back(waiting);
+                    RETRY.min(every)
                 }
             };
             not_before = Instant::now() + rest;
-        }
-    }
-
-    /// Waits until a snapshot is due and takes what waited for it; `None`
-    /// when it is time to end.
-    fn wait(&self, not_before: Instant) -> Option<Pending> {
-        let mut pending = self.changes.lock();
-        loop {
-            let due = [
-                pending.records.map(|since| since + self.schedule.after_change),
-                pending.heartbeats.map(|since| since + self.schedule.every),
-            ];
-            let due = due.into_iter().flatten().min().map(|due| due.max(not_before));
-            let now = Instant::now();
-            let changed = pending.records.is_some() || pending.heartbeats.is_some();
-            if pending.stopping && !changed {
-                return None;
-            }
-            if pending.stopping || due.is_some_and(|due| due <= now) {
-                let taken = Pending {
-                    records: pending.records.take(),
-                    heartbeats: pending.heartbeats.take(),
-                    stopping: false,
-                };
-                return Some(taken);
-            }
-            pending = match due {
-                None => self.changes.wake.wait(pending).unwrap_or_else(PoisonError::into_inner),
-                Some(due) => {
-                    let waited = self.changes.wake.wait_timeout(pending, due - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-    }
-
-    /// After a failure the changes still wait; at the end they do not, for
-    /// the database itself holds them.
-    fn put_back(&self, waits: Pending) {
-        let mut pending = self.changes.lock();
-        if !pending.stopping {
-            pending.records = waits.records.or(pending.records);
-            pending.heartbeats = waits.heartbeats.or(pending.heartbeats);
         }
     }
 
@@ -241,7 +168,7 @@ impl Keeper {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`Keeper::make`]; a panic is a failure like others.
+    /// As [`BackupThread::make`]; a panic is a failure like others.
     fn try_to_make(&self) -> Result<(), SnapshotError> {
         let made = catch_unwind(AssertUnwindSafe(|| self.make())).unwrap_or(Err(SnapshotError::Panicked));
         made.inspect_err(|error| {
@@ -254,7 +181,7 @@ impl Keeper {
     fn make(&self) -> Result<(), SnapshotError> {
         let started = Instant::now();
         let begun_at = (self.schedule.clock)();
-        let path = self.schedule.directory.join(super::FILE_NAME);
+        let path = self.schedule.directory.join(FILE_NAME);
         let part = self.schedule.directory.join(PART_NAME);
         let known = self.state().bytes;
         let written = snapshot::check_room(&part, known).and_then(|()| {
@@ -264,12 +191,12 @@ impl Keeper {
         });
         let placed = written.and_then(|bytes| {
             std::fs::rename(&part, &path)
-                .and_then(|()| snapshot::sync_directory(&path))
+                .and_then(|()| files::sync_directory(&path))
                 .map_err(|source| SnapshotError::Io { path: path.clone(), source })?;
             Ok(bytes)
         });
         let bytes = placed.inspect_err(|_| {
-            let _ = snapshot::remove_if_there(&part);
+            let _ = files::remove_if_there(&part);
         })?;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(bytes, milliseconds, path = %path.display(), "backup made");
@@ -300,7 +227,7 @@ impl Keeper {
             std::fs::File::open(&part)?.sync_all()?;
             std::fs::rename(&part, &dated)?;
         }
-        snapshot::sync_directory(&dated)?;
+        files::sync_directory(&dated)?;
         let mut days = dated_copies(&self.schedule.directory)?;
         days.retain(|day| *day <= dated);
         days.sort();

@@ -2,9 +2,9 @@
 //!
 //! After one failed read or write redb refuses everything on that handle, so
 //! that a full disk would end reads too and only a restart would help. Here a
-//! fault makes the file be opened anew at once, for reading, with whatever
-//! redb writes in doing so kept in memory; and every half second it is tried
-//! to open it for writing again. Until that succeeds reads are served and
+//! fault has the file opened again at once, for reading, with whatever redb
+//! writes in doing so held in memory; and every half second the engine tries to
+//! open it for writing. Until that succeeds reads are served and
 //! writes refused.
 //!
 //! A commit whose fsync failed may turn out to have happened or not: nobody
@@ -23,7 +23,8 @@ use std::time::Duration;
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend, StorageError};
 
 use super::disk::{AnyBackend, Disk, Overlay};
-use super::{Unavailable, seal};
+use super::error::{StorageFault, Unavailable};
+use super::seal;
 
 /// Bytes of redb's page cache. Its own default, 1 GiB, is more than the whole
 /// process should take.
@@ -31,13 +32,24 @@ const CACHE_BYTES: usize = 32 << 20;
 /// How long after a failed attempt to open the file for writing the next one
 /// comes.
 const RETRY: Duration = Duration::from_millis(500);
-/// How often a read is tried on a file that was opened anew since.
+/// How often a read is tried on a file that was opened again since.
 const READ_ATTEMPTS: u32 = 3;
+
+macro_rules! storage_error {
+    ($($error:ty),*) => { $(
+        impl From<$error> for Unavailable {
+            fn from(error: $error) -> Self {
+                Self::Storage(Arc::new(redb::Error::from(error)))
+            }
+        }
+    )* };
+}
+storage_error!(StorageError, redb::TableError, redb::TransactionError, redb::CommitError);
 
 /// The open database.
 pub(super) struct Engine {
     shared: Arc<Shared>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    repairer: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -45,7 +57,7 @@ struct Shared {
     /// Something came up that a check at the next start should look into.
     distrusted: AtomicBool,
     state: RwLock<State>,
-    keeper: Mutex<Keeping>,
+    repair: Mutex<Repair>,
     wake: Condvar,
 }
 
@@ -66,17 +78,18 @@ enum Handle {
         /// For reads, with its writes in memory; `None` when not even that
         /// could be opened.
         reading: Option<Database>,
-        reason: Arc<redb::Error>,
+        reason: StorageFault,
     },
     Closed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keeping {
-    /// Nothing to do.
-    Resting,
-    /// There is a fault to get over.
-    Mending,
+enum Repair {
+    /// Nothing is broken.
+    Idle,
+    /// A fault has closed the file for writing.
+    Needed,
+    /// The engine is being closed.
     Stopped,
 }
 
@@ -87,17 +100,18 @@ impl Engine {
             disk,
             distrusted: AtomicBool::new(false),
             state: RwLock::new(State { round: 0, handle: Handle::Open(database), lock }),
-            keeper: Mutex::new(Keeping::Resting),
+            repair: Mutex::new(Repair::Idle),
             wake: Condvar::new(),
         });
-        let keeper = Arc::clone(&shared);
-        let thread =
-            std::thread::Builder::new().name("store-keeper".into()).spawn(move || keeper.keep_open())?;
-        Ok(Self { shared, keeper: Mutex::new(Some(thread)) })
+        let repairer = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("store-repair".into())
+            .spawn(move || repairer.repair_faults())?;
+        Ok(Self { shared, repairer: Mutex::new(Some(thread)) })
     }
 
     /// Runs `work` on a snapshot. After a fault it is run again, from the
-    /// start, on the file opened anew.
+    /// start, on the file opened again.
     pub(super) fn read<T>(
         &self,
         work: impl Fn(&ReadTransaction) -> Result<T, Unavailable>,
@@ -132,7 +146,7 @@ impl Engine {
     /// it does not, from now on.
     pub(super) fn write<T>(
         &self,
-        work: impl FnOnce(&Database) -> Result<T, Arc<redb::Error>>,
+        work: impl FnOnce(&Database) -> Result<T, StorageFault>,
     ) -> Result<T, Unavailable> {
         let state = self.shared.state();
         let round = state.round;
@@ -163,10 +177,10 @@ impl Engine {
     /// in the meantime; what comes later is refused as
     /// [`Unavailable::Closed`].
     pub(super) fn close(&self) {
-        self.shared.set_keeping(Keeping::Stopped);
-        let thread = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.set_repair(Repair::Stopped);
+        let thread = self.repairer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the store's keeper had panicked");
+            tracing::error!("the thread that repairs the store had panicked");
         }
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
         let in_order = close_handle(std::mem::replace(&mut state.handle, Handle::Closed))
@@ -202,16 +216,16 @@ impl Shared {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_keeping(&self, keeping: Keeping) {
-        let mut now = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if *now != Keeping::Stopped {
-            *now = keeping;
+    fn set_repair(&self, repair: Repair) {
+        let mut now = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now != Repair::Stopped {
+            *now = repair;
         }
         self.wake.notify_all();
     }
 
     /// Replaces the handle of `round`, which failed, by one for reading.
-    fn fail(&self, round: u64, reason: Arc<redb::Error>) {
+    fn fail(&self, round: u64, reason: StorageFault) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.round != round || matches!(state.handle, Handle::Closed) {
             return;
@@ -223,31 +237,31 @@ impl Shared {
             );
         }
         state.round += 1;
-        // Closes the one that failed before the file is opened anew.
+        // Closes the one that failed before the file is opened again.
         let failed = Handle::Failed { reading: None, reason: Arc::clone(&reason) };
         retire(std::mem::replace(&mut state.handle, failed));
         let reading = open_for_reading(&*self.disk)
             .inspect_err(|error| tracing::error!(%error, "the database cannot be read either"));
         state.handle = Handle::Failed { reading: reading.ok(), reason };
         drop(state);
-        self.set_keeping(Keeping::Mending);
+        self.set_repair(Repair::Needed);
     }
 
-    fn keep_open(&self) {
+    fn repair_faults(&self) {
         loop {
-            let mut keeping = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            while *keeping == Keeping::Resting {
-                keeping = self.wake.wait(keeping).unwrap_or_else(PoisonError::into_inner);
+            let mut repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
+            while *repair == Repair::Idle {
+                repair = self.wake.wait(repair).unwrap_or_else(PoisonError::into_inner);
             }
-            if *keeping == Keeping::Stopped {
+            if *repair == Repair::Stopped {
                 return;
             }
-            drop(keeping);
-            // A panic of redb must not end the mending.
-            if !catch_unwind(AssertUnwindSafe(|| self.mend())).unwrap_or(false) {
-                let keeping = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-                if *keeping == Keeping::Mending {
-                    drop(self.wake.wait_timeout(keeping, RETRY).unwrap_or_else(PoisonError::into_inner));
+            drop(repair);
+            // A panic of redb must not end the repairs.
+            if !catch_unwind(AssertUnwindSafe(|| self.reopen())).unwrap_or(false) {
+                let repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
+                if *repair == Repair::Needed {
+                    drop(self.wake.wait_timeout(repair, RETRY).unwrap_or_else(PoisonError::into_inner));
                 }
             }
         }
@@ -255,16 +269,16 @@ impl Shared {
 
     /// Tries to open the file for writing; `false` when that failed. Only
     /// this thread does it, and only while no handle writes.
-    fn mend(&self) -> bool {
+    fn reopen(&self) -> bool {
         let state = self.state();
         if !matches!(state.handle, Handle::Failed { .. }) {
-            return self.rest();
+            return self.done();
         }
         drop(state);
         let trial = self.disk.try_out();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let Handle::Failed { reading, reason } = &mut state.handle else {
-            return self.rest();
+            return self.done();
         };
         if let (Some(_), Err(error)) = (&reading, &trial) {
             tracing::debug!(%error, "the disk still takes no writes");
@@ -280,7 +294,7 @@ impl Shared {
             Ok(database) => {
                 state.handle = Handle::Open(database);
                 tracing::info!("the database takes writes again");
-                self.rest()
+                self.done()
             }
             Err(error) => {
                 tracing::debug!(%error, "the database still takes no writes");
@@ -290,12 +304,12 @@ impl Shared {
         }
     }
 
-    /// Nothing is left to mend. Called with the state locked: whoever finds a
+    /// Nothing is left to repair. Called with the state locked: whoever finds a
     /// fault tells of it after this.
-    fn rest(&self) -> bool {
-        let mut keeping = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if *keeping == Keeping::Mending {
-            *keeping = Keeping::Resting;
+    fn done(&self) -> bool {
+        let mut repair = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
+        if *repair == Repair::Needed {
+            *repair = Repair::Idle;
         }
         true
     }

@@ -16,7 +16,7 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition, T
 
 use super::disk::{AnyBackend, FileBytes, Overlay};
 use super::tables::{META, STRANGERS, meta};
-use super::{engine, open, snapshot};
+use super::{engine, files};
 
 /// The tables that have what does not go into copies, as files of every schema
 /// version have them.
@@ -35,11 +35,11 @@ const CHUNK: usize = 1 << 20;
 /// # Errors
 /// When it cannot be copied, or is damaged: then there is no copy.
 pub(super) fn make(from: &File, to: &Path) -> io::Result<File> {
-    let copy = open::copy_open(from, to)?;
+    let copy = files::copy_open(from, to)?;
     match strip(&copy) {
         Ok(()) => Ok(copy),
         Err(error) => {
-            let _ = snapshot::remove_if_there(to);
+            let _ = files::remove_if_there(to);
             Err(error)
         }
     }
@@ -70,7 +70,7 @@ pub(super) fn strip(file: &File) -> io::Result<()> {
 
 fn is_stripped(database: &Database) -> Result<bool, redb::Error> {
     let transaction = database.begin_read()?;
-    let has_key = transaction.open_table(ENTRIES)?.get(meta::SIGNING_KEY)?.is_some();
+    let has_key = transaction.open_table(ENTRIES)?.get(meta::SIGNING_KEY.name)?.is_some();
     let has_strangers = match transaction.open_table(FAILED_LOGINS) {
         Err(TableError::TableDoesNotExist(_)) => false,
         table => !table?.is_empty()?,
@@ -82,7 +82,8 @@ fn is_stripped(database: &Database) -> Result<bool, redb::Error> {
 /// one.
 fn take_out(database: &Database) -> Result<Option<Vec<u8>>, redb::Error> {
     let transaction = database.begin_write()?;
-    let key = transaction.open_table(ENTRIES)?.remove(meta::SIGNING_KEY)?.map(|key| key.value().to_vec());
+    let key =
+        transaction.open_table(ENTRIES)?.remove(meta::SIGNING_KEY.name)?.map(|key| key.value().to_vec());
     transaction.delete_table(FAILED_LOGINS)?;
     transaction.commit()?;
     for _ in 0..COMMITS {

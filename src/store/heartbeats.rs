@@ -1,11 +1,12 @@
-//! Heartbeats: the write that nearly all traffic is.
+//! Heartbeats: the write that nearly all traffic is. It opens three tables and
+//! reads of them no more than it needs.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use super::codec::{self, SeenRow};
-use super::sites::{load, number_of};
-use super::{Outcome, Store};
+use super::codec::{CallingSite, SeenRow};
+use super::error::Outcome;
+use super::handle::Store;
 use crate::domain::{Heartbeat, KeyHash, Seen, SiteId, Timestamp, Verdict};
 
 /// Why a heartbeat was not recorded.
@@ -39,23 +40,22 @@ impl Store {
     {
         let admitted = OnceLock::new();
         self.write(move |tables| {
-            let Some(id) = number_of(&tables.site_ids, site_id)? else {
+            let Some(id) = tables.site_ids.get(site_id.as_u128())? else {
                 return Ok(Err(HeartbeatRefused::Unknown));
             };
-            let Some(site) = load(&tables.sites, &tables.heartbeats, id)? else {
+            let Some(site) = tables.sites.get_as(id, CallingSite::read)? else {
                 return Ok(Err(HeartbeatRefused::Unknown));
             };
-            let Some(key_generation) = site.key_matching(&key, now) else {
+            let Some(key_generation) = site.keys.matching(&key, now) else {
                 return Ok(Err(HeartbeatRefused::Unknown));
             };
             if let Err(refusal) = admitted.get_or_init(|| admit(id)) {
                 return Ok(Err(HeartbeatRefused::NotAdmitted(*refusal)));
             }
-            let seen =
-                Seen { at: now, ip, heartbeat: heartbeat.clone(), key_generation }.after(site.seen.as_ref());
-            tables.heartbeats.insert(id, codec::encode(&SeenRow::from_seen(&seen))?.as_slice())?;
-            tables.heard = true;
-            Ok(Ok(Verdict::on(&site, now)))
+            let last = tables.heartbeats.get_as(id, SeenRow::read_time)?;
+            let seen = Seen { at: now, ip, heartbeat: heartbeat.clone(), key_generation }.not_before(last);
+            tables.heartbeats.put(id, &SeenRow::from_seen(&seen))?;
+            Ok(Ok(Verdict::of(site.is_active, site.lock_reason, site.license_expires_at, now)))
         })
         .await
     }

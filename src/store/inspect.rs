@@ -6,15 +6,17 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTableMetadata};
+use redb::{Database, DatabaseError, ReadableDatabase};
 
 use super::codec::{
-    self, AdminRow, AuditRow, DecodeError, DeedRow, RequestRow, Row, SeenRow, SiteRow, StrangerRow,
+    AdminRow, AuditRow, DecodeError, EffectRow, RequestRow, Row, SeenRow, SiteRow, StrangerRow,
 };
 use super::disk::{FileBytes, Overlay};
-use super::migrate::{self, STEPS};
-use super::tables::{self, EachRecord, ReadTables, fixed, meta, unreadable};
-use super::{SCHEMA_VERSION, Unavailable};
+use super::error::{Unavailable, unreadable};
+use super::files::DIRECTORY;
+use super::migrate::{self, SCHEMA_VERSION, STEPS};
+use super::tables::meta::Bytes;
+use super::tables::{self, EachRecord, ReadTables, meta};
 use crate::domain::Timestamp;
 
 /// What a good file holds.
@@ -40,8 +42,7 @@ pub struct Report {
 pub enum CheckError {
     /// Another process has it open.
     #[error(
-        "{0} is in use by a running sitewarden: check the copy that it keeps in {DIRECTORY}/ beside it, or stop it first",
-        DIRECTORY = super::backups::DIRECTORY
+        "{0} is in use by a running sitewarden: check the copy that it keeps in {DIRECTORY}/ beside it, or stop it first"
     )]
     InUse(PathBuf),
     /// The operating system refused.
@@ -154,30 +155,27 @@ fn look(file: &File, bytes: u64) -> Result<Report, Fault> {
         return Err(Fault::Newer(schema_version));
     }
     migrate::migrate(&database, schema_version, STEPS)?;
-    let tables = ReadTables::open(&database.begin_read().map_err(Unavailable::from)?)?;
+    let transaction = database.begin_read().map_err(Unavailable::from)?;
+    let tables = ReadTables::of(&transaction);
     let newest_heartbeat = read_all(&tables)?;
     Ok(Report { schema_version, bytes, closed_cleanly, counts: tables.counts()?, newest_heartbeat })
 }
 
 /// Reads every record of every table, holds the indexes against the tables,
 /// and tells when the newest heartbeat came.
-pub(super) fn read_all(tables: &ReadTables) -> Result<Option<Timestamp>, Unavailable> {
+pub(super) fn read_all(tables: &ReadTables<'_>) -> Result<Option<Timestamp>, Unavailable> {
     let mut reading = Reading::default();
     tables.each_record(&mut reading)?;
     same_count("site_ids", tables.site_ids.len()?, tables.sites.len()?)?;
     same_count("admin_names", tables.admin_names.len()?, tables.admins.len()?)?;
-    for (name, last) in [
+    for (sequence, last) in [
         (meta::NEXT_SITE, reading.last_site),
         (meta::NEXT_ADMIN, reading.last_admin),
         (meta::NEXT_AUDIT, reading.last_entry),
         (meta::NEXT_STRANGER, reading.last_stranger),
     ] {
-        let next = match tables.meta.get(name)? {
-            Some(bytes) => u64::from_le_bytes(fixed(name, bytes.value())?),
-            None => 1,
-        };
-        if next <= last {
-            return Err(unreadable(name, format!("the number {last} is in use already")));
+        if tables.meta.value(sequence)?.unwrap_or(1) <= last {
+            return Err(unreadable(sequence.name, format!("the number {last} is in use already")));
         }
     }
     Ok(reading.newest_heartbeat)
@@ -194,9 +192,9 @@ struct Reading {
 }
 
 impl EachRecord for Reading {
-    fn sites(&mut self, tables: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
-        let site = read::<SiteRow, _>(id, row, |row| row.into_site(id, None))?;
-        let indexed = tables.site_ids.get(site.site_id.as_u128())?.map(|found| found.value());
+    fn sites(&mut self, tables: &ReadTables<'_>, id: u64, row: SiteRow) -> Result<(), Unavailable> {
+        let site = read::<SiteRow, _>(id, row.into_site(id, None))?;
+        let indexed = tables.site_ids.get(site.site_id.as_u128())?;
         if indexed != Some(id) {
             return Err(unreadable("site_ids", format!("site {id} is not found by its site_id")));
         }
@@ -204,63 +202,54 @@ impl EachRecord for Reading {
         Ok(())
     }
 
-    fn site_ids(&mut self, tables: &ReadTables, _: u128, id: u64) -> Result<(), Unavailable> {
-        exists("site_ids", "site", id, tables.sites.get(id)?.is_some())
+    fn site_ids(&mut self, tables: &ReadTables<'_>, _: u128, id: u64) -> Result<(), Unavailable> {
+        exists("site_ids", "site", id, tables.sites.has(id)?)
     }
 
-    fn heartbeats(&mut self, tables: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
-        let seen = read::<SeenRow, _>(id, row, SeenRow::into_seen)?;
+    fn heartbeats(&mut self, tables: &ReadTables<'_>, id: u64, row: SeenRow) -> Result<(), Unavailable> {
+        let seen = read::<SeenRow, _>(id, row.into_seen())?;
         self.newest_heartbeat = self.newest_heartbeat.max(Some(seen.at));
-        exists(SeenRow::TABLE, "site", id, tables.sites.get(id)?.is_some())
+        exists(SeenRow::TABLE, "site", id, tables.sites.has(id)?)
     }
 
-    fn admins(&mut self, tables: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
-        let admin = read::<AdminRow, _>(id, row, |row| row.into_admin(id))?;
+    fn admins(&mut self, tables: &ReadTables<'_>, id: u64, row: AdminRow) -> Result<(), Unavailable> {
+        let admin = read::<AdminRow, _>(id, row.into_admin(id))?;
         let folded = admin.username.folded();
-        if tables.admin_names.get(folded.as_str())?.map(|found| found.value()) != Some(id) {
+        if tables.admin_names.get(&folded)? != Some(id) {
             return Err(unreadable("admin_names", format!("admin {id} is not found by name")));
         }
         self.last_admin = id;
         Ok(())
     }
 
-    fn admin_names(&mut self, tables: &ReadTables, _: &str, id: u64) -> Result<(), Unavailable> {
-        exists("admin_names", "admin", id, tables.admins.get(id)?.is_some())
+    fn admin_names(&mut self, tables: &ReadTables<'_>, _: String, id: u64) -> Result<(), Unavailable> {
+        exists("admin_names", "admin", id, tables.admins.has(id)?)
     }
 
-    fn audit(&mut self, _: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
+    fn audit(&mut self, _: &ReadTables<'_>, id: u64, row: AuditRow) -> Result<(), Unavailable> {
         self.last_entry = id;
-        read::<AuditRow, _>(id, row, |row| row.into_entry(id)).map(drop)
+        read::<AuditRow, _>(id, row.into_entry(id)).map(drop)
     }
 
-    fn strangers(&mut self, _: &ReadTables, id: u64, row: &[u8]) -> Result<(), Unavailable> {
+    fn strangers(&mut self, _: &ReadTables<'_>, id: u64, row: StrangerRow) -> Result<(), Unavailable> {
         self.last_stranger = id;
-        read::<StrangerRow, _>(id, row, |row| row.into_entry(id)).map(drop)
+        read::<StrangerRow, _>(id, row.into_entry(id)).map(drop)
     }
 
-    fn requests(&mut self, _: &ReadTables, request: &[u8], row: &[u8]) -> Result<(), Unavailable> {
-        let read = codec::decode::<RequestRow>(row).and_then(|row| row.deeds.iter().try_for_each(is_deed));
+    fn requests(&mut self, _: &ReadTables<'_>, request: Vec<u8>, row: RequestRow) -> Result<(), Unavailable> {
+        let read = row.effects.iter().try_for_each(|effect| EffectRow::read(effect).map(drop));
         read.map_err(|error| unreadable(RequestRow::TABLE, error))?;
-        fixed::<32>(RequestRow::TABLE, request).map(drop)
+        if request.len() == 32 { Ok(()) } else { Err(unreadable(RequestRow::TABLE, "wrong length")) }
     }
 
-    fn meta(&mut self, _: &ReadTables, name: &str, bytes: &[u8]) -> Result<(), Unavailable> {
-        meta::read(name, bytes)
+    fn meta(&mut self, _: &ReadTables<'_>, name: String, bytes: Bytes) -> Result<(), Unavailable> {
+        meta::read(&name, &bytes.0)
     }
 }
 
-/// A record, made into what the domain knows by `into`.
-fn read<R: Row, T>(
-    id: u64,
-    row: &[u8],
-    into: impl FnOnce(R) -> Result<T, DecodeError>,
-) -> Result<T, Unavailable> {
-    let read = codec::decode::<R>(row).and_then(into);
-    read.map_err(|error| unreadable(R::TABLE, format!("record {id}: {error}")))
-}
-
-fn is_deed(row: &DeedRow) -> Result<(), DecodeError> {
-    row.read().map(drop)
+/// What the domain makes of a record.
+fn read<R: Row, T>(id: u64, made: Result<T, DecodeError>) -> Result<T, Unavailable> {
+    made.map_err(|error| unreadable(R::TABLE, format!("record {id}: {error}")))
 }
 
 fn exists(table: &'static str, what: &str, id: u64, exists: bool) -> Result<(), Unavailable> {

@@ -1,17 +1,16 @@
-//! The server's own secrets, kept in the database so that the one file is
+//! The server's own secrets, stored in the database so that the one file is
 //! everything. Copies have them too, but for the key that signs tokens: with
 //! it whoever gets hold of a copy would be an admin for as long as it is in
 //! use.
 
 use std::fmt;
 
-use redb::ReadableTable;
-
-use super::audit::{self, Record};
-use super::codec::{self, Row, TlsRow};
-use super::tables::{fixed, meta, unreadable};
-use super::{Outcome, Store, Unavailable};
-use crate::domain::{Action, Actor, Timestamp};
+use super::audit;
+use super::codec::TlsRow;
+use super::error::{Outcome, Unavailable};
+use super::handle::Store;
+use super::tables::meta;
+use crate::domain::{Action, Actor, NewAuditEntry, Timestamp};
 
 /// The key that signs access tokens: 256 bits. Never shown by `Debug`.
 #[derive(Clone)]
@@ -44,20 +43,19 @@ impl fmt::Debug for TlsIdentity {
 }
 
 impl Store {
-    /// The kept signing key; `fresh` becomes it when there is none yet.
+    /// The stored signing key; `fresh` becomes it when there is none yet.
     pub async fn signing_key_or(&self, fresh: SigningKey) -> Result<SigningKey, Unavailable> {
         self.write_always(move |tables| {
-            if let Some(bytes) = tables.meta.get(meta::SIGNING_KEY)? {
-                return Ok(SigningKey(fixed(meta::SIGNING_KEY, bytes.value())?));
+            if let Some(key) = tables.meta.value(meta::SIGNING_KEY)? {
+                return Ok(SigningKey(key));
             }
-            tables.meta.insert(meta::SIGNING_KEY, fresh.0.as_slice())?;
-            tables.written = true;
+            tables.meta.set(meta::SIGNING_KEY, &fresh.0)?;
             Ok(fresh.clone())
         })
         .await
     }
 
-    /// Puts `fresh` in the place of the kept signing key: with this commit
+    /// Puts `fresh` in the place of the stored signing key: with this commit
     /// every token of before is void, once the server signs with it.
     pub async fn rotate_signing_key(
         &self,
@@ -66,45 +64,25 @@ impl Store {
         now: Timestamp,
     ) -> Outcome<(), NoSigningKey> {
         self.write(move |tables| {
-            if tables.meta.get(meta::SIGNING_KEY)?.is_none() {
+            if tables.meta.value(meta::SIGNING_KEY)?.is_none() {
                 return Ok(Err(NoSigningKey));
             }
-            tables.meta.insert(meta::SIGNING_KEY, fresh.0.as_slice())?;
-            let record = Record {
-                at: now,
-                actor: &by,
-                action: Action::SigningKeyRotated,
-                site_id: None,
-                admin: None,
-                changes: Vec::new(),
-            };
-            audit::record(tables, record)?;
+            tables.meta.set(meta::SIGNING_KEY, &fresh.0)?;
+            audit::append(tables, NewAuditEntry::of(Action::SigningKeyRotated, &by, now))?;
             Ok(Ok(()))
         })
         .await
     }
 
-    /// The kept self-signed identity, or `None`.
+    /// The stored self-signed identity, or `None`.
     pub async fn tls_identity(&self) -> Result<Option<TlsIdentity>, Unavailable> {
-        self.read(|tables| {
-            let Some(bytes) = tables.meta.get(meta::TLS_IDENTITY)? else {
-                return Ok(None);
-            };
-            let row: TlsRow =
-                codec::decode(bytes.value()).map_err(|error| unreadable(TlsRow::TABLE, error))?;
-            Ok(Some(TlsIdentity { certificate: row.certificate, private_key: row.private_key }))
-        })
-        .await
+        let row = self.value(meta::TLS_IDENTITY).await?;
+        Ok(row.map(|TlsRow { certificate, private_key }| TlsIdentity { certificate, private_key }))
     }
 
-    /// Keeps `identity` in place of the one before.
+    /// Stores `identity` in place of the one before.
     pub async fn keep_tls_identity(&self, identity: TlsIdentity) -> Result<(), Unavailable> {
-        let row = TlsRow { certificate: identity.certificate, private_key: identity.private_key };
-        self.write_always(move |tables| {
-            tables.meta.insert(meta::TLS_IDENTITY, codec::encode(&row)?.as_slice())?;
-            tables.written = true;
-            Ok(())
-        })
-        .await
+        let TlsIdentity { certificate, private_key } = identity;
+        self.set_value(meta::TLS_IDENTITY, TlsRow { certificate, private_key }).await
     }
 }

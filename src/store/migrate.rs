@@ -7,7 +7,7 @@
 
 use redb::{Database, WriteTransaction};
 
-use super::Unavailable;
+use super::error::Unavailable;
 use super::tables::{self, WriteTables, meta};
 
 /// Makes a file of one schema version into one of the next.
@@ -16,6 +16,9 @@ pub(super) type Step = fn(&WriteTransaction) -> Result<(), Unavailable>;
 /// The steps, that from version 1 to version 2 first. They are never taken
 /// away: a file of any age can be opened.
 pub(super) const STEPS: &[Step] = &[];
+
+/// The schema version that this build writes, and the newest that it reads.
+pub const SCHEMA_VERSION: u32 = newest(STEPS);
 
 /// The schema version that these steps lead to.
 #[expect(clippy::cast_possible_truncation, reason = "there are never as many steps as that")]
@@ -35,7 +38,10 @@ pub(super) fn migrate(database: &Database, from: u32, steps: &[Step]) -> Result<
     for step in outstanding {
         step(&transaction)?;
     }
-    WriteTables::open(&transaction)?.meta.insert(meta::SCHEMA, newest(steps).to_le_bytes().as_slice())?;
+    let mut tables = WriteTables::of(&transaction);
+    tables.make_missing()?;
+    tables.meta.set(meta::SCHEMA, &newest(steps))?;
+    drop(tables);
     transaction.commit()?;
     Ok(())
 }

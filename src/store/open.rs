@@ -2,17 +2,18 @@
 //! says what to do.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{Database, DatabaseError, StorageError};
 
-use super::backups::DIRECTORY;
 use super::disk::{Disk, file_disk};
+use super::error::OpenError;
+use super::files::{self, DIRECTORY, RESTORE_NAME, data_dir, file_time, quoted};
 use super::migrate::{self, Step};
-use super::{OpenError, engine, file_copy, inspect, restore, seal, snapshot, tables};
+use super::{engine, file_copy, inspect, seal, tables};
 use crate::clock;
 use crate::domain::Timestamp;
 
@@ -48,7 +49,7 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
     }
     // Of a restore that was killed. One that runs holds the lock, or finds at
     // its end that a server was faster.
-    snapshot::remove_if_there(&path.with_file_name(restore::PART_NAME)).map_err(io_error)?;
+    files::remove_if_there(&path.with_file_name(RESTORE_NAME)).map_err(io_error)?;
     let disk = file_disk(path);
     let not_ours = |reason: &dyn std::fmt::Display| OpenError::NotADatabase {
         path: path.to_owned(),
@@ -89,7 +90,7 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
 fn make(path: &Path, steps: &[Step]) -> Result<(), OpenError> {
     let new = path.with_file_name(NEW_NAME);
     let error = |source| OpenError::Io { path: new.clone(), source };
-    snapshot::remove_if_there(&new).map_err(error)?;
+    files::remove_if_there(&new).map_err(error)?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(error)?;
     open_disk(&*file_disk(&new), steps, false)
         .and_then(Database::close)
@@ -101,7 +102,7 @@ fn make(path: &Path, steps: &[Step]) -> Result<(), OpenError> {
         // Fails where another process was faster.
         std::fs::hard_link(&new, path).and_then(|()| std::fs::remove_file(&new))
     };
-    named.and_then(|()| snapshot::sync_directory(path)).map_err(error)
+    named.and_then(|()| files::sync_directory(path)).map_err(error)
 }
 
 /// Opens what lies on `disk`; an empty one gets the tables of today. One that
@@ -121,39 +122,6 @@ fn put_aside(path: &Path, schema: u32) -> io::Result<PathBuf> {
     let kept = directory.join(format!("pre-upgrade-v{schema}-{}.redb", file_time(clock::now())));
     file_copy::make(&File::open(path)?, &kept)?;
     Ok(kept)
-}
-
-/// Copies a file that nobody writes to, for its owner alone to read, and
-/// returns when the copy is on disk under its name.
-pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    copy_open(&File::open(from)?, to).map(drop)
-}
-
-/// As [`copy`], of a file that is open; gives the copy, open too.
-pub(super) fn copy_open(mut from: &File, to: &Path) -> io::Result<File> {
-    let mut target = snapshot::create_private(to)?;
-    let copied = from
-        .rewind()
-        .and_then(|()| io::copy(&mut from, &mut target))
-        .and_then(|_| target.sync_all())
-        .and_then(|()| snapshot::sync_directory(to));
-    match copied {
-        Ok(()) => Ok(target),
-        Err(error) => {
-            let _ = snapshot::remove_if_there(to);
-            Err(error)
-        }
-    }
-}
-
-/// A time as part of a file's name.
-pub(super) fn file_time(time: Timestamp) -> String {
-    time.to_string().replace(':', "")
-}
-
-/// The directory of the database in `path`.
-fn data_dir(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What to do about a database that is missing, where there are copies of it,
@@ -215,15 +183,4 @@ fn remedy(path: &Path) -> Option<String> {
         quoted(&good),
         quoted(data_dir),
     ))
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }

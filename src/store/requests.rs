@@ -12,11 +12,10 @@
 //! secret of the server that stays, which would let a copy of the file and an
 //! old `Idempotency-Key` together give away a key for ever.
 
-use redb::{ReadableTable, ReadableTableMetadata};
-
-use super::codec::{self, RequestRow, Row};
-use super::tables::{WriteTables, unreadable};
-use super::{Store, Unavailable};
+use super::codec::RequestRow;
+use super::error::Unavailable;
+use super::handle::Store;
+use super::tables::WriteTables;
 use crate::domain::Timestamp;
 
 /// Most requests that are remembered; the oldest are forgotten first.
@@ -45,10 +44,9 @@ pub(super) fn recall(
     once: &Once,
     now: Timestamp,
 ) -> Result<Result<Option<RequestRow>, OtherBody>, Unavailable> {
-    let Some(bytes) = tables.requests.get(once.request.as_slice())? else {
+    let Some(row) = tables.requests.get(once.request.as_slice())? else {
         return Ok(Ok(None));
     };
-    let row = read(bytes.value())?;
     Ok(if is_over(&row, now) {
         Ok(None)
     } else if row.body == once.body {
@@ -67,19 +65,16 @@ pub(super) fn remember(
     if tables.requests.len()? >= MAX_REQUESTS {
         let mut oldest: Option<(i64, Vec<u8>)> = None;
         for entry in tables.requests.iter()? {
-            let (key, value) = entry?;
-            let at = read(value.value())?.at;
-            if oldest.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
-                oldest = Some((at, key.value().to_vec()));
+            let (key, row) = entry?;
+            if oldest.as_ref().is_none_or(|(earliest, _)| row.at < *earliest) {
+                oldest = Some((row.at, key));
             }
         }
         if let Some((_, key)) = oldest {
             tables.requests.remove(key.as_slice())?;
         }
     }
-    tables.requests.insert(once.request.as_slice(), codec::encode(row)?.as_slice())?;
-    tables.written = true;
-    Ok(())
+    tables.requests.put(once.request.as_slice(), row)
 }
 
 impl Store {
@@ -89,14 +84,13 @@ impl Store {
         self.write_always(move |tables| {
             let mut old = Vec::new();
             for entry in tables.requests.iter()? {
-                let (key, value) = entry?;
-                if is_over(&read(value.value())?, now) {
-                    old.push(key.value().to_vec());
+                let (key, row) = entry?;
+                if is_over(&row, now) {
+                    old.push(key);
                 }
             }
             for key in &old {
                 tables.requests.remove(key.as_slice())?;
-                tables.written = true;
             }
             Ok(old.len())
         })
@@ -106,8 +100,4 @@ impl Store {
 
 fn is_over(row: &RequestRow, now: Timestamp) -> bool {
     now.unix().saturating_sub(row.at) >= REMEMBERED_SECONDS
-}
-
-fn read(bytes: &[u8]) -> Result<RequestRow, Unavailable> {
-    codec::decode(bytes).map_err(|error| unreadable(RequestRow::TABLE, error))
 }

@@ -10,12 +10,10 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use super::files::{self, FILE_NAME, RESTORE_NAME};
 use super::inspect::{self, CheckError, Report};
-use super::{FILE_NAME, engine, file_copy, open, snapshot};
+use super::{engine, file_copy};
 use crate::domain::Timestamp;
-
-/// The backup while it is copied. A start removes what a killed restore left.
-pub(super) const PART_NAME: &str = ".sitewarden.redb.restore";
 
 /// What has become of the database that was there.
 #[derive(Debug)]
@@ -68,21 +66,21 @@ pub fn restore(backup: &File, data_dir: &Path, now: Timestamp) -> Result<Restore
     } else {
         None
     };
-    let part = data_dir.join(PART_NAME);
-    let prepared = open::copy_open(backup, &part).map_err(error(&part)).and_then(|copy| {
+    let part = data_dir.join(RESTORE_NAME);
+    let prepared = files::copy_open(backup, &part).map_err(error(&part)).and_then(|copy| {
         inspect::check_open(&copy, &part)?;
         // Copies that version 0.1.0 made hold the key that signs tokens.
         file_copy::strip(&copy).map_err(error(&part))?;
         Ok(inspect::check_open(&copy, &part)?)
     });
     let report = prepared.inspect_err(|_| {
-        let _ = snapshot::remove_if_there(&part);
+        let _ = files::remove_if_there(&part);
     })?;
     let kept = database
         .exists()
-        .then(|| data_dir.join(format!("{FILE_NAME}.before-restore-{}", open::file_time(now))));
+        .then(|| data_dir.join(format!("{FILE_NAME}.before-restore-{}", files::file_time(now))));
     if let Some(kept) = &kept {
-        std::fs::hard_link(&database, kept).or_else(|_| open::copy(&database, kept)).map_err(error(kept))?;
+        std::fs::hard_link(&database, kept).or_else(|_| files::copy(&database, kept)).map_err(error(kept))?;
     }
     let placed = if kept.is_some() {
         std::fs::rename(&part, &database)
@@ -90,7 +88,7 @@ pub fn restore(backup: &File, data_dir: &Path, now: Timestamp) -> Result<Restore
         // Nothing was there to lock: fails where a server has started since.
         std::fs::hard_link(&part, &database).and_then(|()| std::fs::remove_file(&part))
     };
-    placed.and_then(|()| snapshot::sync_directory(&database)).map_err(error(&database))?;
+    placed.and_then(|()| files::sync_directory(&database)).map_err(error(&database))?;
     Ok(Restored { kept, report })
 }
 
@@ -119,5 +117,5 @@ pub fn copy_at_rest(database: &Path, to: &Path) -> Result<File, RestoreError> {
 /// # Errors
 /// When it cannot be made, or another process made one meanwhile.
 pub fn create(path: &Path) -> io::Result<File> {
-    snapshot::create_private(path)
+    files::create_private(path)
 }

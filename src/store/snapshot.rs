@@ -7,16 +7,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase};
 
-use super::Unavailable;
 use super::disk::{AnyBackend, FileBytes, Overlay, Unsynced};
 use super::engine::open_backend;
-use super::inspect;
+use super::error::{Unavailable, unreadable};
 use super::tables::{self, ReadTables, WriteTables};
+use super::{files, inspect};
 
 /// Bytes of redb's page cache while it writes a snapshot: what does not fit
 /// is written on the way.
@@ -88,7 +87,7 @@ pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> 
     let io_error = |source| SnapshotError::Io { path: path.to_owned(), source };
     let failed =
         |error: redb::Error| SnapshotError::Write { path: path.to_owned(), reason: error.to_string() };
-    let source = ReadTables::open(transaction).map_err(SnapshotError::Source)?;
+    let source = ReadTables::of(transaction);
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     let copy = file.try_clone().map_err(io_error)?;
@@ -96,7 +95,9 @@ pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> 
         builder.create_with_backend(Unsynced(FileBytes(copy))).map_err(|error| failed(error.into()))?;
     let target = database.begin_write().map_err(|error| failed(error.into()))?;
     // Either side may have failed; the source's faults show there too.
-    let copied = WriteTables::open(&target).and_then(|mut tables| tables.copy(&source));
+    let mut tables = WriteTables::of(&target);
+    let copied = tables.make_missing().and_then(|()| tables.copy(&source));
+    drop(tables);
     let expected = copied.map_err(SnapshotError::Source)?;
     target.commit().map_err(|error| failed(error.into()))?;
     database.close().map_err(|error| failed(error.into()))?;
@@ -110,14 +111,15 @@ pub(super) fn write(transaction: &ReadTransaction, file: &File, path: &Path) -> 
 /// reads every record: one that cannot be read would be copied for what it is,
 /// and the good copies that there are would be replaced by those of damage.
 fn verify(file: &File, expected: &[(&'static str, u64)]) -> Result<(), Unavailable> {
-    let fault = |error: DatabaseError| Unavailable::Storage(std::sync::Arc::new(error.into()));
+    let fault = |error: DatabaseError| Unavailable::Storage(std::sync::Arc::new(error));
     let bytes = file.try_clone().map(FileBytes).and_then(Overlay::over);
     let bytes = bytes.map_err(|error| fault(DatabaseError::Storage(redb::StorageError::Io(error))))?;
     let database = open_backend(AnyBackend::new(bytes)).map_err(fault)?;
     tables::schema_version(&database)?;
-    let tables = ReadTables::open(&database.begin_read()?)?;
+    let transaction = database.begin_read()?;
+    let tables = ReadTables::of(&transaction);
     if tables.counts()? != expected {
-        return Err(tables::unreadable("the snapshot", "its tables have other numbers of rows"));
+        return Err(unreadable("the snapshot", "its tables have other numbers of rows"));
     }
     inspect::read_all(&tables).map(drop)
 }
@@ -125,14 +127,7 @@ fn verify(file: &File, expected: &[(&'static str, u64)]) -> Result<(), Unavailab
 /// Makes a file that only its owner may read; an older one of that name,
 /// which some crash left, goes first.
 pub(super) fn create(path: &Path) -> Result<File, SnapshotError> {
-    create_private(path).map_err(|source| SnapshotError::Io { path: path.to_owned(), source })
-}
-
-/// As [`create`]. Never opens what is there: it may be a link that somebody
-/// put in the way of root.
-pub(super) fn create_private(path: &Path) -> io::Result<File> {
-    remove_if_there(path)?;
-    File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
+    files::create_private(path).map_err(|source| SnapshotError::Io { path: path.to_owned(), source })
 }
 
 /// Makes sure that a file of `bytes` fits beside the database, with a quarter
@@ -147,18 +142,4 @@ pub(super) fn check_room(path: &Path, bytes: u64) -> Result<(), SnapshotError> {
         return Err(SnapshotError::NoRoom { path: path.to_owned(), needed, free });
     }
     Ok(())
-}
-
-/// Makes the names in the directory of `path` durable.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
-        .sync_all()
-}
-
-/// Removes a file that may not be there.
-pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

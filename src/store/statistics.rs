@@ -1,9 +1,8 @@
 //! How the sites stand as a whole.
 
-use redb::ReadableTable;
-
-use super::sites::site_of;
-use super::{Store, Unavailable};
+use super::error::Unavailable;
+use super::handle::Store;
+use super::sites;
 use crate::domain::site::SilentAfterHours;
 use crate::domain::{SiteStatus, Timestamp};
 
@@ -34,7 +33,7 @@ impl Store {
             let mut counted = SiteStatistics::default();
             for entry in tables.sites.iter()? {
                 let (id, row) = entry?;
-                let site = site_of(&tables.heartbeats, id.value(), row.value())?;
+                let site = sites::of_row(tables, id, row)?;
                 let status = site.status(now, silent_after);
                 for (known, count) in SiteStatus::ALL.iter().zip(&mut counted.by_status) {
                     *count += u64::from(*known == status);

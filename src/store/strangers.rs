@@ -1,27 +1,26 @@
 //! Failed logins, apart from the audit trail.
 //!
 //! Anybody can fail to log in, as often as the throttle lets them. So what is
-//! kept of it is bounded: in number, in age, and in what each one costs; no
-//! backup is made for it and none holds it. A name is kept only where it is an
+//! stored of it is bounded: in number, in age, and in what each one costs; no
+//! backup is made for it and none holds it. A name is stored only where it is an
 //! admin's: people type passwords into the wrong field. What goes beyond is
 //! counted in the log and in the metrics.
 
 use std::net::IpAddr;
 
-use redb::{ReadableTable, ReadableTableMetadata};
-
-use super::codec::{self, Row, StrangerRow};
-use super::tables::{meta, unreadable};
-use super::{Store, Unavailable};
+use super::codec::StrangerRow;
+use super::error::Unavailable;
+use super::handle::Store;
+use super::tables::meta;
 use crate::domain::{Timestamp, Username};
 
-/// Most failed logins that are kept; the oldest go first.
+/// Most failed logins that are stored; the oldest go first.
 pub const MAX_STRANGERS: u64 = 10_000;
-/// For how long a failed login is kept, at most.
+/// For how long a failed login is stored, at most.
 pub const STRANGER_DAYS: u32 = 30;
 
 impl Store {
-    /// Keeps a failed login from `ip`; `admin` is whom it named, where that is
+    /// Stores a failed login from `ip`; `admin` is whom it named, where that is
     /// an admin. Forgets the oldest where there are too many.
     pub async fn record_failed_login(
         &self,
@@ -33,12 +32,10 @@ impl Store {
         let row = StrangerRow { at: now.unix(), ip: Some(ip), admin };
         self.write_always(move |tables| {
             while tables.strangers.len()? >= MAX_STRANGERS {
-                tables.strangers.pop_first()?;
+                tables.strangers.remove_first()?;
             }
-            let id = tables.take_number(meta::NEXT_STRANGER)?;
-            tables.strangers.insert(id, codec::encode(&row)?.as_slice())?;
-            tables.touched = true;
-            Ok(())
+            let id = tables.next_number(meta::NEXT_STRANGER)?;
+            tables.strangers.put(id, &row)
         })
         .await
     }
@@ -49,16 +46,13 @@ impl Store {
             let mut old = Vec::new();
             for entry in tables.strangers.iter()? {
                 let (id, row) = entry?;
-                let row = codec::decode::<StrangerRow>(row.value());
-                let row = row.map_err(|error| unreadable(StrangerRow::TABLE, error))?;
                 if row.at >= before.unix() {
                     break;
                 }
-                old.push(id.value());
+                old.push(id);
             }
             for id in &old {
-                tables.strangers.remove(id)?;
-                tables.touched = true;
+                tables.strangers.remove(*id)?;
             }
             Ok(old.len())
         })

@@ -19,8 +19,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use super::backups::Schedule;
+use super::tables::WriteTables;
 use super::*;
-use crate::domain::{Actor, ActorKind, Heartbeat, NewSite, SecretKey, Site, SiteId, Timestamp, Verdict};
+use crate::domain::{
+    Actor, ActorKind, Heartbeat, NewSite, Operation, Refused, SecretKey, Site, SiteId, Timestamp, Verdict,
+};
 
 const NOW: i64 = 1_900_000_000;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -46,9 +54,15 @@ fn new_site(name: &str, expires: i64) -> NewSite {
     }
 }
 
+/// Does `operation` to the site `number`.
+async fn done(store: &Store, operation: Operation, number: u128) -> Outcome<Site, Refused> {
+    store.apply(operation.on(SiteId::from_u128(number)), root(), at(NOW)).await
+}
+
 async fn register(store: &Store, number: u128) -> Result<Site, Unavailable> {
-    let site = new_site(&format!("Site {number}"), NOW + 86_400);
-    store.register_site(SiteId::from_u128(number), site, key(1).hash(), root(), at(NOW)).await
+    let new = new_site(&format!("Site {number}"), NOW + 86_400);
+    let operation = Operation::Register { new, key: key(1).hash() };
+    Ok(done(store, operation, number).await?.unwrap())
 }
 
 /// A heartbeat that reports `uptime`, at `now`.

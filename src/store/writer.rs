@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use redb::{Database, StorageError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::backups::Changes;
+use super::changes::{Changed, Changes};
 use super::engine::Engine;
+use super::error::{Outcome, StorageFault, Unavailable};
 use super::tables::WriteTables;
-use super::{Outcome, Unavailable};
 
 /// Writes that may wait before more are refused.
 const QUEUE: usize = 16_384;
@@ -53,10 +53,10 @@ impl Writer {
     pub(super) fn start(engine: Arc<Engine>, changes: Arc<Changes>) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let observer: Arc<OnceLock<Observer>> = Arc::default();
-        let told = Arc::clone(&observer);
+        let on_commit = Arc::clone(&observer);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || serve(&engine, &changes, receiver, &told))?;
+            .spawn(move || serve(&engine, &changes, receiver, &on_commit))?;
         Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), observer })
     }
 
@@ -150,7 +150,7 @@ fn serve(
     engine: &Engine,
     changes: &Changes,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
-    told: &OnceLock<Observer>,
+    on_commit: &OnceLock<Observer>,
 ) {
     let mut batch = Vec::new();
     while let Some(first) = queue.blocking_recv() {
@@ -163,7 +163,7 @@ fn serve(
         }
         let (started, writes) = (Instant::now(), batch.len());
         serve_batch(engine, changes, &mut batch);
-        if let Some(observer) = told.get() {
+        if let Some(observer) = on_commit.get() {
             observer(Commit { writes, took: started.elapsed() });
         }
     }
@@ -190,13 +190,13 @@ fn serve_batch(engine: &Engine, changes: &Changes, batch: &mut Vec<Box<dyn Job>>
                 Err(_) => {
                     engine.distrust();
                     let fault = StorageError::Corrupted("the database panicked in a commit".to_owned());
-                    Err(Arc::new(fault.into()))
+                    Err(Arc::new(redb::Error::from(fault)))
                 }
             }
         });
         match result {
-            Ok(Ok(written)) => {
-                changes.note(written);
+            Ok(Ok(changed)) => {
+                changes.note(changed);
                 batch.drain(..).for_each(|job| job.answer(None));
             }
             Ok(Err(Fault::Panicked(index))) => {
@@ -224,28 +224,18 @@ fn refuse(batch: &mut Vec<Box<dyn Job>>, fault: &Unavailable) {
     batch.drain(..).for_each(|job| job.answer(Some(again())));
 }
 
-/// What a commit changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Written {
-    /// Nothing that a backup follows.
-    Nothing,
-    /// Heartbeats, and what the trail says of logins and backups, alone: a
-    /// backup may follow later.
-    Heartbeats,
-    /// What admins decide, or the server keeps for itself.
-    Records,
-}
-
 /// Why a batch was undone; the index is that of the job to take out.
 enum Fault {
     Panicked(usize),
     Record(usize, Unavailable),
-    Storage(Arc<redb::Error>),
+    Storage(StorageFault),
 }
 
-fn commit(database: &Database, batch: &mut [Box<dyn Job>]) -> Result<Written, Fault> {
-    let transaction = database.begin_write().map_err(|error| Fault::Storage(Arc::new(error.into())))?;
-    let mut tables = WriteTables::open(&transaction).map_err(|error| Fault::at(0, error))?;
+/// Runs the batch in one transaction; commits it where it changed anything.
+fn commit(database: &Database, batch: &mut [Box<dyn Job>]) -> Result<Changed, Fault> {
+    let storage = |error: redb::Error| Fault::Storage(Arc::new(error));
+    let transaction = database.begin_write().map_err(|error| storage(error.into()))?;
+    let mut tables = WriteTables::of(&transaction);
     for (index, job) in batch.iter_mut().enumerate() {
         // Unwind safety: after a panic the transaction is dropped unused.
         match catch_unwind(AssertUnwindSafe(|| job.attempt(&mut tables))) {
@@ -254,19 +244,14 @@ fn commit(database: &Database, batch: &mut [Box<dyn Job>]) -> Result<Written, Fa
             Err(_) => return Err(Fault::Panicked(index)),
         }
     }
-    let (written, heard, touched) = (tables.written, tables.heard, tables.touched);
+    let changed = tables.changed();
     drop(tables);
-    let ended = if written || heard || touched {
-        transaction.commit().map_err(redb::Error::from)
+    if changed == Changed::Nothing {
+        transaction.abort().map_err(|error| storage(error.into()))?;
     } else {
-        transaction.abort().map_err(redb::Error::from)
-    };
-    ended.map_err(|error| Fault::Storage(Arc::new(error)))?;
-    Ok(match (written, heard) {
-        (true, _) => Written::Records,
-        (false, true) => Written::Heartbeats,
-        (false, false) => Written::Nothing,
-    })
+        transaction.commit().map_err(|error| storage(error.into()))?;
+    }
+    Ok(changed)
 }
 
 impl Fault {

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use chrono::Utc;
 use serde_json::{Value, json};
-use sitewarden::domain::site::RevisionCheck;
-use sitewarden::domain::{Actor, ActorKind, SecretKey, SiteId, Timestamp};
+use sitewarden::domain::{Actor, ActorKind, Operation, SecretKey, SiteId, Timestamp};
 use sitewarden::store::{FILE_NAME, Store};
 
 use crate::client::Answer;
@@ -90,10 +89,8 @@ fn rotated_hours_ago(setup: &Setup, site: &Value, overlap: u8, hours: i64) -> Va
     let open = |data: &Path| Store::open(&data.join(FILE_NAME)).unwrap();
     let store = open(&setup.data_dir());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime
-        .block_on(store.rotate_key(site_id, key.hash(), overlap, RevisionCheck::Any, by, then))
-        .unwrap()
-        .unwrap();
+    let operation = Operation::RotateKey { key: key.hash(), overlap_hours: overlap };
+    runtime.block_on(store.apply(operation.on(site_id), by, then)).unwrap().unwrap();
     store.close();
     json!(key.expose())
 }

@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use sitewarden::domain::site::RevisionCheck;
 use sitewarden::domain::{
-    Actor, ActorKind, Heartbeat, KeyHash, NewSite, SecretKey, SiteChange, SiteId, Timestamp, TokenEpoch,
+    Actor, ActorKind, Heartbeat, KeyHash, NewSite, Operation, SecretKey, SiteChange, SiteId, Timestamp,
+    TokenEpoch,
 };
-use sitewarden::store::batch::Operation;
 use sitewarden::store::requests::Once;
 use sitewarden::store::{
     AcmeAccount, AcmeCertificate, AcmeSetback, CreateRefused, SigningKey, Store, TlsIdentity,
@@ -39,6 +38,10 @@ fn new_site(number: u128) -> NewSite {
     }
 }
 
+async fn apply(store: &Store, number: u128, operation: Operation) {
+    store.apply(operation.on(SiteId::from_u128(number)), root(), at(NOW)).await.unwrap().unwrap();
+}
+
 async fn beat(store: &Store, number: u128, uptime_seconds: u64, now: i64) {
     let heartbeat = Heartbeat { version: "1.0".parse().unwrap(), uptime_seconds };
     let (id, ip) = (SiteId::from_u128(number), "127.0.0.1".parse().unwrap());
@@ -59,24 +62,23 @@ pub(crate) async fn v1(path: &Path) {
         .await
         .unwrap();
     for number in 1..=5 {
-        let id = SiteId::from_u128(number);
-        store.register_site(id, new_site(number), key(1), root(), at(NOW)).await.unwrap();
+        apply(&store, number, Operation::Register { new: new_site(number), key: key(1) }).await;
     }
     beat(&store, 1, 60, NOW + 100).await;
     beat(&store, 2, u64::MAX, NOW + 200).await;
-    let site = SiteId::from_u128;
     let reason = "Ünpaid since März 🍕".parse().unwrap();
-    store.lock_site(site(2), reason, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
+    apply(&store, 2, Operation::Lock(reason)).await;
     let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
-    store.update_site(site(3), change, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
-    store.rotate_key(site(4), key(2), 24, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
-    store.delete_site(site(5), RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
+    apply(&store, 3, Operation::Update(change)).await;
+    apply(&store, 4, Operation::RotateKey { key: key(2), overlap_hours: 24 }).await;
+    apply(&store, 5, Operation::Delete).await;
 
+    let site = SiteId::from_u128;
     let operations = vec![
-        Operation::Register { site_id: site(6), new: new_site(6), key: key(1) },
-        Operation::Unlock(site(6)),
-        Operation::Delete(site(6)),
-        Operation::Delete(site(99)),
+        Operation::Register { new: new_site(6), key: key(1) }.on(site(6)),
+        Operation::Unlock.on(site(6)),
+        Operation::Delete.on(site(6)),
+        Operation::Delete.on(site(99)),
     ];
     let once = Once { request: [8; 32], body: [9; 32], salt: [10; 32] };
     store.apply_batch(operations, false, Some(once), root(), at(NOW)).await.unwrap().unwrap();

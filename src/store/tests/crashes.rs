@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
+use std::sync::Mutex;
+
 use super::simulated::{Dice, Event, SimulatedDisk, apply};
 use super::*;
 use crate::domain::LockReason;
-use crate::domain::site::RevisionCheck;
 
 /// Sites, each changed by a task of its own.
 const SITES: u128 = 6;
@@ -60,20 +61,12 @@ async fn load(disk: &SimulatedDisk, seed: u64) -> Vec<Fact> {
                     } else if dice.roll(20) == 0 {
                         next = Known::default();
                         note(&next, false);
-                        store
-                            .delete_site(SiteId::from_u128(number), RevisionCheck::Any, root(), at(NOW))
-                            .await
-                            .unwrap()
-                            .unwrap();
+                        done(&store, Operation::Delete, number).await.unwrap().unwrap();
                     } else if dice.roll(3) == 0 {
                         next.lock = Some(format!("Reason {change}"));
                         note(&next, false);
                         let reason: LockReason = next.lock.clone().unwrap().parse().unwrap();
-                        store
-                            .lock_site(SiteId::from_u128(number), reason, RevisionCheck::Any, root(), at(NOW))
-                            .await
-                            .unwrap()
-                            .unwrap();
+                        done(&store, Operation::Lock(reason), number).await.unwrap().unwrap();
                     } else {
                         next.uptime = Some(change as u64);
                         note(&next, false);

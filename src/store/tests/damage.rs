@@ -5,7 +5,6 @@ use super::simulated::Dice;
 use super::*;
 use crate::domain::site::SilentAfterHours;
 use crate::domain::{Admin, TokenEpoch};
-use crate::store::batch::Operation;
 use crate::store::inspect::check;
 use crate::store::requests::Once;
 
@@ -52,7 +51,7 @@ async fn sample(closed: bool) -> (Vec<u8>, Vec<String>) {
     store.signing_key_or(SigningKey([7; 32])).await.unwrap();
     store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
     let new = new_site("Site 500", NOW + 86_400);
-    let operation = Operation::Register { site_id: SiteId::from_u128(500), new, key: key(1).hash() };
+    let operation = Operation::Register { new, key: key(1).hash() }.on(SiteId::from_u128(500));
     let once = Once { request: [8; 32], body: [9; 32], salt: [10; 32] };
     store.apply_batch(vec![operation], true, Some(once), root(), at(NOW)).await.unwrap().unwrap();
     let directory_url = "https://acme.example/directory".to_owned();

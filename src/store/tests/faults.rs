@@ -64,7 +64,7 @@ async fn a_read_that_meets_a_fault_is_run_again() {
     let found = store
         .read(move |tables| {
             if attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
-                return Err(StorageError::PreviousIo.into());
+                return Err(redb::StorageError::PreviousIo.into());
             }
             tables.counts()
         })

@@ -1,11 +1,11 @@
 //! Files of all kinds at the place of the database.
 
+use std::path::PathBuf;
+
 use redb::{ReadableDatabase, TableDefinition};
 
 use super::*;
-use crate::domain::LockReason;
-use crate::domain::TokenEpoch;
-use crate::store::batch::{Deed, OperationRefused};
+use crate::domain::{Effect, LockReason, TokenEpoch};
 use crate::store::inspect::{CheckError, check};
 use crate::store::migrate::Step;
 use crate::store::requests::Once;
@@ -109,9 +109,9 @@ async fn a_file_of_schema_version_1_is_read_in_every_field() {
     let repeated = store.apply_batch(Vec::new(), false, Some(once), root(), at(NOW)).await.unwrap().unwrap();
     assert_eq!(repeated.repeated, Some([10; 32]));
     let results: Vec<_> =
-        repeated.results.iter().map(|result| result.as_ref().map(|done| done.deed)).collect();
-    let none = &OperationRefused::NotFound;
-    assert_eq!(results, [Ok(Deed::Registered), Err(none), Err(none), Err(none)]);
+        repeated.results.iter().map(|result| result.as_ref().map(|done| done.effect)).collect();
+    let none = &Refused::NotFound;
+    assert_eq!(results, [Ok(Effect::Registered), Err(none), Err(none), Err(none)]);
     let account = store.acme_account().await.unwrap().unwrap();
     let directory_url = "https://acme.example/directory";
     assert_eq!(
@@ -138,7 +138,7 @@ fn fill_new(transaction: &redb::WriteTransaction) -> Result<(), Unavailable> {
 }
 
 fn fail(_: &redb::WriteTransaction) -> Result<(), Unavailable> {
-    Err(tables::unreadable("future_v1", "on purpose"))
+    Err(error::unreadable("future_v1", "on purpose"))
 }
 
 #[tokio::test]
@@ -331,7 +331,7 @@ async fn check_finds_an_index_that_does_not_agree() {
     let path = v1_in(directory.path());
     let opened = open::open(&path, migrate::STEPS).unwrap();
     let transaction = opened.database.begin_write().unwrap();
-    WriteTables::open(&transaction).unwrap().site_ids.remove(2).unwrap();
+    WriteTables::of(&transaction).site_ids.remove(2).unwrap();
     transaction.commit().unwrap();
     drop(opened);
     let refusal = check(&path).unwrap_err().to_string();
@@ -348,7 +348,7 @@ fn checked_with(put: impl FnOnce(&mut WriteTables<'_>)) -> String {
     let path = v1_in(directory.path());
     let opened = open::open(&path, migrate::STEPS).unwrap();
     let transaction = opened.database.begin_write().unwrap();
-    put(&mut WriteTables::open(&transaction).unwrap());
+    put(&mut WriteTables::of(&transaction));
     transaction.commit().unwrap();
     drop(opened);
     match check(&path) {
@@ -366,17 +366,17 @@ fn check_reads_every_record_of_every_table() {
     let damaged: &[u8] = &[1, 250];
     type Damage<'a> = (&'a str, Box<dyn Fn(&mut WriteTables<'_>)>);
     let mut cases: Vec<Damage<'_>> = vec![
-        ("sites", Box::new(move |tables| drop(tables.sites.insert(2, damaged).unwrap()))),
-        ("site_ids", Box::new(|tables| drop(tables.site_ids.insert(99, 99).unwrap()))),
-        ("heartbeats", Box::new(move |tables| drop(tables.heartbeats.insert(1, damaged).unwrap()))),
-        ("admins", Box::new(move |tables| drop(tables.admins.insert(1, damaged).unwrap()))),
-        ("admin_names", Box::new(|tables| drop(tables.admin_names.insert("x", 99).unwrap()))),
-        ("audit", Box::new(move |tables| drop(tables.audit.insert(3, damaged).unwrap()))),
-        ("strangers", Box::new(move |tables| drop(tables.strangers.insert(3, damaged).unwrap()))),
+        ("sites", Box::new(move |tables| tables.sites.put_as_it_is(2, damaged))),
+        ("site_ids", Box::new(|tables| tables.site_ids.put_as_it_is(99, 99))),
+        ("heartbeats", Box::new(move |tables| tables.heartbeats.put_as_it_is(1, damaged))),
+        ("admins", Box::new(move |tables| tables.admins.put_as_it_is(1, damaged))),
+        ("admin_names", Box::new(|tables| tables.admin_names.put_as_it_is("x", 99))),
+        ("audit", Box::new(move |tables| tables.audit.put_as_it_is(3, damaged))),
+        ("strangers", Box::new(move |tables| tables.strangers.put_as_it_is(3, damaged))),
         (
             "requests",
             Box::new(move |tables| {
-                drop(tables.requests.insert([8; 32].as_slice(), damaged).unwrap());
+                tables.requests.put_as_it_is([8; 32].as_slice(), damaged);
             }),
         ),
     ];
@@ -393,7 +393,7 @@ fn check_reads_every_record_of_every_table() {
         "acme_setback",
     ];
     for name in entries {
-        cases.push((name, Box::new(move |tables| drop(tables.meta.insert(name, damaged).unwrap()))));
+        cases.push((name, Box::new(move |tables| tables.meta.put_as_it_is(name, damaged))));
     }
     for (name, damage) in &cases {
         let said = checked_with(damage);
@@ -405,13 +405,13 @@ fn check_reads_every_record_of_every_table() {
         assert!(table == "meta" || cases.iter().any(|(name, _)| *name == table), "{table}");
     }
     // What this version does not know is not its to judge.
-    let said = checked_with(|tables| drop(tables.meta.insert("of_a_later_version", damaged).unwrap()));
+    let said = checked_with(|tables| tables.meta.put_as_it_is("of_a_later_version", damaged));
     assert!(said.starts_with("good"), "{said}");
     let said = checked_with(|tables| {
-        drop(tables.requests.insert([8; 31].as_slice(), codec_bytes_of_a_request().as_slice()).unwrap());
+        tables.requests.put_as_it_is([8; 31].as_slice(), codec_bytes_of_a_request().as_slice());
     });
     assert_eq!(said, "a record in requests cannot be read: wrong length");
-    let said = checked_with(|tables| drop(tables.audit.insert(50, AUDIT_OF_V1).unwrap()));
+    let said = checked_with(|tables| tables.audit.put_as_it_is(50, AUDIT_OF_V1));
     assert_eq!(said, "a record in next_audit cannot be read: the number 50 is in use already");
 }
 
@@ -431,7 +431,7 @@ async fn check_changes_nothing_and_reads_a_file_whose_process_was_killed() {
 
 /// A record of a request that did nothing.
 fn codec_bytes_of_a_request() -> Vec<u8> {
-    let row = codec::RequestRow { at: NOW, body: [1; 32], salt: [2; 32], deeds: Vec::new() };
+    let row = codec::RequestRow { at: NOW, body: [1; 32], salt: [2; 32], effects: Vec::new() };
     codec::encode(&row).unwrap()
 }
 
@@ -445,9 +445,9 @@ async fn a_failed_login_that_version_0_1_0_put_into_the_trail_is_still_read_ther
     let path = v1_in(directory.path());
     let opened = open::open(&path, migrate::STEPS).unwrap();
     let transaction = opened.database.begin_write().unwrap();
-    let mut tables = WriteTables::open(&transaction).unwrap();
+    let mut tables = WriteTables::of(&transaction);
     let id = tables.next_number(tables::meta::NEXT_AUDIT).unwrap();
-    tables.audit.insert(id, AUDIT_OF_V1).unwrap();
+    tables.audit.put_as_it_is(id, AUDIT_OF_V1);
     drop(tables);
     transaction.commit().unwrap();
     drop(opened);
@@ -467,7 +467,7 @@ async fn a_file_with_a_record_that_could_not_be_read_gets_no_seal() {
     let put = |row: &'static [u8]| {
         let opened = open::open(&path, migrate::STEPS).unwrap();
         let transaction = opened.database.begin_write().unwrap();
-        WriteTables::open(&transaction).unwrap().audit.insert(3, row).unwrap();
+        WriteTables::of(&transaction).audit.put_as_it_is(3, row);
         transaction.commit().unwrap();
         drop(opened);
     };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::simulated::{Mood, SimulatedDisk};
 use super::*;
 use crate::domain::LockReason;
-use crate::domain::site::RevisionCheck;
+use crate::store::tables::meta::COUNT;
 
 async fn all<T: Send + 'static>(
     work: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
@@ -44,7 +44,7 @@ async fn a_full_queue_refuses_and_the_writes_in_it_all_happen() {
     let writes = (0..17_500_u32).map(|_| {
         let (store, refused) = (store.clone(), Arc::clone(&refused));
         async move {
-            let result = store.write_always(|tables| tables.next_number("count")).await;
+            let result = store.write_always(|tables| tables.next_number(COUNT)).await;
             if matches!(result, Err(Unavailable::QueueFull)) {
                 refused.fetch_add(1, Ordering::Relaxed);
             }
@@ -71,10 +71,10 @@ async fn a_panic_or_a_fault_in_one_write_takes_down_no_other_of_its_batch() {
         async move {
             let result = store
                 .write(move |tables| {
-                    let id = tables.next_number("count")?;
+                    let id = tables.next_number(COUNT)?;
                     match number % 10 {
                         3 => panic!("on purpose"),
-                        5 => Err(tables::unreadable("count", "on purpose")),
+                        5 => Err(error::unreadable("count", "on purpose")),
                         7 => Ok(Err("refused")),
                         _ => Ok(Ok(id)),
                     }
@@ -143,19 +143,18 @@ async fn a_heartbeat_after_an_answered_lock_is_told_of_it_however_they_race() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path());
     register(&store, 1).await.unwrap();
-    let site_id = SiteId::from_u128(1);
     for round in 0..50 {
         let reason: LockReason = format!("Reason {round}").parse().unwrap();
         let racing = {
             let store = store.clone();
             tokio::spawn(async move { beat(&store, 1, round, NOW).await })
         };
-        store.lock_site(site_id, reason.clone(), RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
+        done(&store, Operation::Lock(reason.clone()), 1).await.unwrap().unwrap();
         assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, Some(reason.clone()));
         // The one that raced got either state whole.
         let told = racing.await.unwrap().unwrap().lock_reason;
         assert!(told.is_none() || told == Some(reason));
-        store.unlock_site(site_id, RevisionCheck::Any, root(), at(NOW)).await.unwrap().unwrap();
+        done(&store, Operation::Unlock, 1).await.unwrap().unwrap();
         assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, None);
     }
 }

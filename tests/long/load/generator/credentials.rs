@@ -4,7 +4,7 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use sitewarden::domain::{Actor, ActorKind, NewSite, SecretKey, SiteId, Timestamp};
+use sitewarden::domain::{Actor, ActorKind, NewSite, Operation, SecretKey, SiteId, Timestamp};
 use sitewarden::store::{FILE_NAME, Store};
 
 use super::Failure;
@@ -100,11 +100,12 @@ pub(crate) async fn seed(data_dir: &str, sites: u64) -> Result<(), Failure> {
                 license_expires_at: expires,
             };
             tasks.push(tokio::spawn(async move {
-                store.register_site(id(number), site, key(number).hash(), by, now).await
+                let operation = Operation::Register { new: site, key: key(number).hash() };
+                store.apply(operation.on(id(number)), by, now).await
             }));
         }
         for task in tasks {
-            task.await??;
+            task.await??.map_err(|refused| format!("a site was not registered: {refused:?}"))?;
         }
     }
     tokio::task::spawn_blocking(move || store.close()).await?;

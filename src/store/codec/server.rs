@@ -1,9 +1,17 @@
-//! The records of what an ACME server gave, and of what it did not.
+//! What the server stores for itself: its self-signed certificate, and what an
+//! ACME server gave or did not give.
 
 use serde::{Deserialize, Serialize};
 
-use super::{DecodeError, time};
+use super::bytes::{DecodeError, time};
 use crate::domain::Timestamp;
+
+/// The self-signed certificate and its private key, both DER.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct TlsRow {
+    pub(in crate::store) certificate: Vec<u8>,
+    pub(in crate::store) private_key: Vec<u8>,
+}
 
 /// An account with an ACME server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

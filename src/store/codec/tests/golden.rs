@@ -9,10 +9,15 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use super::*;
+use serde::{Deserialize, Serialize};
+
+use crate::store::codec::bytes::body_of;
+use crate::store::codec::rows::each_row;
+use crate::store::codec::site::OldKeyRow;
+use crate::store::codec::*;
 
 /// A type of record with a record that has something in every field.
-pub(super) trait Sample: Row + PartialEq + Debug {
+pub(in crate::store::codec) trait Sample: Row + PartialEq + Debug {
     fn sample() -> Self;
 
     /// What the sample of an older version is read as.
@@ -22,7 +27,7 @@ pub(super) trait Sample: Row + PartialEq + Debug {
 }
 
 /// Takes every type of record ([`super::each_row`]).
-pub(super) trait Visitor {
+pub(in crate::store::codec) trait Visitor {
     fn visit<R: Sample>(&mut self, name: &str);
 }
 
@@ -94,8 +99,8 @@ impl Sample for StrangerRow {
 
 impl Sample for RequestRow {
     fn sample() -> Self {
-        let deeds = (1..=5).map(|what| DeedRow { what, site_id: u128::from(what) << 100 }).collect();
-        Self { at: AT, body: [9; 32], salt: [10; 32], deeds }
+        let effects = (1..=5).map(|what| EffectRow { what, site_id: u128::from(what) << 100 }).collect();
+        Self { at: AT, body: [9; 32], salt: [10; 32], effects }
     }
 }
 

@@ -1,75 +1,37 @@
-//! Many changes of sites in one transaction.
+//! What admins do to sites, one operation or many in one transaction.
 //!
-//! All are decided before the first is written, each on what those before it
-//! leave behind. So a batch that shall be done whole or not at all can be
-//! refused with nothing written.
+//! All of a batch are decided before the first is written, each on what those
+//! before it leave behind. So a batch that shall be done whole or not at all
+//! can be refused with nothing written. What becomes of a site is decided by
+//! [`crate::domain::operation`]; here it is loaded and written down.
 
 use std::collections::HashMap;
 
-use super::codec::{DeedRow, RequestRow, Row};
+use super::audit;
+use super::codec::{EffectRow, RequestRow, Row as _};
+use super::error::{Outcome, Unavailable, unreadable};
+use super::handle::Store;
 use super::requests::{self, Once, OtherBody};
-use super::sites::{self, load, number_of};
-use super::tables::{WriteTables, unreadable};
-use super::{Outcome, Store, Unavailable};
-use crate::domain::{Action, Actor, KeyHash, LockReason, NewSite, Site, SiteChange, SiteId, Timestamp};
-
-/// One change of a batch.
-#[derive(Debug, Clone)]
-pub enum Operation {
-    /// Register a site under a fresh `site_id` with the hash of its key.
-    Register {
-        /// Its identity.
-        site_id: SiteId,
-        /// What it is.
-        new: NewSite,
-        /// The hash of its key.
-        key: KeyHash,
-    },
-    /// Change fields.
-    Update(SiteId, SiteChange),
-    /// Lock it, or change the reason of its lock.
-    Lock(SiteId, LockReason),
-    /// Unlock it.
-    Unlock(SiteId),
-    /// Delete it.
-    Delete(SiteId),
-}
-
-/// What an operation did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// Registered the site.
-    Registered,
-    /// Changed it, or found it as it should be.
-    Changed,
-    /// Deleted it.
-    Deleted,
-}
+use super::sites;
+use super::tables::{WriteTables, meta};
+use crate::domain::operation::{Decision, Effect, Refused, SiteOperation, decide};
+use crate::domain::{Actor, Site, SiteId, Timestamp};
 
 /// An operation done.
 #[derive(Debug)]
 pub struct Done {
     /// What it did.
-    pub deed: Deed,
+    pub effect: Effect,
     /// The site as it left it; in the answer to a repeated request, as it is
     /// now. `None` when it is deleted.
     pub site: Option<Site>,
-}
-
-/// Why an operation was not done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OperationRefused {
-    /// There is no such site.
-    NotFound,
-    /// The extension leaves the range of time.
-    TooFarAhead,
 }
 
 /// A batch that was done, or had been before.
 #[derive(Debug)]
 pub struct Applied {
     /// What became of each operation, in their order.
-    pub results: Vec<Result<Done, OperationRefused>>,
+    pub results: Vec<Result<Done, Refused>>,
     /// The salt of the first time, when the request is a repeated one.
     pub repeated: Option<[u8; 32]>,
 }
@@ -79,30 +41,31 @@ pub struct Applied {
 pub enum BatchRefused {
     /// It was to be done whole, and these operations, by their place, cannot
     /// be.
-    NotWhole(Vec<(usize, OperationRefused)>),
+    NotWhole(Vec<(usize, Refused)>),
     /// The request was sent before with another body.
     OtherBody,
 }
 
-/// What will be written.
-enum Change {
-    Register(Site),
-    Edit { action: Action, sites: Box<BeforeAfter> },
-    Delete(Site),
-}
-
-struct BeforeAfter {
-    before: Site,
-    after: Site,
-}
-
 impl Store {
+    /// Applies one operation; gives the site as it leaves it, or as it was
+    /// when it is deleted.
+    pub async fn apply(&self, wanted: SiteOperation, by: Actor, now: Timestamp) -> Outcome<Site, Refused> {
+        self.write(move |tables| {
+            let site = sites::of_id(tables, wanted.site_id)?;
+            match decide(site.as_ref(), &wanted, &by, now) {
+                Ok(decision) => write(tables, decision).map(|(_, site)| Ok(site)),
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        })
+        .await
+    }
+
     /// Applies the operations, in their order. With `all_or_nothing` one that
     /// cannot be done undoes all; else it is left out. With `once` a request
     /// that came before is not done again.
     pub async fn apply_batch(
         &self,
-        operations: Vec<Operation>,
+        operations: Vec<SiteOperation>,
         all_or_nothing: bool,
         once: Option<Once>,
         by: Actor,
@@ -116,7 +79,7 @@ impl Store {
                     Err(OtherBody) => return Ok(Err(BatchRefused::OtherBody)),
                 }
             }
-            let decided = decide(tables, &operations, now)?;
+            let decided = decide_all(tables, &operations, &by, now)?;
             let refused: Vec<_> = decided
                 .iter()
                 .enumerate()
@@ -126,23 +89,23 @@ impl Store {
                 return Ok(Err(BatchRefused::NotWhole(refused)));
             }
             let mut results = Vec::with_capacity(decided.len());
-            let mut deeds = Vec::with_capacity(decided.len());
+            let mut effects = Vec::with_capacity(decided.len());
             for decision in decided {
                 let result = match decision {
-                    Ok(change) => {
-                        let (site_id, done) = write(tables, change, &by, now)?;
-                        deeds.push(DeedRow::done(done.deed, site_id));
-                        Ok(done)
+                    Ok(decision) => {
+                        let (effect, site) = write(tables, decision)?;
+                        effects.push(EffectRow::done(effect, site.site_id));
+                        Ok(Done { effect, site: Some(site).filter(|_| effect != Effect::Deleted) })
                     }
                     Err(refusal) => {
-                        deeds.push(DeedRow::refused(refusal));
+                        effects.push(EffectRow::refused(refusal));
                         Err(refusal)
                     }
                 };
                 results.push(result);
             }
             if let Some(once) = &once {
-                let row = RequestRow { at: now.unix(), body: once.body, salt: once.salt, deeds };
+                let row = RequestRow { at: now.unix(), body: once.body, salt: once.salt, effects };
                 requests::remember(tables, once, &row)?;
             }
             Ok(Ok(Applied { results, repeated: None }))
@@ -151,121 +114,63 @@ impl Store {
     }
 }
 
-/// What each operation will change. Writes nothing.
-fn decide(
+/// What becomes of each operation. Writes nothing.
+fn decide_all(
     tables: &WriteTables<'_>,
-    operations: &[Operation],
+    operations: &[SiteOperation],
+    by: &Actor,
     now: Timestamp,
-) -> Result<Vec<Result<Change, OperationRefused>>, Unavailable> {
-    let mut touched: HashMap<SiteId, Option<Site>> = HashMap::new();
+) -> Result<Vec<Result<Decision, Refused>>, Unavailable> {
+    // The sites as the operations so far leave them; `None`: deleted.
+    let mut left: HashMap<SiteId, Option<Site>> = HashMap::new();
     let mut decided = Vec::with_capacity(operations.len());
-    for operation in operations {
-        let decision = match operation {
-            Operation::Register { site_id, new, key } => {
-                Ok(Change::Register(Site::registered(*site_id, new.clone(), *key, now)))
-            }
-            Operation::Update(site_id, change) => {
-                edit(tables, &mut touched, *site_id, Action::SiteUpdated, |site| {
-                    change.clone().apply(site, now).map_err(|_| OperationRefused::TooFarAhead)
-                })?
-            }
-            Operation::Lock(site_id, reason) => {
-                edit(tables, &mut touched, *site_id, Action::SiteLocked, |site| {
-                    site.lock_reason = Some(reason.clone());
-                    Ok(())
-                })?
-            }
-            Operation::Unlock(site_id) => {
-                edit(tables, &mut touched, *site_id, Action::SiteUnlocked, |site| {
-                    site.lock_reason = None;
-                    Ok(())
-                })?
-            }
-            Operation::Delete(site_id) => match current(tables, &touched, *site_id)? {
-                Some(before) => {
-                    touched.insert(*site_id, None);
-                    Ok(Change::Delete(before))
-                }
-                None => Err(OperationRefused::NotFound),
-            },
+    for wanted in operations {
+        let site = match left.get(&wanted.site_id) {
+            Some(site) => site.clone(),
+            None => sites::of_id(tables, wanted.site_id)?,
         };
+        let decision = decide(site.as_ref(), wanted, by, now);
+        match &decision {
+            Ok(Decision { effect: Effect::Changed, site, .. }) => {
+                left.insert(wanted.site_id, Some(site.clone()));
+            }
+            Ok(Decision { effect: Effect::Deleted, .. }) => {
+                left.insert(wanted.site_id, None);
+            }
+            // It has no number yet, and nobody who wrote the batch knew its id.
+            Ok(Decision { effect: Effect::Registered, .. }) | Err(_) => {}
+        }
         decided.push(decision);
     }
     Ok(decided)
 }
 
-fn edit(
-    tables: &WriteTables<'_>,
-    touched: &mut HashMap<SiteId, Option<Site>>,
-    site_id: SiteId,
-    action: Action,
-    rule: impl FnOnce(&mut Site) -> Result<(), OperationRefused>,
-) -> Outcome<Change, OperationRefused> {
-    let Some(before) = current(tables, touched, site_id)? else {
-        return Ok(Err(OperationRefused::NotFound));
+/// Writes down what was decided; gives the site, a new one with its number.
+fn write(tables: &mut WriteTables<'_>, decision: Decision) -> Result<(Effect, Site), Unavailable> {
+    let Decision { effect, mut site, entry } = decision;
+    let Some(entry) = entry else {
+        return Ok((effect, site));
     };
-    let mut after = before.clone();
-    if let Err(refusal) = rule(&mut after) {
-        return Ok(Err(refusal));
-    }
-    if sites::differ(&before, &after) {
-        after.revision += 1;
-    }
-    touched.insert(site_id, Some(after.clone()));
-    Ok(Ok(Change::Edit { action, sites: Box::new(BeforeAfter { before, after }) }))
-}
-
-/// The site as the operations so far leave it.
-fn current(
-    tables: &WriteTables<'_>,
-    touched: &HashMap<SiteId, Option<Site>>,
-    site_id: SiteId,
-) -> Result<Option<Site>, Unavailable> {
-    if let Some(site) = touched.get(&site_id) {
-        return Ok(site.clone());
-    }
-    kept(tables, site_id)
-}
-
-fn kept(tables: &WriteTables<'_>, site_id: SiteId) -> Result<Option<Site>, Unavailable> {
-    match number_of(&tables.site_ids, site_id)? {
-        Some(id) => load(&tables.sites, &tables.heartbeats, id),
-        None => Ok(None),
-    }
-}
-
-fn write(
-    tables: &mut WriteTables<'_>,
-    change: Change,
-    by: &Actor,
-    now: Timestamp,
-) -> Result<(SiteId, Done), Unavailable> {
-    Ok(match change {
-        Change::Register(site) => {
-            let site = sites::insert(tables, site, by, now)?;
-            (site.site_id, Done { deed: Deed::Registered, site: Some(site) })
+    match effect {
+        Effect::Registered => {
+            site.id = tables.next_number(meta::NEXT_SITE)?;
+            sites::put(tables, &site)?;
+            tables.site_ids.put(site.site_id.as_u128(), &site.id)?;
         }
-        Change::Edit { action, sites } => {
-            let BeforeAfter { before, after } = *sites;
-            if before.revision != after.revision {
-                sites::replace(tables, &before, &after, action, by, now)?;
-            }
-            (after.site_id, Done { deed: Deed::Changed, site: Some(after) })
-        }
-        Change::Delete(site) => {
-            sites::remove(tables, &site, by, now)?;
-            (site.site_id, Done { deed: Deed::Deleted, site: None })
-        }
-    })
+        Effect::Changed => sites::put(tables, &site)?,
+        Effect::Deleted => sites::remove(tables, &site)?,
+    }
+    audit::append(tables, entry)?;
+    Ok((effect, site))
 }
 
 /// The results of the first time, with the sites as they are now.
 fn repeat(tables: &WriteTables<'_>, row: &RequestRow) -> Result<Applied, Unavailable> {
-    let mut results = Vec::with_capacity(row.deeds.len());
-    for deed in &row.deeds {
-        let deed = deed.read().map_err(|error| unreadable(RequestRow::TABLE, error))?;
-        results.push(match deed {
-            Ok((deed, site_id)) => Ok(Done { deed, site: kept(tables, site_id)? }),
+    let mut results = Vec::with_capacity(row.effects.len());
+    for effect in &row.effects {
+        let effect = effect.read().map_err(|error| unreadable(RequestRow::TABLE, error))?;
+        results.push(match effect {
+            Ok((effect, site_id)) => Ok(Done { effect, site: sites::of_id(tables, site_id)? }),
             Err(refusal) => Err(refusal),
         });
     }
@@ -276,7 +181,7 @@ fn repeat(tables: &WriteTables<'_>, row: &RequestRow) -> Result<Applied, Unavail
 mod tests {
     use super::super::requests::REMEMBERED_SECONDS;
     use super::*;
-    use crate::domain::{ActorKind, SecretKey};
+    use crate::domain::{Action, ActorKind, NewSite, Operation, SecretKey};
     use crate::store::{AuditFilter, FILE_NAME};
 
     const NOW: i64 = 1_900_000_000;
@@ -289,7 +194,7 @@ mod tests {
         Actor { kind: ActorKind::Admin, name: "sysadmin".to_owned(), ip: None }
     }
 
-    fn register(number: u128) -> Operation {
+    fn register(number: u128) -> SiteOperation {
         let new = NewSite {
             name: format!("Site {number}").parse().unwrap(),
             owner_name: "".parse().unwrap(),
@@ -297,7 +202,7 @@ mod tests {
             license_expires_at: at(NOW + 1000),
         };
         let key = SecretKey::from_random_bits([1; 32]).hash();
-        Operation::Register { site_id: SiteId::from_u128(number), new, key }
+        Operation::Register { new, key }.on(SiteId::from_u128(number))
     }
 
     fn once(request: u8, body: u8) -> Option<Once> {
@@ -315,7 +220,7 @@ mod tests {
         page.entries.into_iter().rev().map(|entry| entry.action).collect()
     }
 
-    fn ids(applied: &Applied) -> Vec<Result<Option<u64>, OperationRefused>> {
+    fn ids(applied: &Applied) -> Vec<Result<Option<u64>, Refused>> {
         let result = |result: &Result<Done, _>| match result {
             Ok(done) => Ok(done.site.as_ref().map(|site| site.id)),
             Err(refusal) => Err(*refusal),
@@ -326,22 +231,22 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_done_is_left_out_and_each_change_is_audited() {
         let (_directory, store) = store();
-        let operations =
-            vec![register(1), register(2), Operation::Lock(SiteId::from_u128(9), "unpaid".parse().unwrap())];
-        let applied = store.apply_batch(operations, false, None, admin(), at(NOW)).await.unwrap().unwrap();
-        assert_eq!(ids(&applied), [Ok(Some(1)), Ok(Some(2)), Err(OperationRefused::NotFound)]);
         let operations = vec![
-            Operation::Lock(SiteId::from_u128(1), "unpaid".parse().unwrap()),
-            Operation::Unlock(SiteId::from_u128(1)),
-            Operation::Unlock(SiteId::from_u128(1)),
-            Operation::Delete(SiteId::from_u128(2)),
-            Operation::Unlock(SiteId::from_u128(2)),
+            register(1),
+            register(2),
+            Operation::Lock("unpaid".parse().unwrap()).on(SiteId::from_u128(9)),
         ];
         let applied = store.apply_batch(operations, false, None, admin(), at(NOW)).await.unwrap().unwrap();
-        assert_eq!(
-            ids(&applied),
-            [Ok(Some(1)), Ok(Some(1)), Ok(Some(1)), Ok(None), Err(OperationRefused::NotFound)]
-        );
+        assert_eq!(ids(&applied), [Ok(Some(1)), Ok(Some(2)), Err(Refused::NotFound)]);
+        let operations = vec![
+            Operation::Lock("unpaid".parse().unwrap()).on(SiteId::from_u128(1)),
+            Operation::Unlock.on(SiteId::from_u128(1)),
+            Operation::Unlock.on(SiteId::from_u128(1)),
+            Operation::Delete.on(SiteId::from_u128(2)),
+            Operation::Unlock.on(SiteId::from_u128(2)),
+        ];
+        let applied = store.apply_batch(operations, false, None, admin(), at(NOW)).await.unwrap().unwrap();
+        assert_eq!(ids(&applied), [Ok(Some(1)), Ok(Some(1)), Ok(Some(1)), Ok(None), Err(Refused::NotFound)]);
         use Action::{SiteDeleted, SiteLocked, SiteRegistered, SiteUnlocked};
         assert_eq!(
             audited(&store).await,
@@ -354,9 +259,9 @@ mod tests {
     #[tokio::test]
     async fn all_or_nothing_writes_nothing_when_one_operation_cannot_be_done() {
         let (_directory, store) = store();
-        let operations = vec![register(1), Operation::Unlock(SiteId::from_u128(9)), register(2)];
+        let operations = vec![register(1), Operation::Unlock.on(SiteId::from_u128(9)), register(2)];
         let refused = store.apply_batch(operations, true, once(1, 1), admin(), at(NOW)).await.unwrap();
-        assert_eq!(refused.unwrap_err(), BatchRefused::NotWhole(vec![(1, OperationRefused::NotFound)]));
+        assert_eq!(refused.unwrap_err(), BatchRefused::NotWhole(vec![(1, Refused::NotFound)]));
         assert!(store.site(SiteId::from_u128(1)).await.unwrap().is_none());
         assert!(audited(&store).await.is_empty());
     }
@@ -403,7 +308,7 @@ mod tests {
             .write_always(move |tables| {
                 for number in 0..=most {
                     let row =
-                        RequestRow { at: NOW + number, body: [1; 32], salt: [1; 32], deeds: Vec::new() };
+                        RequestRow { at: NOW + number, body: [1; 32], salt: [1; 32], effects: Vec::new() };
                     requests::remember(tables, &numbered(number), &row)?;
                 }
                 let kept = |number| requests::recall(tables, &numbered(number), at(NOW + most)).unwrap();

@@ -1,0 +1,288 @@
+//! What can be done to a site, and the one function that decides it.
+//!
+//! A route for one site, a batch, the command line and the audit trail all
+//! speak of the same operations. [`decide`] is given the site as it is and
+//! says what becomes of it and what the trail says of that, or why nothing
+//! does. It touches nothing: whoever stores sites loads the one, asks, and
+//! writes down the answer.
+
+use super::audit::{Action, Actor, NewAuditEntry, differences};
+use super::licence::TooFarAhead;
+use super::secret_key::KeyHash;
+use super::site::{NewSite, RevisionCheck, Site, SiteChange};
+use super::site_id::SiteId;
+use super::text::LockReason;
+use super::time::Timestamp;
+
+/// What to do to a site.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// Register it, with the hash of its key.
+    Register {
+        /// What it is.
+        new: NewSite,
+        /// The hash of its key.
+        key: KeyHash,
+    },
+    /// Change fields.
+    Update(SiteChange),
+    /// Lock it, or change the reason of its lock.
+    Lock(LockReason),
+    /// Unlock it; no change when it is not locked.
+    Unlock,
+    /// Give it a new key (see [`Site::rotate_key`]).
+    RotateKey {
+        /// The hash of the new key.
+        key: KeyHash,
+        /// For how long the present key goes on working, in hours.
+        overlap_hours: u8,
+    },
+    /// Delete it; its key stops working.
+    Delete,
+}
+
+impl Operation {
+    /// The operation on this site, whatever its revision.
+    pub fn on(self, site_id: SiteId) -> SiteOperation {
+        SiteOperation { site_id, expected: RevisionCheck::Any, operation: self }
+    }
+}
+
+/// An operation, and the site that it is for.
+#[derive(Debug, Clone)]
+pub struct SiteOperation {
+    /// Which site; for a registration, the identity that it gets.
+    pub site_id: SiteId,
+    /// Which revision the site must have; a registration has none to have.
+    pub expected: RevisionCheck,
+    /// What to do.
+    pub operation: Operation,
+}
+
+impl SiteOperation {
+    /// The same, for a site of an expected revision only.
+    pub fn expecting(self, expected: RevisionCheck) -> Self {
+        Self { expected, ..self }
+    }
+}
+
+/// What an operation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Registered the site.
+    Registered,
+    /// Changed it, or found it as it should be.
+    Changed,
+    /// Deleted it.
+    Deleted,
+}
+
+/// Why an operation was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such site.
+    NotFound,
+    /// It has another revision than was expected.
+    Stale,
+    /// The extension leaves the range of time.
+    TooFarAhead,
+}
+
+impl From<TooFarAhead> for Refused {
+    fn from(TooFarAhead: TooFarAhead) -> Self {
+        Self::TooFarAhead
+    }
+}
+
+/// What becomes of a site.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What the operation does.
+    pub effect: Effect,
+    /// The site as it leaves it; as it was, when it is deleted.
+    pub site: Site,
+    /// What the audit trail says of it; `None` when nothing changes, and
+    /// nothing is to be written.
+    pub entry: Option<NewAuditEntry>,
+}
+
+/// Decides what `wanted` makes of `site`, the one that it names, or `None`
+/// where there is none.
+///
+/// # Errors
+/// [`Refused`]: nothing is to be written.
+pub fn decide(
+    site: Option<&Site>,
+    wanted: &SiteOperation,
+    by: &Actor,
+    now: Timestamp,
+) -> Result<Decision, Refused> {
+    let entry = |action, before: Option<&Site>, after: Option<&Site>| {
+        let changes = differences(before, after);
+        NewAuditEntry { site_id: Some(wanted.site_id), changes, ..NewAuditEntry::of(action, by, now) }
+    };
+    let expected = || match site {
+        None => Err(Refused::NotFound),
+        Some(site) if !wanted.expected.allows(site.revision) => Err(Refused::Stale),
+        Some(site) => Ok(site),
+    };
+    let edited = |action, before: &Site, mut after: Site| {
+        let entry = entry(action, Some(before), Some(&after));
+        // Of a new key the trail shows nothing.
+        let changed = !entry.changes.is_empty() || before.key_generation != after.key_generation;
+        after.revision += u64::from(changed);
+        Decision { effect: Effect::Changed, site: after, entry: changed.then_some(entry) }
+    };
+    match &wanted.operation {
+        Operation::Register { new, key } => {
+            let site = Site::registered(wanted.site_id, new.clone(), *key, now);
+            let entry = entry(Action::SiteRegistered, None, Some(&site));
+            Ok(Decision { effect: Effect::Registered, site, entry: Some(entry) })
+        }
+        Operation::Update(change) => {
+            let before = expected()?;
+            let mut after = before.clone();
+            change.clone().apply(&mut after, now)?;
+            Ok(edited(Action::SiteUpdated, before, after))
+        }
+        Operation::Lock(reason) => {
+            let before = expected()?;
+            let mut after = before.clone();
+            after.lock(reason.clone());
+            Ok(edited(Action::SiteLocked, before, after))
+        }
+        Operation::Unlock => {
+            let before = expected()?;
+            let mut after = before.clone();
+            after.unlock();
+            Ok(edited(Action::SiteUnlocked, before, after))
+        }
+        Operation::RotateKey { key, overlap_hours } => {
+            let before = expected()?;
+            let mut after = before.clone();
+            after.rotate_key(*key, *overlap_hours, now);
+            Ok(edited(Action::SiteKeyRotated, before, after))
+        }
+        Operation::Delete => {
+            let site = expected()?;
+            let entry = entry(Action::SiteDeleted, Some(site), None);
+            Ok(Decision { effect: Effect::Deleted, site: site.clone(), entry: Some(entry) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ActorKind, LicenceChange, SecretKey};
+
+    const NOW: i64 = 1_900_000_000;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds).unwrap()
+    }
+
+    fn admin() -> Actor {
+        Actor { kind: ActorKind::Admin, name: "sysadmin".to_owned(), ip: None }
+    }
+
+    fn register() -> Operation {
+        let new = NewSite {
+            name: "Trattoria Da Mario".parse().unwrap(),
+            owner_name: "Mario Rossi".parse().unwrap(),
+            contact_email: "mario@example.com".parse().unwrap(),
+            license_expires_at: at(NOW + 100),
+        };
+        Operation::Register { new, key: SecretKey::from_random_bits([1; 32]).hash() }
+    }
+
+    fn decided(site: Option<&Site>, operation: Operation) -> Result<Decision, Refused> {
+        decide(site, &operation.on(SiteId::from_u128(7)), &admin(), at(NOW))
+    }
+
+    fn site() -> Site {
+        decided(None, register()).unwrap().site
+    }
+
+    /// What the trail says of a decision: the action and the fields.
+    fn told(decision: &Decision) -> Option<(Action, Vec<String>)> {
+        let entry = decision.entry.as_ref()?;
+        assert_eq!(entry.site_id, Some(decision.site.site_id));
+        assert_eq!((&entry.actor, entry.at), (&admin(), at(NOW)));
+        Some((entry.action, entry.changes.iter().map(|change| change.field.to_string()).collect()))
+    }
+
+    fn some(action: Action, fields: &[&str]) -> Option<(Action, Vec<String>)> {
+        Some((action, fields.iter().map(|&field| field.to_owned()).collect()))
+    }
+
+    #[test]
+    fn each_operation_has_its_effect_and_its_entry() {
+        let registered = decided(None, register()).unwrap();
+        assert_eq!((registered.effect, registered.site.revision), (Effect::Registered, 1));
+        let fields = ["name", "owner_name", "contact_email", "license_expires_at", "is_active"];
+        assert_eq!(told(&registered), some(Action::SiteRegistered, &fields));
+
+        let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
+        let updated = decided(Some(&site()), Operation::Update(change)).unwrap();
+        assert_eq!((updated.effect, updated.site.revision), (Effect::Changed, 2));
+        assert!(!updated.site.is_active);
+        assert_eq!(told(&updated), some(Action::SiteUpdated, &["is_active"]));
+
+        let locked = decided(Some(&site()), Operation::Lock("unpaid".parse().unwrap())).unwrap();
+        assert_eq!(locked.site.lock_reason, Some("unpaid".parse().unwrap()));
+        assert_eq!(told(&locked), some(Action::SiteLocked, &["lock_reason"]));
+        let unlocked = decided(Some(&locked.site), Operation::Unlock).unwrap();
+        assert_eq!((unlocked.site.lock_reason.as_ref(), unlocked.site.revision), (None, 3));
+        assert_eq!(told(&unlocked), some(Action::SiteUnlocked, &["lock_reason"]));
+
+        let key = SecretKey::from_random_bits([2; 32]).hash();
+        let rotated = decided(Some(&site()), Operation::RotateKey { key, overlap_hours: 0 }).unwrap();
+        assert_eq!((rotated.site.key_generation, rotated.site.revision), (2, 2));
+        assert_eq!(told(&rotated), some(Action::SiteKeyRotated, &[]));
+
+        let deleted = decided(Some(&locked.site), Operation::Delete).unwrap();
+        assert_eq!((deleted.effect, deleted.site.revision), (Effect::Deleted, 2));
+        let fields =
+            ["name", "owner_name", "contact_email", "license_expires_at", "is_active", "lock_reason"];
+        assert_eq!(told(&deleted), some(Action::SiteDeleted, &fields));
+    }
+
+    #[test]
+    fn what_changes_nothing_leaves_no_entry_and_no_revision() {
+        let locked = decided(Some(&site()), Operation::Lock("unpaid".parse().unwrap())).unwrap().site;
+        for (site, operation) in [
+            (site(), Operation::Unlock),
+            (site(), Operation::Update(SiteChange::default())),
+            (locked.clone(), Operation::Lock("unpaid".parse().unwrap())),
+        ] {
+            let decision = decided(Some(&site), operation).unwrap();
+            assert_eq!((decision.effect, decision.site.revision), (Effect::Changed, site.revision));
+            assert_eq!(decision.entry, None);
+        }
+    }
+
+    #[test]
+    fn all_but_a_registration_needs_the_site_in_the_revision_that_is_expected() {
+        let key = SecretKey::from_random_bits([2; 32]).hash();
+        let far = SiteChange { licence: LicenceChange::ExtendDays(1), ..SiteChange::default() };
+        for operation in [
+            Operation::Update(SiteChange::default()),
+            Operation::Lock("unpaid".parse().unwrap()),
+            Operation::Unlock,
+            Operation::RotateKey { key, overlap_hours: 1 },
+            Operation::Delete,
+        ] {
+            assert_eq!(decided(None, operation.clone()).unwrap_err(), Refused::NotFound);
+            let decide = |expected: &[u64]| {
+                let check = RevisionCheck::OneOf(expected.to_vec());
+                let wanted = operation.clone().on(SiteId::from_u128(7)).expecting(check);
+                decide(Some(&site()), &wanted, &admin(), at(NOW))
+            };
+            assert_eq!(decide(&[2, 3]).unwrap_err(), Refused::Stale);
+            assert!(decide(&[1, 2]).is_ok());
+        }
+        let site = Site { license_expires_at: Timestamp::MAX, ..site() };
+        assert_eq!(decided(Some(&site), Operation::Update(far)).unwrap_err(), Refused::TooFarAhead);
+    }
+}

@@ -1,0 +1,63 @@
+//! The record of a request that was done once, and of what it did.
+
+use serde::{Deserialize, Serialize};
+
+use super::bytes::DecodeError;
+use crate::domain::SiteId;
+use crate::domain::operation::{Effect, Refused};
+
+/// A request that was done once (see [`crate::store::requests`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct RequestRow {
+    pub(in crate::store) at: i64,
+    pub(in crate::store) body: [u8; 32],
+    pub(in crate::store) salt: [u8; 32],
+    pub(in crate::store) effects: Vec<EffectRow>,
+}
+
+/// What became of one operation of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct EffectRow {
+    pub(super) what: u8,
+    pub(super) site_id: u128,
+}
+
+impl EffectRow {
+    const REGISTERED: u8 = 1;
+    const CHANGED: u8 = 2;
+    const DELETED: u8 = 3;
+    const NOT_FOUND: u8 = 4;
+    const TOO_FAR_AHEAD: u8 = 5;
+    const STALE: u8 = 6;
+
+    pub(in crate::store) fn done(effect: Effect, site_id: SiteId) -> Self {
+        let what = match effect {
+            Effect::Registered => Self::REGISTERED,
+            Effect::Changed => Self::CHANGED,
+            Effect::Deleted => Self::DELETED,
+        };
+        Self { what, site_id: site_id.as_u128() }
+    }
+
+    pub(in crate::store) fn refused(refusal: Refused) -> Self {
+        let what = match refusal {
+            Refused::NotFound => Self::NOT_FOUND,
+            Refused::TooFarAhead => Self::TOO_FAR_AHEAD,
+            Refused::Stale => Self::STALE,
+        };
+        Self { what, site_id: 0 }
+    }
+
+    pub(in crate::store) fn read(&self) -> Result<Result<(Effect, SiteId), Refused>, DecodeError> {
+        let done = |effect| Ok(Ok((effect, SiteId::from_u128(self.site_id))));
+        match self.what {
+            Self::REGISTERED => done(Effect::Registered),
+            Self::CHANGED => done(Effect::Changed),
+            Self::DELETED => done(Effect::Deleted),
+            Self::NOT_FOUND => Ok(Err(Refused::NotFound)),
+            Self::TOO_FAR_AHEAD => Ok(Err(Refused::TooFarAhead)),
+            Self::STALE => Ok(Err(Refused::Stale)),
+            _ => Err(DecodeError::Field("what")),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The list of the types of record.
+
+use super::admin::AdminRow;
+use super::audit::{AuditRow, StrangerRow};
+use super::bytes::Row;
+use super::request::RequestRow;
+use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
+use super::site::{SeenRow, SiteRow};
+#[cfg(test)]
+use super::tests::golden;
+
+/// Every type of record with its table. What is not in the list is no
+/// [`Row`], and what is must have its bytes in `tests/data/rows.txt`.
+macro_rules! rows {
+    ($($row:ident in $table:literal $(, version $version:literal by $upgrade:path)?;)*) => {
+        $(impl Row for $row {
+            const TABLE: &'static str = $table;
+            $(
+                const VERSION: u8 = $version;
+
+                fn upgrade(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
+                    $upgrade(version, body)
+                }
+            )?
+        })*
+
+        /// Hands every type of record to `visitor`.
+        #[cfg(test)]
+        pub(super) fn each_row(visitor: &mut impl golden::Visitor) {
+            $(visitor.visit::<$row>(stringify!($row));)*
+        }
+    };
+}
+
+rows! {
+    SiteRow in "sites";
+    SeenRow in "heartbeats";
+    AdminRow in "admins";
+    AuditRow in "audit";
+    StrangerRow in "strangers";
+    RequestRow in "requests";
+    TlsRow in "meta";
+    AcmeAccountRow in "meta";
+    AcmeCertificateRow in "meta";
+    AcmeSetbackRow in "meta";
+}

@@ -58,8 +58,7 @@ fn a_certificate_that_is_not_valid_yet_is_warned_of() {
     let (cert_file, key_file) = (setup.directory().join("cert.pem"), setup.directory().join("key.pem"));
     std::fs::write(&cert_file, params.self_signed(&key).unwrap().pem()).unwrap();
     std::fs::write(&key_file, key.serialize_pem()).unwrap();
-    let files = format!("[tls]\nmode = \"files\"\ncert = {cert_file:?}\nkey = {key_file:?}\n");
-    let server = setup.config(&files).start();
+    let server = setup.tls_files(&cert_file, &key_file).start();
     let status = tls_status(server.directory());
     assert_eq!(status["not_before"], "2099-01-01T00:00:00Z");
     assert!(status["warning"].as_str().unwrap().contains("not valid yet"), "{status}");

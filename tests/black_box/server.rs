@@ -72,6 +72,11 @@ impl Setup {
         self
     }
 
+    /// With the certificate and the key in these files alone.
+    pub(crate) fn tls_files(self, cert: &Path, key: &Path) -> Self {
+        self.config(&format!("[tls]\nmode = \"files\"\ncert = {cert:?}\nkey = {key:?}\n"))
+    }
+
     /// With metrics on a free port.
     pub(crate) fn metrics(self) -> Self {
         self.env("SITEWARDEN_METRICS_LISTEN", "127.0.0.1:0")

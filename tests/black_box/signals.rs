@@ -46,8 +46,7 @@ impl WithFiles {
         let setup = Setup::new();
         let [cert, key] = ["cert.pem", "key.pem"].map(|name| setup.directory().join(name));
         put(&cert, &key, pair);
-        let settings = format!("[tls]\nmode = \"files\"\ncert = {cert:?}\nkey = {key:?}\n");
-        Self { server: setup.config(&settings).start(), cert, key }
+        Self { server: setup.tls_files(&cert, &key).start(), cert, key }
     }
 
     fn put(&self, pair: &(String, String)) {

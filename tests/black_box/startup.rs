@@ -339,15 +339,11 @@ fn pair(setup: &Setup, name: &str) -> (PathBuf, PathBuf) {
     (cert, key)
 }
 
-fn with_files(setup: Setup, cert: &Path, key: &Path) -> Setup {
-    setup.config(&format!("[tls]\nmode = \"files\"\ncert = {cert:?}\nkey = {key:?}\n"))
-}
-
 #[test]
 fn pem_files_of_ones_own_are_served() {
     let setup = Setup::new();
     let (cert, key) = pair(&setup, "own");
-    let server = with_files(setup, &cert, &key).start().trusting(&cert);
+    let server = setup.tls_files(&cert, &key).start().trusting(&cert);
     assert_eq!(server.get("/health").send().status, 200);
     assert!(!server.certificate().exists(), "no certificate of its own is made");
 }
@@ -372,7 +368,7 @@ fn pem_files_that_are_missing_broken_or_mismatched_are_named() {
         (&cert, &words, [name(&words), "tls.key".into(), "holds no private key".into()]),
         (&cert, &other_key, [name(&other_key), name(&cert), "does not belong".into()]),
     ] {
-        setup = with_files(setup, cert, key);
+        setup = setup.tls_files(cert, key);
         assert_refused(&setup.run_to_end(), &parts.each_ref().map(String::as_str));
     }
     assert!(!setup.data_dir().exists(), "nothing is made");
@@ -383,7 +379,7 @@ fn an_rsa_key_that_is_too_short_is_said_to_be_so() {
     let setup = Setup::new();
     // openssl req -x509 -newkey rsa:1024 -nodes: certificate and key in one file.
     let pair = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rsa1024.pem");
-    let setup = with_files(setup, &pair, &pair);
+    let setup = setup.tls_files(&pair, &pair);
     assert_refused(
         &setup.run_to_end(),
         &["rsa1024.pem (tls.key)", "1024 bits", "too short", "2048 bits or more"],

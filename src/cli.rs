@@ -15,6 +15,7 @@ mod host;
 mod password;
 mod path;
 mod printable;
+mod private_file;
 mod screen;
 mod table;
 mod values;

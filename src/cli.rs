@@ -16,6 +16,7 @@ mod password;
 mod path;
 mod printable;
 mod private_file;
+mod progress;
 mod screen;
 mod table;
 mod values;

@@ -15,6 +15,8 @@ mod host;
 mod password;
 mod path;
 mod printable;
+mod private_file;
+mod progress;
 mod screen;
 mod table;
 mod values;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::client::{Target, no_database};
 use super::error::CommandError;
 use super::host;
+use super::progress::Download;
 use super::screen::{Ended, complain, print, print_json};
 use crate::outbound::ClientError;
 use crate::store::FILE_NAME;
@@ -162,14 +163,14 @@ impl Backup {
         mut take: impl FnMut(&[u8]) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
         let client = target.client_of(self.data_dir.as_deref())?;
-        let mut progress = Progress::default();
+        let mut progress = Download::default();
         client.download("/api/backup", |bytes, whole| {
             take(bytes)?;
             progress.add(bytes.len() as u64, whole);
             Ok(())
         })?;
         progress.end();
-        match progress.done {
+        match progress.bytes() {
             0 => Err(empty()),
             _ => Ok(()),
         }
@@ -226,32 +227,5 @@ impl PrivateRoom {
 impl Drop for PrivateRoom {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// How much has come, for the person who looks on.
-#[derive(Default)]
-struct Progress {
-    done: u64,
-    shown: Option<u64>,
-}
-
-impl Progress {
-    /// Shows whole percents; nothing where nobody looks on.
-    #[expect(clippy::print_stderr, reason = "progress for the person at the terminal")]
-    fn add(&mut self, bytes: u64, whole: Option<u64>) {
-        self.done += bytes;
-        let percent = whole.filter(|&whole| whole > 0).map(|whole| self.done.saturating_mul(100) / whole);
-        if percent != self.shown && io::stderr().is_terminal() {
-            self.shown = percent;
-            eprint!("\r{:>3} % of {} bytes", percent.unwrap_or(0), whole.unwrap_or(0));
-        }
-    }
-
-    #[expect(clippy::print_stderr, reason = "progress for the person at the terminal")]
-    fn end(&self) {
-        if self.shown.is_some() {
-            eprint!("\r{:40}\r", "");
-        }
     }
 }

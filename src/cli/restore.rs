@@ -1,7 +1,7 @@
 //! `sitewarden restore`
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::table::Table;
 use super::{client, host};
 use crate::clock;
 use crate::store::FILE_NAME;
-use crate::store::inspect::{self, CheckError};
+use crate::store::inspect::{self, CheckError, Report};
 use crate::store::restore::{RestoreError, Restored, restore};
 
 /// Put a backup in the place of the database, while the server is down
@@ -48,47 +48,19 @@ impl Restore {
     fn put_back(&self) -> Result<Ended, CommandError> {
         let data_dir = host::data_dir(self.config.as_deref(), self.data_dir.clone())?;
         let database = data_dir.join(FILE_NAME);
-        let setup = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
-        let cannot_read = |error| setup(&format!("cannot read {}: {error}", self.file.display()));
+        let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
+        let cannot_read = |error| failed(&format!("cannot read {}: {error}", self.file.display()));
         let backup = File::open(&self.file).map_err(cannot_read)?;
-        let found = inspect::check_open(&backup, &self.file).map_err(|error| setup(&error))?;
+        let found = inspect::check_open(&backup, &self.file).map_err(|error| failed(&error))?;
         // The backup may be for root's eyes; all else is its owner's.
         if data_dir.exists() {
-            client::act_as_owner(&data_dir).map_err(|error| setup(&error))?;
+            client::act_as_owner(&data_dir).map_err(|error| failed(&error))?;
         }
-        if !self.yes {
-            let present = if database.exists() { Some(inspect::check(&database)) } else { None };
-            if let Some(Err(CheckError::InUse(_))) = &present {
-                return Err(CommandError::Failed(RestoreError::Running(data_dir).to_string()));
-            }
-            let there = |name: &str| match &present {
-                None => "no database".to_owned(),
-                Some(Err(error)) => {
-                    if name == "bytes" {
-                        error.to_string()
-                    } else {
-                        String::new()
-                    }
-                }
-                Some(Ok(report)) => lines(report)
-                    .into_iter()
-                    .find(|(line, _)| line == name)
-                    .map(|(_, value)| value)
-                    .unwrap_or_default(),
-            };
-            let mut table = Table::new(["", "backup", "present"]);
-            for (name, value) in lines(&found) {
-                let there = there(&name);
-                table.row([name, value, there]);
-            }
-            show(&table.text());
-            let question = format!("put {} in the place of {}?", self.file.display(), database.display());
-            if !confirm(&question)? {
-                return Ok(Ended::Failed);
-            }
+        if !self.yes && !self.ask(&found, &data_dir, &database)? {
+            return Ok(Ended::Failed);
         }
         let Restored { kept, report } =
-            restore(&backup, &data_dir, clock::now()).map_err(|error| setup(&error))?;
+            restore(&backup, &data_dir, clock::now()).map_err(|error| failed(&error))?;
         if self.json {
             let document = json!({ "restored": document(&database, &report), "kept": kept });
             return Ok(print_json(&document));
@@ -100,6 +72,32 @@ impl Restore {
             database.display(),
             self.file.display()
         )))
+    }
+
+    /// Shows what the backup and the present database hold, and asks.
+    fn ask(&self, found: &Report, data_dir: &Path, database: &Path) -> Result<bool, CommandError> {
+        let present = database.exists().then(|| inspect::check(database));
+        let mut table = Table::new(["", "backup", "present"]);
+        let (bytes, rest) = match &present {
+            Some(Err(CheckError::InUse(_))) => {
+                return Err(CommandError::Failed(RestoreError::Running(data_dir.to_owned()).to_string()));
+            }
+            None => ("no database".to_owned(), "no database"),
+            Some(Err(error)) => (error.to_string(), ""),
+            Some(Ok(_)) => (String::new(), ""),
+        };
+        let present = match present {
+            Some(Ok(report)) => lines(&report),
+            _ => Vec::new(),
+        };
+        for (name, value) in lines(found) {
+            let known = present.iter().find(|(line, _)| *line == name).map(|(_, value)| value.clone());
+            let there =
+                known.unwrap_or_else(|| if name == "bytes" { bytes.clone() } else { rest.to_owned() });
+            table.row([name, value, there]);
+        }
+        show(&table.text());
+        Ok(confirm(&format!("put {} in the place of {}?", self.file.display(), database.display()))?)
     }
 }
 

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::error::CommandError;
+use crate::cli::private_file;
 
 /// The logins that are stored for this user, by URL.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -69,12 +70,7 @@ impl StoredLogins {
         let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
         let beside = path.with_extension("new");
         let _ = std::fs::remove_file(&beside);
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)
-            .map_err(failed)?;
+        let mut file = private_file::create(&beside).map_err(failed)?;
         file.write_all(&text).map_err(failed)?;
         std::fs::rename(&beside, &path).map_err(failed)
     }

@@ -1,13 +1,12 @@
 //! Many changes, sent in parts that the server takes, with their progress.
 
-use std::io::{self, IsTerminal, Write as _};
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::cli::client::{Client, Problem, Shown};
 use crate::cli::error::CommandError;
+use crate::cli::progress;
 
 /// Bytes of items in one request: well within the 64 KiB that a server takes
 /// unless configured otherwise.
@@ -53,7 +52,7 @@ pub(crate) fn send(
 ) -> Result<(), CommandError> {
     let mut sent = 0;
     for part in parts(items) {
-        show(what, sent, items.len());
+        progress::show_bar(what, sent, items.len());
         let body = json!({ "items": part });
         let key = Uuid::new_v4().to_string();
         let call = || client.post_once("/api/sites/batch", &body, &key);
@@ -61,7 +60,7 @@ pub(crate) fn send(
             Err(CommandError::Client(_)) => call(),
             answer => answer,
         };
-        clear();
+        progress::clear_bar();
         on_part(sent, &answer?.read::<Results>()?.results)?;
         sent += part.len();
     }
@@ -81,21 +80,6 @@ fn parts(items: &[Value]) -> Vec<&[Value]> {
     }
     parts.extend(items.get(start..).filter(|rest| !rest.is_empty()));
     parts
-}
-
-/// How far it has come, on a line of its own that is written over.
-fn show(what: &str, done: usize, all: usize) {
-    if io::stderr().is_terminal() {
-        let filled = (24 * done).checked_div(all).unwrap_or(0);
-        let bar = "#".repeat(filled) + &"-".repeat(24 - filled);
-        let _ = write!(io::stderr(), "\r\x1b[K{what} [{bar}] {done}/{all}");
-    }
-}
-
-fn clear() {
-    if io::stderr().is_terminal() {
-        let _ = write!(io::stderr(), "\r\x1b[K");
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! `sitewarden site export`
 
-use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -13,8 +11,8 @@ use super::document::{COLUMNS, SiteDocument};
 use super::filter::Filter;
 use crate::cli::client::Target;
 use crate::cli::error::CommandError;
-use crate::cli::printable;
 use crate::cli::screen::{Ended, print_as_it_is};
+use crate::cli::{printable, private_file};
 
 /// Write all sites as CSV, or with --json as JSON; without their keys, of
 /// which the server keeps hashes only
@@ -41,11 +39,7 @@ impl Export {
         let Some(path) = &self.output else {
             return Ok(print_as_it_is(&text));
         };
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
+        let written = private_file::create(path)
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
         match written {
             Ok(()) => Ok(Ended::Done),

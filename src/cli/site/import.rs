@@ -1,8 +1,7 @@
 //! `sitewarden site import`
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -16,6 +15,7 @@ use super::filter::Filter;
 use super::spreadsheet::{self, Row};
 use crate::cli::client::{Client, Shown, Target, read};
 use crate::cli::error::CommandError;
+use crate::cli::private_file;
 use crate::cli::screen::{Ended, complain, print, print_json};
 use crate::cli::table::Table;
 use crate::domain::NewSite;
@@ -236,7 +236,7 @@ impl Import {
 
 /// A file for keys that only this user can read.
 fn new_keys_file(path: &Path) -> Result<File, CommandError> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+    private_file::create(path).map_err(|error| {
         let (path, exists) = (path.display(), error.kind() == std::io::ErrorKind::AlreadyExists);
         CommandError::Failed(if exists {
             format!("{path} exists, and may hold keys: give another file with --keys; nothing was done")

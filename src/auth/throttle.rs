@@ -34,6 +34,7 @@ use governor::{NotUntil, Quota, RateLimiter};
 use parking_lot::Mutex;
 
 use super::queue::{Claim, Standing};
+use crate::domain::time::SECONDS_PER_DAY;
 use crate::domain::{Network, Surroundings};
 
 /// Most networks whose failures are remembered, for each throttle.
@@ -45,7 +46,7 @@ const MAX_NAMES: usize = 16_384;
 /// Most networks, and most surroundings, whose last login is remembered.
 pub const MAX_KNOWN: usize = 1024;
 /// For how long a network that has logged in comes before others.
-pub const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
+pub const KNOWN_FOR: Duration = Duration::from_secs(30 * SECONDS_PER_DAY.unsigned_abs());
 /// Within what time failures are counted, and for how long the last one makes
 /// a network one that has failed.
 const MINUTE: Duration = Duration::from_secs(60);

@@ -27,6 +27,7 @@ use crate::certificate::CertificateFacts;
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::domain::clock::ClockState;
+use crate::domain::time::SECONDS_PER_DAY;
 use crate::store::{Store, TlsIdentity};
 use crate::telemetry::Announcer;
 
@@ -37,7 +38,7 @@ const EPOCH: i64 = 1_767_225_600;
 /// new one by hand.
 const LIFETIME_DAYS: i64 = 3650;
 /// It is made anew with less than this left, in seconds: 30 days.
-const RENEW_BEFORE_SECONDS: i64 = 30 * 86_400;
+const RENEW_BEFORE_SECONDS: i64 = 30 * SECONDS_PER_DAY;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -226,7 +227,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_900_000_000;
-    const DAY: i64 = 86_400;
+    const DAY: i64 = SECONDS_PER_DAY;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix(seconds).unwrap()

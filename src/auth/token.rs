@@ -1,7 +1,7 @@
 //! Access tokens: JWT (RFC 7519) signed with HS256.
 //!
 //! A token names the admin by number and by the epoch of the admin's tokens,
-//! which each change of the password draws anew, so that a changed password
+//! which each change of the password draws again, so that a changed password
 //! or a deleted admin ends it at once: whoever checks a token looks the admin
 //! up.
 //!

@@ -50,10 +50,8 @@ impl From<Admin> for AdminDocument {
 pub struct NewAdminDocument {
     /// Name, 1 to 64 letters (a to z), digits and `. _ - @ +`, a letter or
     /// digit first; unique without regard to case.
-    #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
     /// Password, at least 12 characters and at most 1024 bytes.
-    #[oai(validator(min_length = 12, max_length = 1024))]
     password: String,
 }
 
@@ -84,7 +82,6 @@ impl Readable for NewAdmin {
 #[oai(rename = "NewPassword", example)]
 pub struct NewPasswordDocument {
     /// Password, at least 12 characters and at most 1024 bytes.
-    #[oai(validator(min_length = 12, max_length = 1024))]
     password: String,
 }
 

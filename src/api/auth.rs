@@ -37,10 +37,8 @@ const BEARER_SCHEME: &str = "bearer";
 #[oai(rename = "Login", example)]
 pub struct LoginDocument {
     /// Name of the admin; upper and lower case are the same.
-    #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
     /// The admin's password.
-    #[oai(validator(min_length = 1, max_length = 1024))]
     password: String,
 }
 
@@ -57,10 +55,8 @@ pub struct GrantDocument {
     /// `password`, where it is given.
     grant_type: Option<String>,
     /// Name of the admin; upper and lower case are the same.
-    #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
     /// The admin's password.
-    #[oai(validator(min_length = 1, max_length = 1024))]
     password: String,
     /// Ignored: there is one role.
     scope: Option<String>,

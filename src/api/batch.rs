@@ -58,13 +58,13 @@ pub struct ItemDocument {
     #[oai(skip_serializing_if_is_none)]
     site_id: Option<Uuid>,
     /// With `register` and `update`: its name, 1 to 200 characters.
-    #[oai(validator(min_length = 1, max_length = 200), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     name: Option<String>,
     /// With `register` and `update`: its owner, 0 to 200 characters.
-    #[oai(validator(max_length = 200), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     owner_name: Option<String>,
     /// With `register` and `update`: whom to write to, at most 254 characters.
-    #[oai(validator(min_length = 3, max_length = 254), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     contact_email: Option<String>,
     /// With `register` and `update`: when its licence expires.
     #[oai(skip_serializing_if_is_none)]
@@ -74,10 +74,10 @@ pub struct ItemDocument {
     is_active: Option<bool>,
     /// With `update`: days to add, 1 to 3660, to the later of now and today's
     /// expiry. Not together with `license_expires_at`.
-    #[oai(validator(minimum(value = "1"), maximum(value = "3660")), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     extend_days: Option<u16>,
     /// With `lock`: what its people are told, 1 to 500 characters.
-    #[oai(validator(min_length = 1, max_length = 500), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     reason: Option<String>,
 }
 
@@ -89,7 +89,6 @@ pub struct BatchDocument {
     /// out: leave out those that cannot be done.
     all_or_nothing: Option<bool>,
     /// The operations, 1 to 1000.
-    #[oai(validator(min_items = 1, max_items = 1000))]
     items: Vec<ItemDocument>,
 }
 

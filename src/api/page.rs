@@ -8,7 +8,7 @@ use serde_json::json;
 use super::wire::Parameter;
 
 /// Most records on one page.
-const MAX_PAGE: usize = 1000;
+const MAX_PAGE: u16 = 1000;
 /// Records on a page when the caller does not say.
 const DEFAULT_PAGE: usize = 100;
 
@@ -27,7 +27,7 @@ impl FromStr for PageLimit {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
-            Ok(limit @ 1..=MAX_PAGE) => Ok(Self(limit)),
+            Ok(limit @ 1..=MAX_PAGE) => Ok(Self(limit.into())),
             _ => Err(format!("must be a whole number from 1 to {MAX_PAGE}")),
         }
     }
@@ -37,7 +37,7 @@ impl Parameter for PageLimit {
     fn schema() -> MetaSchema {
         MetaSchema {
             minimum: Some(1.0),
-            maximum: Some(1000.0),
+            maximum: Some(MAX_PAGE.into()),
             default: Some(json!(DEFAULT_PAGE)),
             ..MetaSchema::new_with_format("integer", "int32")
         }

@@ -1,5 +1,6 @@
 //! The specification of the API (OpenAPI), made from the code.
 
+mod bounds;
 mod complete;
 mod document;
 mod examples;

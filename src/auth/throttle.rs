@@ -22,8 +22,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock, Reference};
@@ -31,8 +31,10 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, Quota, RateLimiter};
+use parking_lot::Mutex;
 
 use super::queue::{Claim, Standing};
+use crate::domain::time::SECONDS_PER_DAY;
 use crate::domain::{Network, Surroundings};
 
 /// Most networks whose failures are remembered, for each throttle.
@@ -44,7 +46,7 @@ const MAX_NAMES: usize = 16_384;
 /// Most networks, and most surroundings, whose last login is remembered.
 pub const MAX_KNOWN: usize = 1024;
 /// For how long a network that has logged in comes before others.
-pub const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
+pub const KNOWN_FOR: Duration = Duration::from_secs(30 * SECONDS_PER_DAY.unsigned_abs());
 /// The time over which failures are counted, and for which a network counts as
 /// one that has failed after its last one.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -170,7 +172,7 @@ impl Attempt {
     /// The password was right: the network's failures are forgotten, and it
     /// comes first in the queue for the next [`KNOWN_FOR`].
     pub fn succeeded(self) {
-        let mut counted = locked(&self.counted);
+        let mut counted = self.counted.lock();
         counted.networks.remove(&self.network);
         note_login(&mut counted.known, self.network, self.now);
         note_login(&mut counted.familiar, self.network.surroundings(), self.now);
@@ -180,7 +182,7 @@ impl Attempt {
     pub fn failed(mut self) {
         self.failed = true;
         let [of_network, ..] = self.allowances;
-        let mut counted = locked(&self.counted);
+        let mut counted = self.counted.lock();
         make_room(&mut counted.networks, &self.network, MAX_NETWORKS);
         let failures = counted.networks.entry(self.network).or_default();
         of_network.count(&mut failures.level, self.now);
@@ -194,7 +196,7 @@ impl Drop for Attempt {
             return;
         }
         let [_, of_surroundings, of_name] = self.allowances;
-        let mut counted = locked(&self.counted);
+        let mut counted = self.counted.lock();
         if let Some(level) = counted.surroundings.get_mut(&self.network.surroundings()) {
             of_surroundings.take_back(level);
         }
@@ -224,7 +226,7 @@ impl<C: Clock> LoginThrottle<C> {
         let Some(limits) = &self.limits else {
             return Ok(Claim { standing: Standing::New, network: None });
         };
-        let (now, counted) = (self.now(), locked(&limits.counted));
+        let (now, counted) = (self.now(), limits.counted.lock());
         let failures = counted.networks.get(&network);
         limits.network.check(failures.map_or(Level::default(), |failures| failures.level), now)?;
         let around = counted.surroundings.get(&network.surroundings()).copied().unwrap_or_default();
@@ -252,7 +254,7 @@ impl<C: Clock> LoginThrottle<C> {
         let Some(limits) = &self.limits else {
             return Ok(None);
         };
-        let (now, mut counted) = (self.now(), locked(&limits.counted));
+        let (now, mut counted) = (self.now(), limits.counted.lock());
         let failures = counted.networks.get(&network);
         limits.network.check(failures.map_or(Level::default(), |failures| failures.level), now)?;
         let has_failed = failures.is_some_and(|failures| failures.are_recent(now));
@@ -293,7 +295,7 @@ impl<C: Clock> LoginThrottle<C> {
         let Some(limits) = &self.limits else {
             return;
         };
-        let (now, mut counted) = (self.now(), locked(&limits.counted));
+        let (now, mut counted) = (self.now(), limits.counted.lock());
         let is_used = |level: &Level| level.0 > now;
         counted.networks.retain(|_, failures| is_used(&failures.level) || failures.are_recent(now));
         counted.surroundings.retain(|_, level| is_used(level));
@@ -307,7 +309,7 @@ impl<C: Clock> LoginThrottle<C> {
 
     /// How many networks are remembered for their failures.
     pub fn remembered(&self) -> usize {
-        self.limits.as_ref().map_or(0, |limits| locked(&limits.counted).networks.len())
+        self.limits.as_ref().map_or(0, |limits| limits.counted.lock().networks.len())
     }
 
     fn now(&self) -> Duration {
@@ -433,10 +435,6 @@ fn check<K: Hash + Eq + Clone, C: Clock>(
         Some(limit) => limit.check_key(key).map_err(|refused| RetryAfter::until(&refused, clock.now())),
         None => Ok(()),
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -578,7 +576,7 @@ mod tests {
         clock.advance(KNOWN_FOR);
         assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::New));
         throttle.sweep();
-        let counted = locked(&throttle.limits.as_ref().unwrap().counted);
+        let counted = throttle.limits.as_ref().unwrap().counted.lock();
         assert_eq!((counted.known.len(), counted.familiar.len()), (0, 0));
     }
 
@@ -607,7 +605,7 @@ mod tests {
         }
         assert_eq!(throttle.remembered(), MAX_NETWORKS);
         {
-            let counted = locked(&throttle.limits.as_ref().unwrap().counted);
+            let counted = throttle.limits.as_ref().unwrap().counted.lock();
             assert_eq!(counted.surroundings.len(), MAX_SURROUNDINGS);
             assert_eq!(counted.names.len(), MAX_NAMES + 1);
         }
@@ -616,7 +614,7 @@ mod tests {
         clock.advance(Duration::from_secs(61));
         throttle.sweep();
         assert_eq!(throttle.remembered(), 0);
-        let counted = locked(&throttle.limits.as_ref().unwrap().counted);
+        let counted = throttle.limits.as_ref().unwrap().counted.lock();
         assert_eq!((counted.surroundings.len(), counted.names.len()), (0, 0));
     }
 

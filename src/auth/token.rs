@@ -10,9 +10,10 @@
 //! than one issued now would. So a signing key that leaks for a moment makes
 //! nobody an admin for years.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::random::{NoRandomness, random_bytes};
@@ -86,11 +87,11 @@ impl Tokens {
 
     /// Signs with `key` from now on: all earlier tokens are void.
     pub fn sign_with(&self, key: &[u8]) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys::of(key);
+        *self.keys.write() = Keys::of(key);
     }
 
     fn keys(&self) -> Arc<Keys> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.keys.read())
     }
 
     /// A token for `admin`.

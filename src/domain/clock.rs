@@ -12,11 +12,11 @@
 
 use std::time::Duration;
 
-use super::time::Timestamp;
+use super::time::{SECONDS_PER_DAY, Timestamp};
 
 /// How far from the newest believed time the clock may be, in seconds, and be
 /// believed at once: a day, so that a night's rest is no riddle.
-pub const BELIEVED_SECONDS: i64 = 86_400;
+pub const BELIEVED_SECONDS: i64 = SECONDS_PER_DAY;
 /// How long a clock that is further off has to go on evenly.
 pub const CONFIRMED_AFTER: Duration = Duration::from_secs(6 * 3600);
 /// By how much it may differ from the passing of time meanwhile, in seconds:

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::time::Timestamp;
-
-const SECONDS_PER_DAY: i64 = 86_400;
+use super::time::{SECONDS_PER_DAY, Timestamp};
 
 /// The most days that one extension can add: ten years and a little.
 pub const MAX_EXTEND_DAYS: u16 = 3660;

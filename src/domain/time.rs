@@ -8,6 +8,9 @@ use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+/// Seconds in a day, as UTC has them.
+pub const SECONDS_PER_DAY: i64 = 86_400;
+
 /// Seconds since 1970-01-01T00:00:00Z, between 0000-01-01 and
 /// 9999-12-31T23:59:59Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

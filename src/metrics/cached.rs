@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_value_stands_for_its_time_and_is_then_got_anew() {
+    async fn a_value_stands_for_its_time_and_is_then_fetched_again() {
         let (kept, start) = (Cached::new(STANDS), Instant::now());
         assert_eq!(got(&kept, start, 1).await, 1);
         assert_eq!(got(&kept, start + STANDS - Duration::from_millis(1), 2).await, 1);

@@ -19,9 +19,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -129,7 +130,7 @@ impl Admission {
 
     /// A share for `network`, unless it has all that it may.
     fn share(&self, network: Option<Network>) -> Result<Share, TooMany> {
-        let mut present = locked(&self.present);
+        let mut present = self.present.lock();
         let its = present.connections.entry(network).or_default();
         let most = self.per_network.filter(|_| network.is_some()).map(usize::try_from).and_then(Result::ok);
         if most.is_some_and(|most| its.len() >= most) {
@@ -143,7 +144,7 @@ impl Admission {
     /// Has idle connections leave, the longest idle of the network that holds
     /// most first, and proxies' last; not the newcomer. Tells how many.
     fn make_room(&self, newcomer: &Arc<Activity>) -> usize {
-        let present = locked(&self.present);
+        let present = self.present.lock();
         let mut networks: BinaryHeap<_> = present
             .connections
             .iter()
@@ -183,7 +184,7 @@ impl Admission {
         let Some(idle) = self.idle.filter(|_| left.saturating_mul(SHORT_SHARE) < self.most) else {
             return 0;
         };
-        let mut present = locked(&self.present);
+        let mut present = self.present.lock();
         let now = Instant::now();
         if present.looked.is_some_and(|looked| now - looked < LOOK_EVERY) {
             return 0;
@@ -238,7 +239,7 @@ impl Ord for Crowd<'_> {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut present = locked(&self.present);
+        let mut present = self.present.lock();
         let Some(its) = present.connections.get_mut(&self.network) else { return };
         if let Some(at) = its.iter().position(|activity| Arc::ptr_eq(activity, &self.activity)) {
             its.swap_remove(at);
@@ -247,10 +248,6 @@ impl Drop for Share {
             present.connections.remove(&self.network);
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -295,7 +292,7 @@ mod tests {
         drop(first);
         drop(came(&admission, network(1)).await);
         drop(second);
-        assert!(locked(&admission.present).connections.is_empty());
+        assert!(admission.present.lock().connections.is_empty());
         assert_eq!(admission.places.available_permits(), 100);
     }
 

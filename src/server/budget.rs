@@ -17,9 +17,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use hyper::http::request::Parts;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::Limits;
 use crate::domain::Network;
@@ -97,7 +98,7 @@ impl Budget {
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tally.lock()
     }
 
     /// The limit that one more than `now` of them would break.

@@ -1,8 +1,9 @@
 //! The answers to an ACME server's challenges, while it is checking.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -29,13 +30,13 @@ pub(super) enum ChallengeError {
 impl Challenges {
     /// The certificate for the check of `domain` over TLS.
     pub(super) fn certificate(&self, domain: &str) -> Option<Arc<CertifiedKey>> {
-        let certificates = self.certificates.read().unwrap_or_else(PoisonError::into_inner);
+        let certificates = self.certificates.read();
         certificates.get(&domain.to_ascii_lowercase()).cloned()
     }
 
     /// The text for the check of `token` over HTTP.
     pub(super) fn key_authorization(&self, token: &str) -> Option<String> {
-        self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
+        self.tokens.read().get(token).cloned()
     }
 
     /// Answers the check of `domain` over TLS; `digest` is the SHA-256 of the
@@ -51,20 +52,20 @@ impl Challenges {
         // rustls's own check of the pair refuses the critical extension that
         // such a certificate must have.
         let answer = CertifiedKey::new(vec![certificate.der().clone()], private);
-        let mut certificates = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
+        let mut certificates = self.certificates.write();
         certificates.insert(domain.to_ascii_lowercase(), Arc::new(answer));
         Ok(())
     }
 
     /// Answers the check of `token` over HTTP.
     pub(super) fn answer_over_http(&self, token: String, key_authorization: String) {
-        self.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(token, key_authorization);
+        self.tokens.write().insert(token, key_authorization);
     }
 
     /// Answers no more.
     pub(super) fn clear(&self) {
-        self.certificates.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.tokens.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.certificates.write().clear();
+        self.tokens.write().clear();
     }
 }
 

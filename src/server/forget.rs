@@ -2,6 +2,7 @@
 //! at a boot years ahead would take the whole audit trail.
 
 use crate::domain::Timestamp;
+use crate::domain::time::SECONDS_PER_DAY;
 use crate::store::Store;
 use crate::store::strangers::STRANGER_DAYS;
 
@@ -20,7 +21,8 @@ pub(super) async fn forget_old(store: &Store, now: Timestamp, audit_keep_days: O
     if let Err(error) = store.forget_requests(now).await {
         tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
     }
-    let days_ago = |days: u32| now.checked_add_seconds(-i64::from(days) * 86_400).unwrap_or(Timestamp::MIN);
+    let days_ago =
+        |days: u32| now.checked_add_seconds(-i64::from(days) * SECONDS_PER_DAY).unwrap_or(Timestamp::MIN);
     let stranger_days = audit_keep_days.map_or(STRANGER_DAYS, |days| days.min(STRANGER_DAYS));
     if let Err(error) = store.forget_strangers(days_ago(stranger_days)).await {
         tracing::warn!(%error, "old failed logins could not be removed; trying again in a minute");
@@ -39,7 +41,7 @@ mod tests {
     use crate::store::AuditFilter;
 
     const NOW: i64 = 1_900_000_000;
-    const DAY: i64 = 86_400;
+    const DAY: i64 = SECONDS_PER_DAY;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix(seconds).unwrap()

@@ -10,10 +10,11 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -185,7 +186,7 @@ impl Activity {
         if self.fault.get().is_none() || !self.is_idle() {
             return;
         }
-        if let Some(reader) = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(reader) = self.reader.lock().take() {
             reader.wake();
         }
     }
@@ -274,7 +275,7 @@ impl<S> Watched<S> {
     /// to hyper. A request before it is answered first.
     fn refused(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if !self.activity.is_idle() {
-            let mut reader = self.activity.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reader = self.activity.reader.lock();
             *reader = Some(cx.waker().clone());
             drop(reader);
             if !self.activity.is_idle() {

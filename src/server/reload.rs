@@ -4,7 +4,7 @@ use super::files::CertificateFiles;
 use crate::config::{Config, ConfigError, TlsMode};
 use crate::telemetry::RunningLog;
 
-/// How the configuration is read anew, and what can be set while all runs.
+/// How the configuration is read again, and what can be set while all runs.
 pub struct Reload {
     /// Reads the configuration from where it was read at the start.
     pub load: Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
@@ -13,7 +13,7 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// Reads the configuration and the certificate's files anew, uses what
+    /// Reads the configuration and the certificate's files again, uses what
     /// can be used, and says in the log what was and what needs a restart.
     /// `running` is what is in use, and is kept up to date.
     pub(super) async fn run(&self, running: &mut Config, files: Option<&CertificateFiles>) {

@@ -27,6 +27,7 @@ use crate::certificate::CertificateFacts;
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::domain::clock::ClockState;
+use crate::domain::time::SECONDS_PER_DAY;
 use crate::store::{Store, TlsIdentity};
 use crate::telemetry::Announcer;
 
@@ -36,8 +37,8 @@ const EPOCH: i64 = 1_767_225_600;
 /// How long it lasts. Long, because each local backend has to be told of a
 /// new one by hand.
 const LIFETIME_DAYS: i64 = 3650;
-/// It is made anew with less than this left, in seconds: 30 days.
-const RENEW_BEFORE_SECONDS: i64 = 30 * 86_400;
+/// It is replaced with less than this left, in seconds: 30 days.
+const RENEW_BEFORE_SECONDS: i64 = 30 * SECONDS_PER_DAY;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -49,7 +50,7 @@ enum Fate {
     /// It serves, although the clock speaks against it.
     KeptInDoubt,
     /// A new one takes its place: clients would soon refuse it, or do.
-    MadeAnew,
+    Replaced,
 }
 
 fn fate(facts: &CertificateFacts, now: Timestamp, clock: ClockState) -> Fate {
@@ -59,9 +60,9 @@ fn fate(facts: &CertificateFacts, now: Timestamp, clock: ClockState) -> Fate {
         _ if !begins_later && !ends_soon => Fate::Kept,
         // The clock itself is wrong: nothing ran then.
         _ if now.unix() < EPOCH => Fate::KeptInDoubt,
-        ClockState::Believed => Fate::MadeAnew,
-        ClockState::Ahead if begins_later => Fate::MadeAnew,
-        ClockState::Behind if ends_soon => Fate::MadeAnew,
+        ClockState::Believed => Fate::Replaced,
+        ClockState::Ahead if begins_later => Fate::Replaced,
+        ClockState::Behind if ends_soon => Fate::Replaced,
         ClockState::Ahead | ClockState::Behind => Fate::KeptInDoubt,
     }
 }
@@ -92,7 +93,7 @@ impl SelfSigned {
                         );
                         kept
                     }
-                    Fate::MadeAnew => {
+                    Fate::Replaced => {
                         tracing::warn!(
                             clock = %now, not_before = %facts.not_before, not_after = %facts.not_after,
                             "the self-signed certificate is not valid or ends soon and is made anew: give the new one to the clients that trust it"
@@ -119,7 +120,7 @@ impl SelfSigned {
             looks.tick().await;
             let now = clock::now();
             let facts = certificates.facts();
-            if facts.is_some_and(|facts| self.fate(&facts, now) == Fate::MadeAnew) {
+            if facts.is_some_and(|facts| self.fate(&facts, now) == Fate::Replaced) {
                 match self.certificate(now).await {
                     Ok(pair) => certificates.install(pair),
                     Err(error) => {
@@ -226,7 +227,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_900_000_000;
-    const DAY: i64 = 86_400;
+    const DAY: i64 = SECONDS_PER_DAY;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix(seconds).unwrap()
@@ -254,19 +255,19 @@ mod tests {
         }
         let end = good.not_after.unix();
         assert_eq!(fate(&good, at(end - 30 * DAY - 1), Believed), Fate::Kept);
-        assert_eq!(fate(&good, at(end - 30 * DAY), Believed), Fate::MadeAnew);
+        assert_eq!(fate(&good, at(end - 30 * DAY), Believed), Fate::Replaced);
         assert_eq!(fate(&good, at(end + 1), Ahead), Fate::KeptInDoubt);
-        assert_eq!(fate(&good, at(end + 1), Behind), Fate::MadeAnew);
+        assert_eq!(fate(&good, at(end + 1), Behind), Fate::Replaced);
         assert_eq!(fate(&good, at(0), Believed), Fate::KeptInDoubt, "nothing ran in 1970");
         // As an earlier version made them, by a clock that was ahead.
         let future = CertificateFacts { not_before: at(NOW + 1), ..good };
-        assert_eq!(fate(&future, at(NOW), Believed), Fate::MadeAnew);
+        assert_eq!(fate(&future, at(NOW), Believed), Fate::Replaced);
         assert_eq!(fate(&future, at(NOW), Behind), Fate::KeptInDoubt);
-        assert_eq!(fate(&future, at(NOW), Ahead), Fate::MadeAnew);
+        assert_eq!(fate(&future, at(NOW), Ahead), Fate::Replaced);
     }
 
     #[tokio::test]
-    async fn one_that_begins_later_is_made_anew_and_a_good_one_stays() {
+    async fn one_that_begins_later_is_replaced_and_a_good_one_stays() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("sitewarden.redb")).unwrap();
         let file = directory.path().join("certificate.pem");

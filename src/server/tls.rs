@@ -5,8 +5,9 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -166,7 +167,7 @@ impl ResolvesServerCert for Resolver {
         if hello.alpn().is_some_and(|mut offered| offered.next() == Some(ACME_TLS)) {
             return self.challenges.certificate(hello.server_name()?);
         }
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(&self.current.read()))
     }
 }
 
@@ -186,7 +187,7 @@ impl Certificates {
     /// Uses `pair` from the next handshake on; connections go on.
     pub(super) fn install(&self, pair: Pair) {
         self.state.update(|status| status.certificate = Some(pair.facts.clone()));
-        *self.resolver.current.write().unwrap_or_else(PoisonError::into_inner) = pair.into_key();
+        *self.resolver.current.write() = pair.into_key();
     }
 
     /// What takes handshakes; with `acme`, challenges too.

@@ -11,9 +11,10 @@
 //! slowly; an unbounded queue, which fills the memory instead.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -93,15 +94,14 @@ impl Lines {
             if left.is_zero() {
                 return;
             }
-            waiting =
-                self.buffer.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.buffer.changed.wait_for(&mut waiting, left);
         }
     }
 }
 
 impl Buffer {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     /// Puts a line in, where there is room for it.
@@ -154,7 +154,7 @@ impl Buffer {
     fn take(&self, taken: &mut Vec<u8>) -> (u64, u64) {
         let mut waiting = self.lock();
         while waiting.bytes.is_empty() && !(waiting.succeeded && waiting.unreported > 0) {
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut waiting);
         }
         std::mem::swap(&mut waiting.bytes, taken);
         waiting.writing = true;
@@ -243,10 +243,10 @@ mod tests {
             let own: Arc<Mutex<Option<Lines>>> = Arc::default();
             let say = Arc::clone(&own);
             let say = move |count| {
-                say.lock().unwrap().as_ref().unwrap().buffer.put("", format!("{count} missing\n").as_bytes());
+                say.lock().as_ref().unwrap().buffer.put("", format!("{count} missing\n").as_bytes());
             };
             let lines = Lines::start(Reader { taken, answers }, priorities, say).unwrap();
-            *own.lock().unwrap() = Some(lines.clone());
+            *own.lock() = Some(lines.clone());
             Self { lines, written, answer }
         }
 

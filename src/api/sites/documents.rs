@@ -143,13 +143,11 @@ site_document!(
 #[oai(rename = "NewSite", example)]
 pub struct NewSiteDocument {
     /// What you call it, 1 to 200 characters.
-    #[oai(validator(min_length = 1, max_length = 200))]
     name: String,
     /// Who owns it, 0 to 200 characters; empty when left out.
-    #[oai(validator(max_length = 200), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     owner_name: Option<String>,
     /// Whom to write to, at most 254 characters.
-    #[oai(validator(min_length = 3, max_length = 254))]
     contact_email: String,
     /// When its licence expires: RFC 3339 with any offset.
     license_expires_at: Time,
@@ -188,13 +186,13 @@ impl Readable for NewSite {
 #[oai(rename = "SiteChange", example)]
 pub struct SiteChangeDocument {
     /// New name, 1 to 200 characters.
-    #[oai(validator(min_length = 1, max_length = 200), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     name: Option<String>,
     /// New owner, 0 to 200 characters.
-    #[oai(validator(max_length = 200), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     owner_name: Option<String>,
     /// New address, at most 254 characters.
-    #[oai(validator(min_length = 3, max_length = 254), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     contact_email: Option<String>,
     /// New expiry: RFC 3339 with any offset. Not together with `extend_days`.
     #[oai(skip_serializing_if_is_none)]
@@ -205,7 +203,7 @@ pub struct SiteChangeDocument {
     is_active: Option<bool>,
     /// Days to add, 1 to 3660, to the later of now and today's expiry. Not
     /// together with `license_expires_at`.
-    #[oai(validator(minimum(value = "1"), maximum(value = "3660")), skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none)]
     extend_days: Option<u16>,
 }
 
@@ -250,7 +248,6 @@ impl Readable for SiteChange {
 #[oai(rename = "Lock", example)]
 pub struct LockDocument {
     /// What its people are told, 1 to 500 characters.
-    #[oai(validator(min_length = 1, max_length = 500))]
     reason: String,
 }
 
@@ -274,7 +271,6 @@ impl Readable for LockReason {
 pub struct RotationDocument {
     /// Hours for which the present key goes on working, 0 to 168; 0 when left
     /// out.
-    #[oai(validator(minimum(value = "0"), maximum(value = "168")))]
     overlap_hours: Option<u8>,
 }
 

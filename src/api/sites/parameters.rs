@@ -12,6 +12,9 @@ use crate::domain::SiteStatus;
 use crate::domain::site::RevisionCheck;
 use crate::domain::text::composed;
 
+/// Most characters that are searched for.
+const MAX_SEARCH: usize = 200;
+
 /// The `status` parameter.
 pub(super) struct StatusFilter(pub(super) SiteStatus);
 
@@ -37,19 +40,19 @@ impl Parameter for StatusFilter {
 pub(super) struct SearchText(pub(super) String);
 
 impl FromStr for SearchText {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match composed(text.trim()) {
-            text if text.chars().count() <= 200 => Ok(Self(text.into_owned())),
-            _ => Err("must be at most 200 characters"),
+            text if text.chars().count() <= MAX_SEARCH => Ok(Self(text.into_owned())),
+            _ => Err(format!("must be at most {MAX_SEARCH} characters")),
         }
     }
 }
 
 impl Parameter for SearchText {
     fn schema() -> MetaSchema {
-        MetaSchema { max_length: Some(200), ..MetaSchema::new("string") }
+        MetaSchema { max_length: Some(MAX_SEARCH), ..MetaSchema::new("string") }
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
+use super::bounds::write_bounds;
 use super::complete::complete;
 use super::yaml::write;
-use crate::api::heartbeat::MAX_UPTIME_SECONDS;
 use crate::api::pattern::{NEW_USERNAME, PRINTABLE, PRINTABLE_OR_EMPTY};
 use crate::api::service::service;
 
@@ -26,11 +26,12 @@ pub fn yaml() -> &'static str {
 }
 
 /// The generated document, with what poem-openapi cannot say: which bodies
-/// refuse unknown fields, and formats of single fields.
+/// refuse unknown fields, and bounds and formats of single fields.
 #[expect(clippy::indexing_slicing, reason = "serde_json adds what is missing; the committed copy shows it")]
 fn completed() -> Value {
     let mut document: Value = serde_json::from_str(&service().spec()).unwrap_or_default();
     let schemas = &mut document["components"]["schemas"];
+    write_bounds(schemas);
     for closed in [
         "Login",
         "NewSite",
@@ -68,8 +69,6 @@ fn completed() -> Value {
     }
     schemas["Login"]["properties"]["username"]["pattern"] = json!(PRINTABLE);
     schemas["NewAdmin"]["properties"]["username"]["pattern"] = json!(NEW_USERNAME);
-    // poem-openapi writes one less.
-    schemas["Heartbeat"]["properties"]["uptime_seconds"]["maximum"] = json!(MAX_UPTIME_SECONDS);
     // From a set expiry, or from the present one by days: not both.
     schemas["SiteChange"]["not"] = json!({
         "properties": { "license_expires_at": {}, "extend_days": {} },

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::http::{Request, Response};
 use hyper::{StatusCode, Uri, header};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use parking_lot::Mutex;
 
 use crate::clock;
 use crate::outbound::Server;
@@ -23,7 +24,7 @@ pub(super) struct Demand(Arc<Mutex<Option<Duration>>>);
 impl Demand {
     /// Takes what was noted.
     pub(super) fn take(&self) -> Option<Duration> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     fn note(&self, response: &Response<Bytes>) {
@@ -35,7 +36,7 @@ impl Demand {
         if let Some(wait) =
             value.filter(|_| is_demand).and_then(|value| retry_after(value, clock::precise_now()))
         {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
+            *self.0.lock() = Some(wait);
         }
     }
 }

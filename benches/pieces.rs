@@ -3,7 +3,7 @@
 //!     cargo bench --bench pieces
 //!
 //! The whole, with TLS and sockets, is measured by `tests/long/load/compare`;
-//! docs/performance.md has the figures of both.
+//! docs/measurements has the figures of both.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that cannot go on has failed")]
 

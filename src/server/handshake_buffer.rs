@@ -3,7 +3,7 @@
 //!
 //! The server's last word in a TLS 1.3 handshake is a session ticket, which
 //! no client waits for. Sent by itself it costs a call of the system and a
-//! packet for each connection (docs/performance.md has the figure). So what is
+//! packet for each connection (docs/measurements/what-helped.md). So what is
 //! written during a handshake is held back until the client has to say
 //! something or until the next write; after it, the ticket waits for the first
 //! answer, unless there is no request to be answered.

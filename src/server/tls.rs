@@ -221,7 +221,7 @@ impl Certificates {
 /// SHA-256 come first: the first is the one that every TLS 1.3 client has (RFC
 /// 8446, section 9.1), and its strength is beyond all reach. With SHA-384, for
 /// which processors have no instructions, the key schedule of a handshake takes
-/// as long as its key exchange (docs/performance.md).
+/// as long as its key exchange (docs/measurements/what-helped.md).
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| match suite.suite() {

@@ -11,9 +11,15 @@ use super::audit::{ChangeRow, SubjectRow, ValueRow, action_number, action_of, fi
 use super::bytes::DecodeError;
 use super::site::{OldKeyRow, SiteFields};
 use super::*;
+use crate::domain::secret_key::OldKey;
+
+/// Seconds, about half of them within the bounds of time.
+fn any_seconds() -> impl Strategy<Value = i64> {
+    prop_oneof![any::<i64>(), 0..4_000_000_000_i64]
+}
 
 fn any_old_key() -> impl Strategy<Value = OldKeyRow> {
-    (any::<[u8; 32]>(), any::<i64>()).prop_map(|(hash, valid_until)| OldKeyRow { hash, valid_until })
+    (any::<[u8; 32]>(), any_seconds()).prop_map(|(hash, valid_until)| OldKeyRow { hash, valid_until })
 }
 
 prop_compose! {
@@ -22,7 +28,7 @@ prop_compose! {
         (key_hash, key_generation, old_key) in
             (any::<[u8; 32]>(), any::<u64>(), proptest::option::of(any_old_key())),
         (is_active, lock_reason) in (any::<bool>(), proptest::option::of(".{0,500}")),
-        (license_expires_at, created_at, revision) in (any::<i64>(), any::<i64>(), any::<u64>()),
+        (license_expires_at, created_at, revision) in (any_seconds(), any_seconds(), any::<u64>()),
         registration_entry in any::<u64>(),
     ) -> SiteRow {
         let fields = SiteFields {
@@ -35,7 +41,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_seen_row()(
-        at in any::<i64>(), ip in any::<IpAddr>(), version in ".{0,64}",
+        at in any_seconds(), ip in any::<IpAddr>(), version in ".{0,64}",
         uptime_seconds in any::<u64>(), key_generation in any::<u64>(),
     ) -> SeenRow {
         SeenRow { at, ip, version, uptime_seconds, key_generation }
@@ -128,6 +134,35 @@ proptest! {
         let _ = decode::<AcmeSetbackRow>(&bytes);
         if let Ok(row) = decode::<RequestRow>(&bytes) {
             let _ = row.effects.iter().map(EffectRow::read).count();
+        }
+    }
+
+    #[test]
+    fn what_a_heartbeat_reads_of_a_site_is_what_the_whole_record_says(row in any_site_row(), seen in any_seen_row()) {
+        let bytes = encode(&row).unwrap();
+        // Version 1 is the fields alone.
+        let mut old = encode(&SiteRow { registration_entry: 0, ..row.clone() }).unwrap();
+        old.pop();
+        old[0] = 1;
+        for bytes in [bytes, old] {
+            let site = decode::<SiteRow>(&bytes).unwrap().into_site(1, None);
+            let calling = CallingSite::read(&bytes);
+            // A time that is out of bounds in what a heartbeat does not need is none of its business.
+            if let Ok(site) = site {
+                let calling = calling.unwrap();
+                prop_assert!(calling.keys.key.matches(&site.key));
+                prop_assert_eq!(calling.keys.generation, site.key_generation);
+                let old = |old: Option<OldKey>| old.map(|old| (*old.hash.as_bytes(), old.valid_until));
+                prop_assert_eq!(old(calling.keys.old), old(site.old_key));
+                prop_assert_eq!(
+                    (calling.is_active, calling.lock_reason, calling.license_expires_at),
+                    (site.is_active, site.lock_reason, site.license_expires_at)
+                );
+            }
+        }
+        let time = SeenRow::read_time(&encode(&seen).unwrap());
+        if let Ok(seen) = seen.into_seen() {
+            prop_assert_eq!(time.unwrap(), seen.at);
         }
     }
 

@@ -44,7 +44,7 @@ mod store {
     }
 
     pub(super) fn encode_site(site: &Site) -> Vec<u8> {
-        codec::encode(&codec::SiteRow::from_site(site)).unwrap()
+        codec::encode(&codec::SiteRow::from_site(site, 1)).unwrap()
     }
 
     pub(super) fn decode_site(bytes: &[u8]) -> Site {

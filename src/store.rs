@@ -50,6 +50,7 @@ pub mod requests;
 mod sites;
 mod statistics;
 pub mod strangers;
+mod trail;
 // Rows and tables.
 mod codec;
 mod tables;

@@ -19,6 +19,7 @@ use super::problem::{Failure, Problem, failure};
 use super::query::QueryFaults;
 use super::tag::Group;
 use super::wire::{Given, Nullable, Parameter, Time};
+use crate::domain::audit::FieldValue;
 use crate::domain::{Action, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
 use crate::store::AuditFilter;
 
@@ -58,7 +59,12 @@ pub struct FieldChangeDocument {
 
 impl From<FieldChange> for FieldChangeDocument {
     fn from(change: FieldChange) -> Self {
-        Self { field: change.field, before: Nullable(change.before), after: Nullable(change.after) }
+        let told = |value: Option<FieldValue>| Nullable(value.map(|value| value.to_string()));
+        Self {
+            field: change.field.as_str().to_owned(),
+            before: told(change.before),
+            after: told(change.after),
+        }
     }
 }
 
@@ -109,9 +115,9 @@ impl From<AuditEntry> for AuditEntryDocument {
 }
 
 /// The `site_id` parameter.
-struct SiteFilter(SiteId);
+struct SiteParameter(SiteId);
 
-impl FromStr for SiteFilter {
+impl FromStr for SiteParameter {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -119,7 +125,7 @@ impl FromStr for SiteFilter {
     }
 }
 
-impl Parameter for SiteFilter {
+impl Parameter for SiteParameter {
     fn schema() -> MetaSchema {
         MetaSchema::new_with_format("string", "uuid")
     }
@@ -219,7 +225,7 @@ impl AuditApi {
         _admin: Sysadmin,
         app: Data<&Arc<App>>,
         /// Only entries on this site.
-        site_id: Query<Given<SiteFilter>>,
+        site_id: Query<Given<SiteParameter>>,
         /// Only entries in which this admin acted or was acted on, without
         /// regard to case.
         admin: Query<Given<Username>>,

@@ -10,7 +10,7 @@ use super::time::Timestamp;
 pub type AdminId = u64;
 
 /// What the tokens of an admin carry and must match: 64 random bits, drawn
-/// anew with each password. Version 0.1 counted them from 1.
+/// again with each password. Version 0.1 counted them from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenEpoch(pub u64);
 

@@ -1,6 +1,7 @@
 //! Who changed what: the trail that every change leaves, and with it every
 //! login and every backup that somebody took.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::site::Site;
@@ -134,15 +135,101 @@ impl Action {
     }
 }
 
+/// A field of a site that the trail tells of. The key is not among them, but
+/// how long the one before goes on working is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// What the vendor calls it.
+    Name,
+    /// Who owns it.
+    OwnerName,
+    /// Whom to write to.
+    ContactEmail,
+    /// When its licence expires.
+    LicenseExpiresAt,
+    /// Whether it may be licensed at all.
+    IsActive,
+    /// Why it is locked.
+    LockReason,
+    /// Until when the key before the present one works.
+    OldKeyValidUntil,
+}
+
+impl Field {
+    /// Every field.
+    pub const ALL: [Self; 7] = [
+        Self::Name,
+        Self::OwnerName,
+        Self::ContactEmail,
+        Self::LicenseExpiresAt,
+        Self::IsActive,
+        Self::LockReason,
+        Self::OldKeyValidUntil,
+    ];
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::OwnerName => "owner_name",
+            Self::ContactEmail => "contact_email",
+            Self::LicenseExpiresAt => "license_expires_at",
+            Self::IsActive => "is_active",
+            Self::LockReason => "lock_reason",
+            Self::OldKeyValidUntil => "old_key_valid_until",
+        }
+    }
+
+    /// The field of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.as_str() == name)
+    }
+
+    /// Its value in `site`; `None`: it has none.
+    fn of(self, site: &Site) -> Option<FieldValue> {
+        let text = |text: &str| FieldValue::Text(text.to_owned());
+        match self {
+            Self::Name => Some(text(site.name.as_str())),
+            Self::OwnerName => Some(text(site.owner_name.as_str())),
+            Self::ContactEmail => Some(text(site.contact_email.as_str())),
+            Self::LicenseExpiresAt => Some(FieldValue::Time(site.license_expires_at)),
+            Self::IsActive => Some(FieldValue::Flag(site.is_active)),
+            Self::LockReason => site.lock_reason.as_ref().map(|reason| text(reason.as_str())),
+            Self::OldKeyValidUntil => site.old_key.as_ref().map(|old| FieldValue::Time(old.valid_until)),
+        }
+    }
+}
+
+/// What stands in a field. Displays as on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldValue {
+    /// A text.
+    Text(String),
+    /// A time.
+    Time(Timestamp),
+    /// Yes or no.
+    Flag(bool),
+}
+
+impl fmt::Display for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Time(time) => time.fmt(f),
+            Self::Flag(flag) => flag.fmt(f),
+        }
+    }
+}
+
 /// One field before and after a change; `None`: it had, or has, no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldChange {
-    /// Name of the field, as on the wire.
-    pub field: String,
+    /// Which field.
+    pub field: Field,
     /// Its value before.
-    pub before: Option<String>,
+    pub before: Option<FieldValue>,
     /// Its value after.
-    pub after: Option<String>,
+    pub after: Option<FieldValue>,
 }
 
 /// An entry of the audit trail before it has its number. The fields are those
@@ -190,31 +277,13 @@ pub struct AuditEntry {
     pub changes: Vec<FieldChange>,
 }
 
-/// What an entry shows of a site; the key is not among it, but how long the
-/// one before goes on working is.
-fn shown(site: &Site) -> [(&'static str, Option<String>); 7] {
-    [
-        ("name", Some(site.name.as_str().to_owned())),
-        ("owner_name", Some(site.owner_name.as_str().to_owned())),
-        ("contact_email", Some(site.contact_email.as_str().to_owned())),
-        ("license_expires_at", Some(site.license_expires_at.to_string())),
-        ("is_active", Some(site.is_active.to_string())),
-        ("lock_reason", site.lock_reason.as_ref().map(|reason| reason.as_str().to_owned())),
-        ("old_key_valid_until", site.old_key.as_ref().map(|old| old.valid_until.to_string())),
-    ]
-}
-
 /// The fields in which a site differs before and after; all that have a value
 /// when it is new (`before` is `None`) or deleted (`after` is `None`).
 pub fn differences(before: Option<&Site>, after: Option<&Site>) -> Vec<FieldChange> {
-    let fields = |site: Option<&Site>| {
-        site.map(shown).map(|fields| fields.map(|(_, value)| value)).unwrap_or_default()
-    };
-    let names = before.or(after).map(|site| shown(site).map(|(name, _)| name)).unwrap_or_default();
-    names
+    let value = |field: Field, site: Option<&Site>| site.and_then(|site| field.of(site));
+    Field::ALL
         .into_iter()
-        .zip(fields(before).into_iter().zip(fields(after)))
-        .filter(|(_, (before, after))| before != after)
-        .map(|(name, (before, after))| FieldChange { field: name.to_owned(), before, after })
+        .map(|field| FieldChange { field, before: value(field, before), after: value(field, after) })
+        .filter(|change| change.before != change.after)
         .collect()
 }

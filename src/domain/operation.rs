@@ -209,7 +209,7 @@ mod tests {
         let entry = decision.entry.as_ref()?;
         assert_eq!(entry.site_id, Some(decision.site.site_id));
         assert_eq!((&entry.actor, entry.at), (&admin(), at(NOW)));
-        Some((entry.action, entry.changes.iter().map(|change| change.field.to_string()).collect()))
+        Some((entry.action, entry.changes.iter().map(|change| change.field.as_str().to_owned()).collect()))
     }
 
     fn some(action: Action, fields: &[&str]) -> Option<(Action, Vec<String>)> {

@@ -1,10 +1,10 @@
 //! Admins: names, password hashes, and what makes their tokens void.
 
-use super::audit;
 use super::codec::{AdminRow, Row as _};
 use super::error::{Outcome, Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::{Tables, Transaction, WriteTables, meta};
+use super::trail;
 use crate::domain::{Action, Actor, Admin, AdminId, NewAuditEntry, Timestamp, TokenEpoch, Username};
 
 impl Store {
@@ -198,5 +198,5 @@ fn note(
     now: Timestamp,
 ) -> Result<(), Unavailable> {
     let admin = Some(admin.username.as_str().to_owned());
-    audit::append(tables, NewAuditEntry { admin, ..NewAuditEntry::of(action, by, now) })
+    trail::append(tables, NewAuditEntry { admin, ..NewAuditEntry::of(action, by, now) })
 }

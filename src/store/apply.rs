@@ -7,13 +7,13 @@
 
 use std::collections::HashMap;
 
-use super::audit;
 use super::codec::{EffectRow, RequestRow, Row as _};
 use super::error::{Outcome, Unavailable, unreadable};
 use super::handle::Store;
 use super::requests::{self, Once, OtherBody};
 use super::sites;
 use super::tables::{WriteTables, meta};
+use super::trail;
 use crate::domain::operation::{Decision, Effect, Refused, SiteOperation, decide};
 use crate::domain::{Actor, Site, SiteId, Timestamp};
 
@@ -154,13 +154,18 @@ fn write(tables: &mut WriteTables<'_>, decision: Decision) -> Result<(Effect, Si
     match effect {
         Effect::Registered => {
             site.id = tables.next_number(meta::NEXT_SITE)?;
-            sites::put(tables, &site)?;
-            tables.site_ids.put(site.site_id.as_u128(), &site.id)?;
+            let registration_entry = trail::append_registration(tables, entry, site.id)?;
+            sites::insert(tables, &site, registration_entry)?;
         }
-        Effect::Changed => sites::put(tables, &site)?,
-        Effect::Deleted => sites::remove(tables, &site)?,
+        Effect::Changed => {
+            sites::replace(tables, &site)?;
+            trail::append(tables, entry)?;
+        }
+        Effect::Deleted => {
+            sites::remove(tables, &site)?;
+            trail::append(tables, entry)?;
+        }
     }
-    audit::append(tables, entry)?;
     Ok((effect, site))
 }
 

@@ -1,11 +1,11 @@
-//! The audit trail: written in the transaction of the change it tells of.
-//! Failed logins are not in it but beside it ([`super::strangers`]), and are
-//! read as it is.
+//! The audit trail, as it is read: written in the transaction of the change it
+//! tells of ([`super::trail`]). Failed logins are not in it but beside it
+//! ([`super::strangers`]), and are read as it is.
 
-use super::codec::{AuditRow, DecodeError, Row, StrangerRow};
+use super::codec::{AuditRow, Row as _, StrangerRow};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
-use super::tables::{WriteTables, meta};
+use super::trail;
 use crate::domain::{Action, Actor, ActorKind, AuditEntry, NewAuditEntry, SiteId, Timestamp};
 
 /// Most entries that one transaction prunes, so that writers do not wait.
@@ -50,12 +50,6 @@ pub struct AuditPage {
     pub next: Option<u64>,
 }
 
-/// Adds an entry to the trail.
-pub(super) fn append(tables: &mut WriteTables<'_>, entry: NewAuditEntry) -> Result<(), Unavailable> {
-    let id = tables.next_number(meta::NEXT_AUDIT)?;
-    tables.audit.put(id, &AuditRow::from_entry(&entry.numbered(id)))
-}
-
 impl Store {
     /// Adds to the trail that an admin logged in. A backup follows as after a
     /// heartbeat: nothing was changed.
@@ -78,13 +72,13 @@ impl Store {
     }
 
     async fn record(&self, entry: NewAuditEntry) -> Result<(), Unavailable> {
-        self.write_always(move |tables| append(tables, entry.clone())).await
+        self.write_always(move |tables| trail::append(tables, entry.clone())).await
     }
 
     /// At most `limit` entries that `filter` lets through, before number
     /// `before` (`None`: from the newest). Without a filter it reads the page
     /// alone; with one it reads every entry, to tell how many there are. A
-    /// filter for strangers, or for failed logins, shows those that are kept
+    /// filter for strangers, or for failed logins, shows those that are stored
     /// beside the trail.
     pub async fn audit(
         &self,
@@ -95,10 +89,14 @@ impl Store {
         self.read(move |tables| {
             if filter.is_of_strangers() {
                 let rows = tables.strangers.range(..end(&filter, before))?;
-                page(rows, tables.strangers.len(), &filter, before, limit, StrangerRow::into_entry)
+                page(rows, tables.strangers.len(), &filter, before, limit, |id, row: StrangerRow| {
+                    row.into_entry(id).map_err(|error| unreadable(StrangerRow::TABLE, error))
+                })
             } else {
                 let rows = tables.audit.range(..end(&filter, before))?;
-                page(rows, tables.audit.len(), &filter, before, limit, |row, id| row.into_entry(id))
+                page(rows, tables.audit.len(), &filter, before, limit, |id, row| {
+                    trail::entry_of(tables, id, row)
+                })
             }
         })
         .await
@@ -146,13 +144,13 @@ fn end(filter: &AuditFilter, before: Option<u64>) -> u64 {
 }
 
 /// A page of `rows`, `all` in number, which `read` makes into entries.
-fn page<R: Row>(
+fn page<R>(
     rows: impl DoubleEndedIterator<Item = Result<(u64, R), Unavailable>>,
     all: Result<u64, Unavailable>,
     filter: &AuditFilter,
     before: Option<u64>,
     limit: usize,
-    read: impl Fn(R, u64) -> Result<AuditEntry, DecodeError>,
+    read: impl Fn(u64, R) -> Result<AuditEntry, Unavailable>,
 ) -> Result<AuditPage, Unavailable> {
     let admin = filter.admin.as_deref().map(str::to_lowercase);
     let unfiltered = is_open(filter);
@@ -164,7 +162,7 @@ fn page<R: Row>(
             more = true;
             break;
         }
-        let entry = read(row, id).map_err(|error| unreadable(R::TABLE, error))?;
+        let entry = read(id, row)?;
         if !passes(filter, admin.as_deref(), &entry) {
             continue;
         }

@@ -1,7 +1,7 @@
 //! Records as bytes: one version byte, then bincode 2 (standard
 //! configuration) of the struct of that version. A build reads all versions
 //! up to its own: that of today as it is, older ones through
-//! [`Row::upgrade`]. What each version looks like is kept in
+//! [`Row::upgrade`]. What each version looks like stands in
 //! `tests/data/rows.txt`.
 //!
 //! bincode is the format that files in the field are written in and is no

@@ -2,7 +2,7 @@
 //! memory.
 //!
 //! The lock on the file is not redb's but ours (see [`super::engine`]): redb
-//! would let go of it whenever a fault makes us open the file anew.
+//! would let go of it whenever a fault makes us open the file again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,7 +24,7 @@ const TRIAL_NAME: &str = ".sitewarden.redb.trial";
 /// Where the bytes of the database lie. Tests put a disk that fails in the
 /// place of the file.
 pub(super) trait Disk: Send + Sync {
-    /// Opens the bytes, anew at each call.
+    /// Opens the bytes, again at each call.
     fn open(&self) -> io::Result<AnyBackend>;
     /// Whether it takes writes, found out beside the database. A full disk
     /// has room for an empty commit, and would be full again at the next.

@@ -86,7 +86,7 @@ impl Store {
         self.engine.close();
     }
 
-    /// Has every commit from now on told to `observer`, which must be quick:
+    /// Calls `observer` on every commit from now on; it must be quick:
     /// the writer waits for it. Only the first observer counts.
     pub fn observe_commits(&self, observer: impl Fn(Commit) + Send + Sync + 'static) {
         self.writer.observe(Box::new(observer));

@@ -17,6 +17,7 @@ use super::files::DIRECTORY;
 use super::migrate::{self, SCHEMA_VERSION, STEPS};
 use super::tables::meta::Bytes;
 use super::tables::{self, EachRecord, ReadTables, meta};
+use super::trail;
 use crate::domain::Timestamp;
 
 /// What a good file holds.
@@ -226,9 +227,17 @@ impl EachRecord for Reading {
         exists("admin_names", "admin", id, tables.admins.has(id)?)
     }
 
-    fn audit(&mut self, _: &ReadTables<'_>, id: u64, row: AuditRow) -> Result<(), Unavailable> {
+    fn audit(&mut self, tables: &ReadTables<'_>, id: u64, row: AuditRow) -> Result<(), Unavailable> {
         self.last_entry = id;
-        read::<AuditRow, _>(id, row.into_entry(id)).map(drop)
+        if let Some(site) = row.needs_site()
+            && tables.sites.get(site)?.is_some_and(|site| site.registration_entry != id)
+        {
+            return Err(unreadable(
+                AuditRow::TABLE,
+                format!("record {id}: site {site} was not registered by it"),
+            ));
+        }
+        trail::entry_of(tables, id, row).map(drop)
     }
 
     fn strangers(&mut self, _: &ReadTables<'_>, id: u64, row: StrangerRow) -> Result<(), Unavailable> {

@@ -5,11 +5,11 @@
 
 use std::fmt;
 
-use super::audit;
 use super::codec::TlsRow;
 use super::error::{Outcome, Unavailable};
 use super::handle::Store;
 use super::tables::meta;
+use super::trail;
 use crate::domain::{Action, Actor, NewAuditEntry, Timestamp};
 
 /// The key that signs access tokens: 256 bits. Never shown by `Debug`.
@@ -68,7 +68,7 @@ impl Store {
                 return Ok(Err(NoSigningKey));
             }
             tables.meta.set(meta::SIGNING_KEY, &fresh.0)?;
-            audit::append(tables, NewAuditEntry::of(Action::SigningKeyRotated, &by, now))?;
+            trail::append(tables, NewAuditEntry::of(Action::SigningKeyRotated, &by, now))?;
             Ok(Ok(()))
         })
         .await

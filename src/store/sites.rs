@@ -4,6 +4,7 @@ use super::codec::{Row as _, SeenRow, SiteRow};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::{Tables, Transaction, WriteTables};
+use super::trail;
 use crate::domain::site::SilentAfterHours;
 use crate::domain::{Site, SiteId, SiteStatus, Timestamp};
 
@@ -107,14 +108,38 @@ pub(super) fn of_row(
     row.into_site(id, seen).map_err(|error| unreadable(SiteRow::TABLE, error))
 }
 
-/// Writes a site down. Its last heartbeat is no part of that.
-pub(super) fn put(tables: &mut WriteTables<'_>, site: &Site) -> Result<(), Unavailable> {
-    tables.sites.put(site.id, &SiteRow::from_site(site))
+/// Writes a new site down; `registration_entry` is the number of the audit
+/// entry that leaves to its row what it tells.
+pub(super) fn insert(
+    tables: &mut WriteTables<'_>,
+    site: &Site,
+    registration_entry: u64,
+) -> Result<(), Unavailable> {
+    tables.sites.put(site.id, &SiteRow::from_site(site, registration_entry))?;
+    tables.site_ids.put(site.site_id.as_u128(), &site.id)
+}
+
+/// Writes a changed site down. Its last heartbeat is no part of that.
+pub(super) fn replace(tables: &mut WriteTables<'_>, site: &Site) -> Result<(), Unavailable> {
+    complete_entry(tables, site.id)?;
+    tables.sites.put(site.id, &SiteRow::from_site(site, 0))
 }
 
 /// Removes a site and its last heartbeat.
 pub(super) fn remove(tables: &mut WriteTables<'_>, site: &Site) -> Result<(), Unavailable> {
+    complete_entry(tables, site.id)?;
     tables.site_ids.remove(site.site_id.as_u128())?;
     tables.sites.remove(site.id)?;
     tables.heartbeats.remove(site.id)
+}
+
+/// The row of the site is about to go or to change: where the audit entry on
+/// its registration has left to it what it tells, the entry gets that now.
+fn complete_entry(tables: &mut WriteTables<'_>, id: u64) -> Result<(), Unavailable> {
+    match tables.sites.get(id)? {
+        Some(row) if row.registration_entry != 0 => {
+            trail::complete_registration(tables, row.registration_entry)
+        }
+        _ => Ok(()),
+    }
 }

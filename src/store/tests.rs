@@ -13,6 +13,7 @@ mod recipe;
 mod secrets;
 mod simulated;
 mod strangers;
+mod trail;
 mod writes;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -37,7 +37,7 @@ pub struct Commit {
     pub took: Duration,
 }
 
-/// Who is told of commits.
+/// Who hears of each commit.
 type Observer = Box<dyn Fn(Commit) + Send + Sync>;
 
 /// The writing thread's end that others hold.

@@ -49,10 +49,24 @@ async fn beat(store: &Store, number: u128, uptime_seconds: u64, now: i64) {
     store.record_heartbeat(id, key(1), heartbeat, ip, at(now), admit).await.unwrap().unwrap();
 }
 
-/// Makes, at `path`, a file that holds a record of every kind: every one but
-/// the failed logins that version 0.1.0 knew nothing of.
+/// Makes, at `path`, a file that holds what the one of version 0.1.0 does: a
+/// record of every kind but the failed logins that it knew nothing of.
 pub(crate) async fn v1(path: &Path) {
     let store = Store::open(path).unwrap();
+    fill(&store).await;
+    store.close();
+}
+
+/// Makes, at `path`, a file that holds a record of every kind.
+pub(crate) async fn v2(path: &Path) {
+    let store = Store::open(path).unwrap();
+    fill(&store).await;
+    let (name, ip) = ("Sysadmin".parse().unwrap(), "192.0.2.1".parse().unwrap());
+    store.record_failed_login(Some(name), ip, at(NOW)).await.unwrap();
+    store.close();
+}
+
+async fn fill(store: &Store) {
     let hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned();
     let (name, epoch) = ("Sysadmin".parse().unwrap(), TokenEpoch(1));
     assert!(store.create_first_admin(name, hash.clone(), epoch, at(NOW)).await.unwrap());
@@ -62,16 +76,16 @@ pub(crate) async fn v1(path: &Path) {
         .await
         .unwrap();
     for number in 1..=5 {
-        apply(&store, number, Operation::Register { new: new_site(number), key: key(1) }).await;
+        apply(store, number, Operation::Register { new: new_site(number), key: key(1) }).await;
     }
-    beat(&store, 1, 60, NOW + 100).await;
-    beat(&store, 2, u64::MAX, NOW + 200).await;
+    beat(store, 1, 60, NOW + 100).await;
+    beat(store, 2, u64::MAX, NOW + 200).await;
     let reason = "Ünpaid since März 🍕".parse().unwrap();
-    apply(&store, 2, Operation::Lock(reason)).await;
+    apply(store, 2, Operation::Lock(reason)).await;
     let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
-    apply(&store, 3, Operation::Update(change)).await;
-    apply(&store, 4, Operation::RotateKey { key: key(2), overlap_hours: 24 }).await;
-    apply(&store, 5, Operation::Delete).await;
+    apply(store, 3, Operation::Update(change)).await;
+    apply(store, 4, Operation::RotateKey { key: key(2), overlap_hours: 24 }).await;
+    apply(store, 5, Operation::Delete).await;
 
     let site = SiteId::from_u128;
     let operations = vec![
@@ -112,10 +126,9 @@ pub(crate) async fn v1(path: &Path) {
         })
         .await
         .unwrap();
-    store.close();
 }
 
-/// Makes, of the v1 file at `path`, one that a newer version has written as
+/// Makes, of the file at `path`, one that a newer version has written as
 /// far as this one can tell: its schema version is beyond all that there are.
 pub(crate) fn newer(path: &Path) {
     let database = redb::Database::open(path).unwrap();

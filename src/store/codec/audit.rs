@@ -1,29 +1,170 @@
 //! The records of the audit trail, and of the failed logins beside it.
+//!
+//! Nearly all entries are of registrations, and what such an entry tells still
+//! stands in the site's own row until somebody changes or deletes the site. So
+//! it does not repeat the values: it names the site by its number
+//! ([`SubjectRow::InItsRow`]), the site's row names the entry, and whoever
+//! first changes the site writes the values into the entry
+//! ([`crate::store`]'s `audit`). Actions, kinds and fields are numbers, listed
+//! below; they are never used again for something else.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::bytes::{DecodeError, time};
-use crate::domain::{Action, Actor, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp};
+use super::bytes::{DecodeError, body_of, time};
+use crate::domain::audit::{Field, FieldValue, differences};
+use crate::domain::{
+    Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry, Site, SiteId, Timestamp,
+};
+
+/// Makes the numbers of an enum of the domain, there and back.
+macro_rules! numbered {
+    ($type:ident by $number_of:ident, $of_number:ident: $($number:literal = $variant:ident,)*) => {
+        pub(super) const fn $number_of(value: $type) -> u8 {
+            match value {
+                $($type::$variant => $number,)*
+            }
+        }
+
+        pub(super) const fn $of_number(number: u8) -> Option<$type> {
+            match number {
+                $($number => Some($type::$variant),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+numbered! { ActorKind by kind_number, kind_of: 1 = Admin, 2 = System, 3 = Stranger, }
+
+numbered! {
+    Action by action_number, action_of:
+    1 = SiteRegistered,
+    2 = SiteUpdated,
+    3 = SiteLocked,
+    4 = SiteUnlocked,
+    5 = SiteKeyRotated,
+    6 = SiteDeleted,
+    7 = AdminCreated,
+    8 = AdminPasswordChanged,
+    9 = AdminDeleted,
+    10 = CertificateRenewalRequested,
+    11 = SigningKeyRotated,
+    12 = BackupTaken,
+    13 = LoginSucceeded,
+    14 = LoginFailed,
+}
+
+numbered! {
+    Field by field_number, field_of:
+    1 = Name,
+    2 = OwnerName,
+    3 = ContactEmail,
+    4 = LicenseExpiresAt,
+    5 = IsActive,
+    6 = LockReason,
+    7 = OldKeyValidUntil,
+}
 
 /// An entry of the audit trail. The number is the key of its table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::store) struct AuditRow {
     pub(super) at: i64,
-    pub(super) actor_kind: String,
+    pub(super) actor_kind: u8,
     pub(super) actor_name: String,
     pub(super) ip: Option<IpAddr>,
-    pub(super) action: String,
-    pub(super) site_id: Option<u128>,
+    pub(super) action: u8,
+    pub(super) site: SubjectRow,
     pub(super) admin: Option<String>,
-    pub(super) changes: Vec<(String, Option<String>, Option<String>)>,
+    pub(super) changes: Vec<ChangeRow>,
+}
+
+/// Which site an entry is on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum SubjectRow {
+    /// None.
+    Nobody,
+    /// The one with this id.
+    Site(u128),
+    /// The one with this number, which the entry says was registered: its row
+    /// holds the id, and the values that it was registered with.
+    InItsRow(u64),
+}
+
+/// A field before and after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ChangeRow {
+    pub(super) field: u8,
+    pub(super) before: Option<ValueRow>,
+    pub(super) after: Option<ValueRow>,
+}
+
+/// What stood in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum ValueRow {
+    Text(String),
+    Time(i64),
+    Flag(bool),
+}
+
+impl ValueRow {
+    fn from_value(value: &FieldValue) -> Self {
+        match value {
+            FieldValue::Text(text) => Self::Text(text.clone()),
+            FieldValue::Time(time) => Self::Time(time.unix()),
+            FieldValue::Flag(flag) => Self::Flag(*flag),
+        }
+    }
+
+    fn into_value(self) -> Result<FieldValue, DecodeError> {
+        Ok(match self {
+            Self::Text(text) => FieldValue::Text(text),
+            Self::Time(seconds) => FieldValue::Time(time("changes", seconds)?),
+            Self::Flag(flag) => FieldValue::Flag(flag),
+        })
+    }
 }
 
 impl AuditRow {
+    /// The row of an entry that holds all that it tells.
+    pub(in crate::store) fn from_entry(entry: &AuditEntry) -> Self {
+        let change = |change: &FieldChange| ChangeRow {
+            field: field_number(change.field),
+            before: change.before.as_ref().map(ValueRow::from_value),
+            after: change.after.as_ref().map(ValueRow::from_value),
+        };
+        Self {
+            at: entry.at.unix(),
+            actor_kind: kind_number(entry.actor.kind),
+            actor_name: entry.actor.name.clone(),
+            ip: entry.actor.ip,
+            action: action_number(entry.action),
+            site: entry.site_id.map_or(SubjectRow::Nobody, |site_id| SubjectRow::Site(site_id.as_u128())),
+            admin: entry.admin.clone(),
+            changes: entry.changes.iter().map(change).collect(),
+        }
+    }
+
+    /// The row of the entry on the registration of the site with this number,
+    /// whose row holds what it tells.
+    pub(in crate::store) fn of_registration(entry: NewAuditEntry, site: u64) -> Self {
+        let entry = NewAuditEntry { changes: Vec::new(), ..entry }.numbered(0);
+        Self { site: SubjectRow::InItsRow(site), ..Self::from_entry(&entry) }
+    }
+
+    /// The number of the site whose row holds what this entry tells, and that
+    /// [`AuditRow::into_entry`] needs.
+    pub(in crate::store) fn needs_site(&self) -> Option<u64> {
+        match self.site {
+            SubjectRow::InItsRow(number) => Some(number),
+            SubjectRow::Nobody | SubjectRow::Site(_) => None,
+        }
+    }
+
     /// Whether it tells of something that changed nothing.
     pub(in crate::store) fn is_in_passing(&self) -> bool {
-        Action::named(&self.action).is_some_and(Action::is_in_passing)
+        action_of(self.action).is_some_and(Action::is_in_passing)
     }
 
     /// When it happened.
@@ -31,40 +172,97 @@ impl AuditRow {
         time("at", self.at)
     }
 
-    pub(in crate::store) fn from_entry(entry: &AuditEntry) -> Self {
-        let changes = entry.changes.iter();
-        Self {
-            at: entry.at.unix(),
-            actor_kind: entry.actor.kind.as_str().to_owned(),
-            actor_name: entry.actor.name.clone(),
-            ip: entry.actor.ip,
-            action: entry.action.as_str().to_owned(),
-            site_id: entry.site_id.map(SiteId::as_u128),
-            admin: entry.admin.clone(),
-            changes: changes.map(|c| (c.field.clone(), c.before.clone(), c.after.clone())).collect(),
-        }
-    }
-
-    pub(in crate::store) fn into_entry(self, id: u64) -> Result<AuditEntry, DecodeError> {
-        // As version 0.1.0 kept failed logins here.
-        let kind = match self.actor_kind.as_str() {
-            "unproven" => Some(ActorKind::Stranger),
-            name => ActorKind::named(name),
+    /// The entry; `site` is the one that it needs.
+    pub(in crate::store) fn into_entry(
+        self,
+        id: u64,
+        site: Option<&Site>,
+    ) -> Result<AuditEntry, DecodeError> {
+        let change = |row: ChangeRow| {
+            Ok(FieldChange {
+                field: field_of(row.field).ok_or(DecodeError::Field("changes"))?,
+                before: row.before.map(ValueRow::into_value).transpose()?,
+                after: row.after.map(ValueRow::into_value).transpose()?,
+            })
         };
-        let changes = self.changes.into_iter();
+        let (site_id, changes) = match self.site {
+            SubjectRow::InItsRow(_) => {
+                let site = site.ok_or(DecodeError::Field("site"))?;
+                (Some(site.site_id), differences(None, Some(site)))
+            }
+            SubjectRow::Nobody => (None, self.changes.into_iter().map(change).collect::<Result<_, _>>()?),
+            SubjectRow::Site(site_id) => {
+                let changes = self.changes.into_iter().map(change).collect::<Result<_, _>>()?;
+                (Some(SiteId::from_u128(site_id)), changes)
+            }
+        };
+        let kind = kind_of(self.actor_kind).ok_or(DecodeError::Field("actor_kind"))?;
         Ok(AuditEntry {
             id,
             at: time("at", self.at)?,
-            actor: Actor {
-                kind: kind.ok_or(DecodeError::Field("actor_kind"))?,
-                name: self.actor_name,
-                ip: self.ip,
-            },
-            action: Action::named(&self.action).ok_or(DecodeError::Field("action"))?,
-            site_id: self.site_id.map(SiteId::from_u128),
+            actor: Actor { kind, name: self.actor_name, ip: self.ip },
+            action: action_of(self.action).ok_or(DecodeError::Field("action"))?,
+            site_id,
             admin: self.admin,
-            changes: changes.map(|(field, before, after)| FieldChange { field, before, after }).collect(),
+            changes,
         })
+    }
+}
+
+/// As version 1 had it: all in words.
+#[derive(Deserialize)]
+struct AuditRowV1 {
+    at: i64,
+    actor_kind: String,
+    actor_name: String,
+    ip: Option<IpAddr>,
+    action: String,
+    site_id: Option<u128>,
+    admin: Option<String>,
+    changes: Vec<(String, Option<String>, Option<String>)>,
+}
+
+/// Reads an entry of an older version.
+pub(super) fn upgrade(version: u8, body: &[u8]) -> Result<AuditRow, DecodeError> {
+    if version != 1 {
+        return Err(DecodeError::Malformed);
+    }
+    let row: AuditRowV1 = body_of(body)?;
+    // As version 0.1.0 stored failed logins here.
+    let kind = match row.actor_kind.as_str() {
+        "unproven" => Some(ActorKind::Stranger),
+        name => ActorKind::named(name),
+    };
+    let change = |(name, before, after): (String, Option<String>, Option<String>)| {
+        let field = Field::named(&name).ok_or(DecodeError::Field("changes"))?;
+        let value = |text| ValueRow::of_text(field, text);
+        Ok(ChangeRow { field: field_number(field), before: before.map(value), after: after.map(value) })
+    };
+    Ok(AuditRow {
+        at: row.at,
+        actor_kind: kind.map(kind_number).ok_or(DecodeError::Field("actor_kind"))?,
+        actor_name: row.actor_name,
+        ip: row.ip,
+        action: Action::named(&row.action).map(action_number).ok_or(DecodeError::Field("action"))?,
+        site: row.site_id.map_or(SubjectRow::Nobody, SubjectRow::Site),
+        admin: row.admin,
+        changes: row.changes.into_iter().map(change).collect::<Result<_, _>>()?,
+    })
+}
+
+impl ValueRow {
+    /// The value that version 1 wrote as this text. A text that is not as
+    /// it would have written such a value stays what it is.
+    fn of_text(field: Field, text: String) -> Self {
+        let value = match field {
+            Field::LicenseExpiresAt | Field::OldKeyValidUntil => text.parse().ok().map(FieldValue::Time),
+            Field::IsActive => text.parse().ok().map(FieldValue::Flag),
+            Field::Name | Field::OwnerName | Field::ContactEmail | Field::LockReason => None,
+        };
+        match value.filter(|value| value.to_string() == text) {
+            Some(value) => Self::from_value(&value),
+            None => Self::Text(text),
+        }
     }
 }
 

@@ -61,11 +61,17 @@ pub(in crate::store) fn decode<R: Row>(bytes: &[u8]) -> Result<R, DecodeError> {
 /// texts stay where they lie. It must be written in today's version.
 pub(super) fn borrow<'a, R: Row, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
     let (&version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
-    if version > R::VERSION {
-        return Err(DecodeError::Newer { found: version, supported: R::VERSION });
+    match version {
+        _ if version > R::VERSION => Err(DecodeError::Newer { found: version, supported: R::VERSION }),
+        _ if version == R::VERSION => borrow_body(body),
+        _ => Err(DecodeError::Malformed),
     }
+}
+
+/// As [`body_of`], of a struct that borrows.
+pub(super) fn borrow_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeError> {
     match bincode::serde::borrow_decode_from_slice(body, configuration()) {
-        Ok((row, used)) if version == R::VERSION && used == body.len() => Ok(row),
+        Ok((row, used)) if used == body.len() => Ok(row),
         _ => Err(DecodeError::Malformed),
     }
 }

@@ -2,12 +2,13 @@
 
 use super::admin::AdminRow;
 use super::audit::{AuditRow, StrangerRow};
-use super::bytes::Row;
+use super::bytes::{DecodeError, Row};
 use super::request::RequestRow;
 use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
 use super::site::{SeenRow, SiteRow};
 #[cfg(test)]
 use super::tests::golden;
+use super::{audit, site};
 
 /// Every type of record with its table. What is not in the list is no
 /// [`Row`], and what is must have its bytes in `tests/data/rows.txt`.
@@ -33,10 +34,10 @@ macro_rules! rows {
 }
 
 rows! {
-    SiteRow in "sites";
+    SiteRow in "sites", version 2 by site::upgrade;
     SeenRow in "heartbeats";
     AdminRow in "admins";
-    AuditRow in "audit";
+    AuditRow in "audit", version 2 by audit::upgrade;
     StrangerRow in "strangers";
     RequestRow in "requests";
     TlsRow in "meta";

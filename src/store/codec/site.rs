@@ -4,14 +4,23 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::bytes::{DecodeError, borrow, text, time};
+use super::bytes::{DecodeError, body_of, borrow, borrow_body, text, time};
 use crate::domain::secret_key::{OldKey, SiteKeys};
 use crate::domain::{Heartbeat, KeyHash, LockReason, Seen, Site, SiteId, Timestamp};
 
 /// A site's registration. Its number is the key of its table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::store) struct SiteRow {
-    pub(in crate::store) site_id: u128,
+    pub(super) fields: SiteFields,
+    /// The number of the audit entry on its registration, as long as that entry
+    /// leaves to this row what it tells; else 0.
+    pub(in crate::store) registration_entry: u64,
+}
+
+/// All of it that version 1 had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct SiteFields {
+    pub(super) site_id: u128,
     pub(super) name: String,
     pub(super) owner_name: String,
     pub(super) contact_email: String,
@@ -25,9 +34,17 @@ pub(in crate::store) struct SiteRow {
     pub(super) old_key: Option<OldKeyRow>,
 }
 
+/// Reads a registration of an older version.
+pub(super) fn upgrade(version: u8, body: &[u8]) -> Result<SiteRow, DecodeError> {
+    match version {
+        1 => body_of(body).map(|fields| SiteRow { fields, registration_entry: 0 }),
+        _ => Err(DecodeError::Malformed),
+    }
+}
+
 impl SiteRow {
-    pub(in crate::store) fn from_site(site: &Site) -> Self {
-        Self {
+    pub(in crate::store) fn from_site(site: &Site, registration_entry: u64) -> Self {
+        let fields = SiteFields {
             site_id: site.site_id.as_u128(),
             name: site.name.as_str().to_owned(),
             owner_name: site.owner_name.as_str().to_owned(),
@@ -43,24 +60,30 @@ impl SiteRow {
                 .old_key
                 .as_ref()
                 .map(|old| OldKeyRow { hash: *old.hash.as_bytes(), valid_until: old.valid_until.unix() }),
-        }
+        };
+        Self { fields, registration_entry }
     }
 
     pub(in crate::store) fn into_site(self, id: u64, seen: Option<Seen>) -> Result<Site, DecodeError> {
+        let fields = self.fields;
         Ok(Site {
             id,
-            site_id: SiteId::from_u128(self.site_id),
-            name: text("name", &self.name)?,
-            owner_name: text("owner_name", &self.owner_name)?,
-            contact_email: text("contact_email", &self.contact_email)?,
-            key: KeyHash::from_bytes(self.key_hash),
-            is_active: self.is_active,
-            lock_reason: self.lock_reason.as_deref().map(|reason| text("lock_reason", reason)).transpose()?,
-            license_expires_at: time("license_expires_at", self.license_expires_at)?,
-            created_at: time("created_at", self.created_at)?,
-            revision: self.revision,
-            key_generation: self.key_generation,
-            old_key: self.old_key.map(OldKeyRow::into_old_key).transpose()?,
+            site_id: SiteId::from_u128(fields.site_id),
+            name: text("name", &fields.name)?,
+            owner_name: text("owner_name", &fields.owner_name)?,
+            contact_email: text("contact_email", &fields.contact_email)?,
+            key: KeyHash::from_bytes(fields.key_hash),
+            is_active: fields.is_active,
+            lock_reason: fields
+                .lock_reason
+                .as_deref()
+                .map(|reason| text("lock_reason", reason))
+                .transpose()?,
+            license_expires_at: time("license_expires_at", fields.license_expires_at)?,
+            created_at: time("created_at", fields.created_at)?,
+            revision: fields.revision,
+            key_generation: fields.key_generation,
+            old_key: fields.old_key.map(OldKeyRow::into_old_key).transpose()?,
             seen,
         })
     }
@@ -88,7 +111,7 @@ pub(in crate::store) struct CallingSite {
     pub(in crate::store) license_expires_at: Timestamp,
 }
 
-/// [`SiteRow`] with the texts where they lie: what a heartbeat does not need
+/// [`SiteFields`] with the texts where they lie: what a heartbeat does not need
 /// is passed over.
 #[derive(Deserialize)]
 struct SiteRowInPlace<'a> {
@@ -109,7 +132,11 @@ struct SiteRowInPlace<'a> {
 impl CallingSite {
     /// Of the bytes of a [`SiteRow`].
     pub(in crate::store) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let row: SiteRowInPlace<'_> = borrow::<SiteRow, _>(bytes)?;
+        // Version 1 had no number after the fields.
+        let (row, _entry): (SiteRowInPlace<'_>, u64) = match bytes.split_first() {
+            Some((1, body)) => (borrow_body(body)?, 0),
+            _ => borrow::<SiteRow, _>(bytes)?,
+        };
         Ok(Self {
             keys: SiteKeys {
                 key: KeyHash::from_bytes(row.key_hash),

@@ -7,12 +7,19 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
+use super::audit::{ChangeRow, SubjectRow, ValueRow, action_number, action_of, field_of, kind_of};
 use super::bytes::DecodeError;
-use super::site::OldKeyRow;
+use super::site::{OldKeyRow, SiteFields};
 use super::*;
+use crate::domain::secret_key::OldKey;
+
+/// Seconds, about half of them within the bounds of time.
+fn any_seconds() -> impl Strategy<Value = i64> {
+    prop_oneof![any::<i64>(), 0..4_000_000_000_i64]
+}
 
 fn any_old_key() -> impl Strategy<Value = OldKeyRow> {
-    (any::<[u8; 32]>(), any::<i64>()).prop_map(|(hash, valid_until)| OldKeyRow { hash, valid_until })
+    (any::<[u8; 32]>(), any_seconds()).prop_map(|(hash, valid_until)| OldKeyRow { hash, valid_until })
 }
 
 prop_compose! {
@@ -21,31 +28,54 @@ prop_compose! {
         (key_hash, key_generation, old_key) in
             (any::<[u8; 32]>(), any::<u64>(), proptest::option::of(any_old_key())),
         (is_active, lock_reason) in (any::<bool>(), proptest::option::of(".{0,500}")),
-        (license_expires_at, created_at, revision) in (any::<i64>(), any::<i64>(), any::<u64>()),
+        (license_expires_at, created_at, revision) in (any_seconds(), any_seconds(), any::<u64>()),
+        registration_entry in any::<u64>(),
     ) -> SiteRow {
-        SiteRow {
+        let fields = SiteFields {
             site_id, name, owner_name, contact_email, key_hash, is_active, lock_reason,
             license_expires_at, created_at, revision, key_generation, old_key,
-        }
+        };
+        SiteRow { fields, registration_entry }
     }
 }
 
 prop_compose! {
     fn any_seen_row()(
-        at in any::<i64>(), ip in any::<IpAddr>(), version in ".{0,64}",
+        at in any_seconds(), ip in any::<IpAddr>(), version in ".{0,64}",
         uptime_seconds in any::<u64>(), key_generation in any::<u64>(),
     ) -> SeenRow {
         SeenRow { at, ip, version, uptime_seconds, key_generation }
     }
 }
 
+fn any_value() -> impl Strategy<Value = ValueRow> {
+    prop_oneof![
+        ".{0,20}".prop_map(ValueRow::Text),
+        any::<i64>().prop_map(ValueRow::Time),
+        any::<bool>().prop_map(ValueRow::Flag),
+    ]
+}
+
+fn any_change() -> impl Strategy<Value = ChangeRow> {
+    let value = || proptest::option::of(any_value());
+    (any::<u8>(), value(), value()).prop_map(|(field, before, after)| ChangeRow { field, before, after })
+}
+
+fn any_subject() -> impl Strategy<Value = SubjectRow> {
+    prop_oneof![
+        Just(SubjectRow::Nobody),
+        any::<u128>().prop_map(SubjectRow::Site),
+        any::<u64>().prop_map(SubjectRow::InItsRow),
+    ]
+}
+
 prop_compose! {
     fn any_audit_row()(
-        at in any::<i64>(), actor_kind in ".{0,10}", actor_name in ".{0,64}",
-        ip in any::<Option<IpAddr>>(), action in ".{0,20}", site_id in any::<Option<u128>>(),
-        admin in any::<Option<String>>(), changes in any::<Vec<(String, Option<String>, Option<String>)>>(),
+        at in any::<i64>(), actor_kind in any::<u8>(), actor_name in ".{0,64}",
+        ip in any::<Option<IpAddr>>(), action in any::<u8>(), site in any_subject(),
+        admin in any::<Option<String>>(), changes in proptest::collection::vec(any_change(), 0..7),
     ) -> AuditRow {
-        AuditRow { at, actor_kind, actor_name, ip, action, site_id, admin, changes }
+        AuditRow { at, actor_kind, actor_name, ip, action, site, admin, changes }
     }
 }
 
@@ -93,7 +123,7 @@ proptest! {
         if let Ok(row) = decode::<SeenRow>(&bytes) { let _ = row.into_seen(); }
         if let Ok(row) = decode::<AdminRow>(&bytes) { let _ = row.into_admin(1); }
         if let Ok(row) = decode::<AuditRow>(&bytes) {
-            let _ = row.into_entry(1);
+            let _ = row.into_entry(1, None);
         }
         if let Ok(row) = decode::<StrangerRow>(&bytes) {
             let _ = row.into_entry(1);
@@ -108,6 +138,35 @@ proptest! {
     }
 
     #[test]
+    fn what_a_heartbeat_reads_of_a_site_is_what_the_whole_record_says(row in any_site_row(), seen in any_seen_row()) {
+        let bytes = encode(&row).unwrap();
+        // Version 1 is the fields alone.
+        let mut old = encode(&SiteRow { registration_entry: 0, ..row.clone() }).unwrap();
+        old.pop();
+        old[0] = 1;
+        for bytes in [bytes, old] {
+            let site = decode::<SiteRow>(&bytes).unwrap().into_site(1, None);
+            let calling = CallingSite::read(&bytes);
+            // A time that is out of bounds in what a heartbeat does not need is none of its business.
+            if let Ok(site) = site {
+                let calling = calling.unwrap();
+                prop_assert!(calling.keys.key.matches(&site.key));
+                prop_assert_eq!(calling.keys.generation, site.key_generation);
+                let old = |old: Option<OldKey>| old.map(|old| (*old.hash.as_bytes(), old.valid_until));
+                prop_assert_eq!(old(calling.keys.old), old(site.old_key));
+                prop_assert_eq!(
+                    (calling.is_active, calling.lock_reason, calling.license_expires_at),
+                    (site.is_active, site.lock_reason, site.license_expires_at)
+                );
+            }
+        }
+        let time = SeenRow::read_time(&encode(&seen).unwrap());
+        if let Ok(seen) = seen.into_seen() {
+            prop_assert_eq!(time.unwrap(), seen.at);
+        }
+    }
+
+    #[test]
     fn a_cut_record_is_malformed(site in any_site_row(), cut in any::<proptest::sample::Index>()) {
         let bytes = encode(&site).unwrap();
         prop_assert!(decode::<SiteRow>(&bytes[..cut.index(bytes.len())]).is_err());
@@ -117,7 +176,7 @@ proptest! {
 #[test]
 fn texts_that_today_would_be_refused_are_read_as_they_were_stored() {
     let old = "a\u{202e}b e\u{301}\u{200b}";
-    let site = SiteRow {
+    let fields = SiteFields {
         site_id: 1,
         name: old.to_owned(),
         owner_name: old.to_owned(),
@@ -131,9 +190,10 @@ fn texts_that_today_would_be_refused_are_read_as_they_were_stored() {
         key_generation: 1,
         old_key: None,
     };
+    let site = SiteRow { fields, registration_entry: 9 };
     let read = decode::<SiteRow>(&encode(&site).unwrap()).unwrap().into_site(1, None).unwrap();
     assert_eq!((read.name.as_str(), read.owner_name.as_str()), (old, old));
-    assert_eq!(SiteRow::from_site(&read), site);
+    assert_eq!(SiteRow::from_site(&read, 9), site);
     let admin =
         AdminRow { username: old.to_owned(), password_hash: String::new(), token_epoch: 1, created_at: 0 };
     assert_eq!(AdminRow::from_admin(&admin.clone().into_admin(1).unwrap()), admin);
@@ -163,4 +223,58 @@ fn version_1_records_read_as_they_always_did() {
         }
     );
     assert_eq!(encode(&row).unwrap(), seen);
+}
+
+#[test]
+fn numbers_in_the_trail_mean_what_they_always_did() {
+    let said = |numbers: std::ops::RangeInclusive<u8>, name: &dyn Fn(u8) -> Option<&'static str>| {
+        let names: Vec<_> = numbers.map(|number| name(number).unwrap_or("-")).collect();
+        names.join(" ")
+    };
+    assert_eq!(said(0..=4, &|number| Some(kind_of(number)?.as_str())), "- admin system stranger -");
+    assert_eq!(
+        said(0..=15, &|number| Some(action_of(number)?.as_str())),
+        "- site_registered site_updated site_locked site_unlocked site_key_rotated site_deleted \
+         admin_created admin_password_changed admin_deleted certificate_renewal_requested \
+         signing_key_rotated backup_taken login_succeeded login_failed -"
+    );
+    assert_eq!(
+        said(0..=8, &|number| Some(field_of(number)?.as_str())),
+        "- name owner_name contact_email license_expires_at is_active lock_reason old_key_valid_until -"
+    );
+    for action in crate::domain::Action::ALL {
+        assert_eq!(action_of(action_number(action)), Some(action));
+    }
+}
+
+#[test]
+fn what_version_1_wrote_in_words_is_read_as_what_it_was() {
+    let words = [
+        ("license_expires_at", "2030-01-01T00:00:00Z"),
+        ("old_key_valid_until", "+2030-01-01T00:00:00Z"),
+        ("is_active", "false"),
+        ("name", "true"),
+    ];
+    let mut bytes = vec![1, 0, 5];
+    bytes.extend(b"admin");
+    bytes.extend([0, 0, 12]);
+    bytes.extend(b"site_updated");
+    bytes.extend([0, 0, 4]);
+    for (field, value) in words {
+        bytes.push(u8::try_from(field.len()).unwrap());
+        bytes.extend(field.as_bytes());
+        bytes.extend([0, 1, u8::try_from(value.len()).unwrap()]);
+        bytes.extend(value.as_bytes());
+    }
+    let row = decode::<AuditRow>(&bytes).unwrap();
+    assert_eq!(row.changes[0].after, Some(ValueRow::Time(1_893_456_000)));
+    assert_eq!(row.changes[1].after, Some(ValueRow::Text(words[1].1.to_owned())));
+    assert_eq!(row.changes[2].after, Some(ValueRow::Flag(false)));
+    let entry = row.into_entry(1, None).unwrap();
+    let read: Vec<_> = entry
+        .changes
+        .iter()
+        .map(|change| (change.field.as_str(), change.after.as_ref().unwrap().to_string()))
+        .collect();
+    assert_eq!(read, words.map(|(field, value)| (field, value.to_owned())));
 }

@@ -173,3 +173,20 @@ async fn a_heartbeat_in_the_very_second_of_expiry_is_unlicensed_and_recorded() {
     let seen = site(&store, 1).await.unwrap().seen.unwrap();
     assert_eq!((seen.at, seen.heartbeat.uptime_seconds), (at(expiry), 3));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_changes_nothing_costs_no_commit_and_one_that_does_costs_one() {
+    let disk = SimulatedDisk::holding(Vec::new());
+    let store = Store::on_disk(disk.disk()).unwrap();
+    register(&store, 1).await.unwrap();
+    let syncs = disk.syncs();
+    done(&store, Operation::Unlock, 1).await.unwrap().unwrap();
+    assert_eq!(done(&store, Operation::Unlock, 2).await.unwrap().unwrap_err(), Refused::NotFound);
+    assert_eq!(store.forget_requests(at(NOW)).await.unwrap(), 0);
+    assert_eq!(disk.syncs(), syncs);
+    beat(&store, 1, 1, NOW).await.unwrap();
+    let after_beat = disk.syncs();
+    assert!(after_beat > syncs);
+    store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
+    assert!(disk.syncs() > after_beat);
+}

@@ -11,9 +11,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::codec::audit::{ChangeRow, SubjectRow, ValueRow};
 use crate::store::codec::bytes::body_of;
 use crate::store::codec::rows::each_row;
-use crate::store::codec::site::OldKeyRow;
+use crate::store::codec::site::{OldKeyRow, SiteFields};
 use crate::store::codec::*;
 
 /// A type of record with a record that has something in every field.
@@ -35,7 +36,7 @@ const AT: i64 = 1_900_000_000;
 
 impl Sample for SiteRow {
     fn sample() -> Self {
-        Self {
+        let fields = SiteFields {
             site_id: 0x0123_4567_89ab_4def_8123_4567_89ab_cdef,
             name: "Trattoria 🍕".to_owned(),
             owner_name: "Mario".to_owned(),
@@ -48,7 +49,12 @@ impl Sample for SiteRow {
             revision: 300,
             key_generation: 2,
             old_key: Some(OldKeyRow { hash: [8; 32], valid_until: -5 }),
-        }
+        };
+        Self { fields, registration_entry: 70_000 }
+    }
+
+    fn upgraded(_: u8) -> Self {
+        Self { registration_entry: 0, ..Self::sample() }
     }
 }
 
@@ -76,18 +82,29 @@ impl Sample for AdminRow {
 }
 
 impl Sample for AuditRow {
-    /// As version 0.1.0 kept a failed login.
     fn sample() -> Self {
+        let change = |field, before, after| ChangeRow { field, before, after };
         Self {
             at: AT,
-            actor_kind: "unproven".to_owned(),
+            actor_kind: 1,
             actor_name: "Anna".to_owned(),
             ip: Some("192.0.2.1".parse().unwrap()),
-            action: "login_failed".to_owned(),
-            site_id: Some(5),
+            action: 2,
+            site: SubjectRow::Site(5),
             admin: Some("anna".to_owned()),
-            changes: vec![("name".to_owned(), None, Some("b".to_owned()))],
+            changes: vec![
+                change(1, None, Some(ValueRow::Text("b".to_owned()))),
+                change(4, Some(ValueRow::Time(AT)), Some(ValueRow::Time(-1))),
+                change(5, Some(ValueRow::Flag(true)), None),
+            ],
         }
+    }
+
+    /// As version 0.1.0 stored a failed login.
+    fn upgraded(_: u8) -> Self {
+        let mut row = Self { actor_kind: 3, action: 14, ..Self::sample() };
+        row.changes.truncate(1);
+        row
     }
 }
 
@@ -262,4 +279,17 @@ fn a_record_of_version_1_is_read_by_a_build_that_writes_version_2() {
         Err(DecodeError::Newer { found: 3, supported: 2 })
     ));
     assert!(matches!(decode::<ForgottenRow>(&old), Err(DecodeError::Malformed)));
+}
+
+#[test]
+fn each_kind_of_subject_of_an_entry_has_its_number() {
+    let number = |site: SubjectRow| {
+        let row = AuditRow { site, admin: None, changes: Vec::new(), ..AuditRow::sample() };
+        let bytes = encode(&row).unwrap();
+        assert_eq!(decode::<AuditRow>(&bytes).unwrap(), row);
+        bytes[bytes.len() - 4..].to_vec()
+    };
+    assert_eq!(number(SubjectRow::Nobody)[1..], [0, 0, 0]);
+    assert_eq!(number(SubjectRow::Site(5)), [1, 5, 0, 0]);
+    assert_eq!(number(SubjectRow::InItsRow(6)), [2, 6, 0, 0]);
 }

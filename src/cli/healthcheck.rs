@@ -2,13 +2,15 @@
 
 use serde::Deserialize;
 
-use super::client::{Shown, Target};
+use super::client::{Shown, Target, needed};
 use super::error::CommandError;
 use super::screen::Ended;
 
 #[derive(Deserialize)]
 struct Health {
+    #[serde(deserialize_with = "needed")]
     status: Shown,
+    #[serde(deserialize_with = "needed")]
     version: Shown,
 }
 

@@ -23,7 +23,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::at_rest::{Access, AtRest};
-use super::logins::{StoredLogins, token_in};
+use super::logins::{StoredLogins, TokenSource, token_in};
 use super::transport::Client;
 use crate::cli::environment::{CACERT_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, variable};
 use crate::cli::error::CommandError;
@@ -106,12 +106,13 @@ impl Target {
             return Client::of(self.socket(data_dir)?);
         };
         let given = match &self.token {
-            Some(file) => Some(token_in(file)?),
-            None => variable(TOKEN_VARIABLE),
+            Some(file) => Some((token_in(file)?, TokenSource::Flag)),
+            None => variable(TOKEN_VARIABLE).map(|token| (token, TokenSource::Variable)),
         };
         let login = StoredLogins::load()?.for_url(url);
         let cacert = self.cacert().or_else(|| login.as_ref().and_then(|login| login.cacert.clone()));
-        let token = given.or_else(|| login.map(|login| login.access_token)).ok_or_else(|| {
+        let stored = login.map(|login| (login.access_token, TokenSource::Login));
+        let (token, source) = given.or(stored).ok_or_else(|| {
             CommandError::Failed(match self.url {
                 Some(_) => format!("not logged in at {url}: run sitewarden login --url {url} first"),
                 None => format!(
@@ -120,7 +121,7 @@ impl Target {
                 ),
             })
         })?;
-        Ok(Client::at(url, cacert)?.with_token(token))
+        Ok(Client::at(url, cacert)?.with_token(token, source))
     }
 
     /// The server that is meant, or its database where it is the one on this

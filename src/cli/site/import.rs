@@ -152,6 +152,11 @@ impl Import {
             let applied = Self::register(&client, &mut rows, &path, &file);
             if let Err(error) = applied {
                 let done = Outcome::Registered.count(&rows);
+                if done == 0 {
+                    // It has its headings only, and would be in the way next time.
+                    let _ = std::fs::remove_file(&path);
+                    return Err(error);
+                }
                 show(&rows, target)?;
                 complain(format!(
                     "{done} of {} registered, their keys are in {}; the same command with another --keys goes \

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::error::{ConfigError, Places, bad};
 use super::layers::{Override, apply, known_value, merge, read_file};
-use super::resolved::Config;
+use super::resolved::{Config, LogFormat};
 use super::settings::Settings;
 use super::variables;
 
@@ -39,6 +39,26 @@ impl Config {
         settings.resolve(&places, merged)
     }
 
+    /// The form of the log that the layers ask for, as far as they can be read:
+    /// for saying in it why they were refused.
+    pub fn log_format(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: impl IntoIterator<Item = Override>,
+    ) -> LogFormat {
+        let file = file.and_then(|path| read_file(path).ok());
+        let mut text =
+            file.as_ref().and_then(|table| known_value(table, LOG_FORMAT)?.as_str().map(str::to_owned));
+        let known = Settings::default().to_table();
+        // One that is refused may stand before it.
+        for variable in environment {
+            let found = variables::settings(std::iter::once(variable), &known).unwrap_or_default();
+            text = last_of(found, LOG_FORMAT).or(text);
+        }
+        let text = last_of(flags, LOG_FORMAT).or(text);
+        text.and_then(|text| LogFormat::named(&text)).unwrap_or(LogFormat::Auto)
+    }
+
     /// The keys, with their groups, whose values differ in `other`.
     pub fn changed_keys(&self, other: &Self) -> Vec<String> {
         let mut changed = Vec::new();
@@ -56,6 +76,13 @@ impl Config {
             }
         }
     }
+}
+
+/// The key of the form of the log.
+const LOG_FORMAT: &str = "log.format";
+
+fn last_of(layers: impl IntoIterator<Item = Override>, key: &str) -> Option<String> {
+    layers.into_iter().filter(|layer| layer.key == key).map(|layer| layer.text).last()
 }
 
 /// The value of a key with its group, in a table that has it.
@@ -116,6 +143,29 @@ mod tests {
     }
 
     #[test]
+    fn the_form_of_the_log_is_told_as_far_as_the_layers_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sitewarden.toml");
+        let format = |toml: &str, variable: Option<&str>, flag: Option<&str>| {
+            std::fs::write(&path, toml).unwrap();
+            let bad = ("SITEWARDEN_TLS__MOD".to_owned(), "x".to_owned());
+            let variable = variable.map(|text| ("SITEWARDEN_LOG__FORMAT".to_owned(), text.to_owned()));
+            let flag = flag.map(|text| Override {
+                key: "log.format".to_owned(),
+                text: text.to_owned(),
+                place: String::new(),
+            });
+            Config::log_format(Some(&path), [bad].into_iter().chain(variable), flag)
+        };
+        assert_eq!(format("", None, None), LogFormat::Auto);
+        assert_eq!(format("x = 1\n[log]\nformat = \"json\"\n", None, None), LogFormat::Json);
+        assert_eq!(format("[log]\nformat = \"json\"\n", Some("text"), None), LogFormat::Text);
+        assert_eq!(format("listen = [", Some("text"), Some("json")), LogFormat::Json);
+        assert_eq!(format("[log]\nformat = 7\n", Some("xml"), None), LogFormat::Auto);
+        assert_eq!(Config::log_format(Some(Path::new("/missing")), [].into_iter(), []), LogFormat::Auto);
+    }
+
+    #[test]
     fn a_list_in_the_environment_is_comma_separated() {
         let config = load("", &[("SITEWARDEN_LISTEN", "127.0.0.1:1, [::1]:2")], &[]).unwrap();
         assert_eq!(config.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
@@ -142,6 +192,7 @@ mod tests {
             ),
             ("limits = 5", "limits in FILE is a group of keys, not a value"),
             ("listen = [1]", "listen in FILE must be a list of strings"),
+            ("data_dir = \"\"", "data_dir in FILE must not be empty: name a directory, such as ./data"),
             ("listen = []", "listen in FILE must name at least one address, such as 0.0.0.0:8443"),
             (
                 "listen = [\"localhost\"]",

@@ -46,7 +46,7 @@ const SYSTEM_ROOTS: [&str; 3] =
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// Not a URL that can be called; wrong usage.
-    #[error("{0} is not a URL such as https://licences.example.com")]
+    #[error("{}", bad_url(.0))]
     BadUrl(String),
     /// The certificate authorities cannot be read.
     #[error("cannot read certificates from {path}: {reason}")]
@@ -64,6 +64,14 @@ pub(crate) enum ClientError {
          is the right server, name its socket with --socket {path}"
     )]
     Stranger { path: String, user: String },
+}
+
+fn bad_url(url: &str) -> String {
+    if url.contains("://") {
+        format!("{url} is not a URL such as https://licences.example.com")
+    } else {
+        format!("{url} is not a URL such as https://licences.example.com: it does not begin with https://")
+    }
 }
 
 /// Where a server is.

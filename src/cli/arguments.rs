@@ -96,7 +96,6 @@ enum Command {
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
     /// Write the man pages of all commands into a directory
-    #[command(hide = true)]
     Manpages {
         /// The directory
         directory: PathBuf,

@@ -175,6 +175,9 @@ mod tests {
     fn an_unknown_key_is_named_with_its_place() {
         let error = |file, environment: &[(&str, &str)]| load(file, environment, &[]).unwrap_err();
         assert!(error("data_dri = \"x\"", &[]).starts_with("unknown key data_dri in FILE: known are "));
+        assert!(error("data_dri = \"x\"", &[]).ends_with("; is data_dir meant?"));
+        assert!(error("[limits]\nbody_byte = 1", &[]).ends_with("; is body_bytes meant?"));
+        assert!(!error("colour = \"x\"", &[]).contains("meant"));
         assert!(error("[tls]\nmod = \"x\"", &[]).starts_with("unknown key tls.mod in FILE: tls has "));
         assert!(
             error("", &[("SITEWARDEN_TLS__MOD", "x")])
@@ -239,15 +242,15 @@ mod tests {
             ),
             (
                 "metrics_listen = \"127.0.0.1:8443\"",
-                "metrics_listen in FILE wants port 8443 by 127.0.0.1:8443, which listen in the defaults takes by [::]:8443: give one of them another port",
+                "metrics_listen in FILE and listen in the defaults both use port 8443 (127.0.0.1:8443 and [::]:8443): give one of them another port",
             ),
             (
                 "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
-                "listen in FILE wants port 1 twice, by 127.0.0.1:1 and 0.0.0.0:1: leave one of them out",
+                "listen in FILE uses port 1 twice, by 127.0.0.1:1 and 0.0.0.0:1: leave one of them out",
             ),
             (
                 "listen = [\"127.0.0.1:1\"]\n[tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\nhttp_listen = [\"[::]:1\"]",
-                "tls.http_listen in FILE wants port 1 by [::]:1, which listen in FILE takes by 127.0.0.1:1: give one of them another port",
+                "tls.http_listen in FILE and listen in FILE both use port 1 ([::]:1 and 127.0.0.1:1): give one of them another port",
             ),
             ("[auth]\ntoken_minutes = 0", "auth.token_minutes in FILE must be from 1 to 1440"),
             (

@@ -425,12 +425,12 @@ fn refuse_clash(listeners: &[(&str, &[SocketAddr])], places: &Places) -> Result<
             }
             let port = address.port();
             let reason = if key == other_key {
-                format!("wants port {port} twice, by {other} and {address}: leave one of them out")
+                format!("uses port {port} twice, by {other} and {address}: leave one of them out")
             } else {
                 let place = places.of(other_key);
                 format!(
-                    "wants port {port} by {address}, which {other_key} in {place} takes by {other}: give one of \
-                     them another port"
+                    "and {other_key} in {place} both use port {port} ({address} and {other}): give one of them \
+                     another port"
                 )
             };
             return Err(bad(key, places, reason));

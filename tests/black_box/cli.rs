@@ -194,12 +194,19 @@ fn a_table_of_a_spreadsheet_is_read_and_what_is_wrong_with_it_told_by_its_line()
         ("short.csv", b"name,contact_email\n".to_vec()),
         ("empty.csv", Vec::new()),
         ("head.csv", head.to_vec()),
+        ("upper.csv", [&head.to_ascii_uppercase(), &row(b"A")[..]].concat()),
+        ("quotes.csv", [head, &row(b"\"A \"\"b\"\", C\""), &row(b"D \"e")].concat()),
     ] {
         std::fs::write(directory.join(name), bytes).unwrap();
         t.run(&["site", "import", name]);
     }
     t.run(&["site", "import", "marked.csv", "--apply", "--keys", "nowhere/keys.csv"]);
     t.run(&["site", "list"]);
+    let table = String::from_utf8([head, &row(b"From a pipe")].concat()).unwrap();
+    t.run_with(&["site", "import", "-", "--apply"], &table, |_| {});
+    t.show("sites.keys.csv");
+    t.run_with(&["site", "import", "-", "--apply"], &table, |_| {});
+    t.run_with(&["site", "import", "-"], "nothing of the kind\n", |_| {});
     t.check(&[]);
 }
 
@@ -228,6 +235,9 @@ fn what_cannot_be_done_is_told_with_what_to_do_next() {
         home(command);
         command.env("SITEWARDEN_TOKEN", "t");
     });
+    // Nobody is sent to log in where that cannot be done.
+    t.run_with(&["site", "list", "--url", "localhost:8443"], "", home);
+    t.run_with(&["admin", "create", "anna"], "correct horse battery\n", |_| {});
     t.check(&[]);
 }
 

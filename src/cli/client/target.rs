@@ -105,6 +105,8 @@ impl Target {
             }
             return Client::of(self.socket(data_dir)?);
         };
+        // Before anybody is sent to log in there.
+        Server::at(url, None)?;
         let given = match &self.token {
             Some(file) => Some((token_in(file)?, TokenSource::Flag)),
             None => variable(TOKEN_VARIABLE).map(|token| (token, TokenSource::Variable)),
@@ -161,6 +163,14 @@ impl Target {
             }
             .into()),
             Ok(None) if named => Err(no_database(&config.data_dir)),
+            // Not where one may not look, or where a socket is that nobody answers.
+            Ok(None) if is_missing(socket) && is_missing(&config.data_dir.join(FILE_NAME)) => {
+                Err(CommandError::Failed(format!(
+                    "there is no server and no database in {}; start one with sitewarden serve, or name its \
+                     directory with --data-dir",
+                    config.data_dir.display()
+                )))
+            }
             // Asking it tells why it does not answer.
             Ok(None) => Ok(client),
             Err(StartError::Open(OpenError::Io { source, .. }))
@@ -196,6 +206,10 @@ impl Target {
         let named = data_dir.is_some() || path.is_absolute();
         Ok(Server::Socket { path, named })
     }
+}
+
+fn is_missing(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
 }
 
 fn is_same_place(one: &Path, other: &Path) -> bool {

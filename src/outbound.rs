@@ -125,16 +125,21 @@ impl Server {
         }
     }
 
+    /// The error where it has not answered for so long.
+    pub(crate) fn silent(&self, patience: Duration) -> ClientError {
+        let reason = format!("no answer within {} s", patience.as_secs());
+        ClientError::Unreachable { host: self.name(), reason }
+    }
+
     /// Sends `request`, whose target is a path of the API, and gives the
     /// answer with its body still to be read.
     pub(crate) async fn open(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
-        let unreachable = |reason: String| ClientError::Unreachable { host: self.name(), reason };
         tokio::time::timeout(PATIENCE, self.exchange(request))
             .await
-            .unwrap_or_else(|_| Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))))
+            .unwrap_or_else(|_| Err(self.silent(PATIENCE)))
     }
 
     /// Sends `request` and reads the whole answer.

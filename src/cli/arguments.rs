@@ -83,6 +83,8 @@ enum Command {
     /// Ask the server whether it is well
     Healthcheck {
         #[command(flatten)]
+        command: healthcheck::Healthcheck,
+        #[command(flatten)]
         target: Target,
     },
     /// The configuration
@@ -119,7 +121,7 @@ impl Arguments {
             Command::Restore(restore) => restore.run(),
             Command::Login { command, target } => command.run(&target),
             Command::Tls { command, target } => command.run(&target),
-            Command::Healthcheck { target } => healthcheck::run(&target),
+            Command::Healthcheck { command, target } => command.run(&target),
             Command::Config { command, target } => command.run(&target),
             Command::Heartbeat(heartbeat) => heartbeat.run(),
             Command::Openapi(openapi) => openapi.run(),

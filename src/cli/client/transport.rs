@@ -26,6 +26,8 @@ const MAX_PROBLEM: usize = 64 << 10;
 pub(crate) struct Client {
     way: Way,
     token: Option<(String, TokenSource)>,
+    /// For a whole answer; `None`: what every call has.
+    patience: Option<Duration>,
     runtime: Runtime,
 }
 
@@ -53,12 +55,17 @@ impl Client {
     pub(super) fn of(server: Server) -> Result<Self, CommandError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(failed)?;
-        Ok(Self { way: Way::Server(server), token: None, runtime })
+        Ok(Self { way: Way::Server(server), token: None, patience: None, runtime })
     }
 
     /// The same with a token.
     pub(super) fn with_token(self, token: String, source: TokenSource) -> Self {
         Self { token: Some((token, source)), ..self }
+    }
+
+    /// The same, and waits for no answer longer than this.
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
     }
 
     /// The database in place of the server, which is down.
@@ -157,7 +164,14 @@ impl Client {
         let request = self.request(method, path, headers, body)?;
         let response = match &self.way {
             Way::Server(server) => {
-                let sent = self.runtime.block_on(server.send(request));
+                let sent = self.runtime.block_on(async {
+                    match self.patience {
+                        None => server.send(request).await,
+                        Some(patience) => tokio::time::timeout(patience, server.send(request))
+                            .await
+                            .unwrap_or_else(|_| Err(server.silent(patience))),
+                    }
+                });
                 sent.map_err(|error| explained(server, error))?
             }
             Way::AtRest(database) => self.runtime.block_on(database.answer(request)),

@@ -100,6 +100,19 @@ fn no_command_takes_another_server_for_a_sitewarden() {
 }
 
 #[test]
+fn a_healthcheck_waits_for_a_silent_server_no_longer_than_it_is_told() {
+    // Its system accepts, and nobody answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = sitewarden(&["healthcheck", "--timeout", "1", "--url", &url]);
+    let output = command.env("HOME", directory.path()).output().unwrap();
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{words}");
+    assert!(words.contains("no answer within 1 s"), "{words}");
+}
+
+#[test]
 fn the_answer_about_another_site_is_not_taken_for_that_about_this_one() {
     let other = json!({ "site_id": MISSING.replace('4', "5"), "license_expires_at": "2099-12-31T00:00:00Z" });
     for verb in ["show", "lock --reason unpaid", "unlock", "update --owner x"] {

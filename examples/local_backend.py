@@ -13,7 +13,7 @@ what is no verdict (the page of a captive portal) counts as no answer.
 SITEWARDEN_CACERT names a file with the certificate to trust, where the
 system's authorities do not vouch for it; VERDICT_FILE where the verdict is
 kept (default: verdict.json). With --once it calls once, and ends with 0 when
-it got an answer.
+it got an answer; --help prints this.
 """
 
 import email.utils
@@ -136,15 +136,26 @@ class LocalBackend:
 
 
 def main():
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__.strip())
+        return
     needed = ("SITEWARDEN_URL", "SITEWARDEN_SITE_ID", "SITEWARDEN_SITE_KEY")
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
         sys.exit("set " + ", ".join(missing))
-    backend = LocalBackend(
-        *(os.environ[name] for name in needed),
-        os.environ.get("SITEWARDEN_CACERT"),
-        os.environ.get("VERDICT_FILE", "verdict.json"),
-    )
+    url, cacert = os.environ["SITEWARDEN_URL"], os.environ.get("SITEWARDEN_CACERT") or None
+    if not url.lower().startswith(("https://", "http://")):
+        sys.exit(f"SITEWARDEN_URL must begin with https://, as in https://licences.example.com: {url} does not")
+    try:
+        backend = LocalBackend(
+            url,
+            os.environ["SITEWARDEN_SITE_ID"],
+            os.environ["SITEWARDEN_SITE_KEY"],
+            cacert,
+            os.environ.get("VERDICT_FILE", "verdict.json"),
+        )
+    except OSError as error:  # ssl.SSLError is one: a file that holds no certificate
+        sys.exit(f"cannot read the certificate in {cacert} that SITEWARDEN_CACERT names: {error.strerror or error}")
     while True:
         wait = backend.call()
         print(json.dumps(backend.verdict), flush=True)

@@ -46,7 +46,7 @@ const SYSTEM_ROOTS: [&str; 3] =
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// Not a URL that can be called; wrong usage.
-    #[error("{0} is not a URL such as https://licences.example.com")]
+    #[error("{}", bad_url(.0))]
     BadUrl(String),
     /// The certificate authorities cannot be read.
     #[error("cannot read certificates from {path}: {reason}")]
@@ -64,6 +64,14 @@ pub(crate) enum ClientError {
          is the right server, name its socket with --socket {path}"
     )]
     Stranger { path: String, user: String },
+}
+
+fn bad_url(url: &str) -> String {
+    if url.contains("://") {
+        format!("{url} is not a URL such as https://licences.example.com")
+    } else {
+        format!("{url} is not a URL such as https://licences.example.com: it does not begin with https://")
+    }
 }
 
 /// Where a server is.
@@ -117,16 +125,21 @@ impl Server {
         }
     }
 
+    /// The error where it has not answered for so long.
+    pub(crate) fn silent(&self, patience: Duration) -> ClientError {
+        let reason = format!("no answer within {} s", patience.as_secs());
+        ClientError::Unreachable { host: self.name(), reason }
+    }
+
     /// Sends `request`, whose target is a path of the API, and gives the
     /// answer with its body still to be read.
     pub(crate) async fn open(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
-        let unreachable = |reason: String| ClientError::Unreachable { host: self.name(), reason };
         tokio::time::timeout(PATIENCE, self.exchange(request))
             .await
-            .unwrap_or_else(|_| Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))))
+            .unwrap_or_else(|_| Err(self.silent(PATIENCE)))
     }
 
     /// Sends `request` and reads the whole answer.

@@ -53,7 +53,7 @@ mod self_signed;
 mod tls;
 
 pub(crate) use self::backup_schedule::schedule_backups;
-pub use self::check::check;
+pub use self::check::{check, warnings};
 pub use self::error::StartError;
 pub use self::lifecycle::{Server, Serving, run};
 pub use self::reload::Reload;

@@ -83,6 +83,8 @@ enum Command {
     /// Ask the server whether it is well
     Healthcheck {
         #[command(flatten)]
+        command: healthcheck::Healthcheck,
+        #[command(flatten)]
         target: Target,
     },
     /// The configuration
@@ -96,7 +98,6 @@ enum Command {
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
     /// Write the man pages of all commands into a directory
-    #[command(hide = true)]
     Manpages {
         /// The directory
         directory: PathBuf,
@@ -120,7 +121,7 @@ impl Arguments {
             Command::Restore(restore) => restore.run(),
             Command::Login { command, target } => command.run(&target),
             Command::Tls { command, target } => command.run(&target),
-            Command::Healthcheck { target } => healthcheck::run(&target),
+            Command::Healthcheck { command, target } => command.run(&target),
             Command::Config { command, target } => command.run(&target),
             Command::Heartbeat(heartbeat) => heartbeat.run(),
             Command::Openapi(openapi) => openapi.run(),

@@ -19,6 +19,9 @@ use crate::store::FILE_NAME;
 use crate::store::inspect::{self, Report};
 use crate::store::restore::{self, RestoreError};
 
+/// How a database begins (redb's file format).
+const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+
 // Its help stands at the command, where the flags for the server join it.
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -164,7 +167,7 @@ impl Backup {
     ) -> Result<(), CommandError> {
         let client = target.client_of(self.data_dir.as_deref())?;
         let mut progress = Download::default();
-        client.download("/api/backup", |bytes, whole| {
+        client.download("/api/backup", MAGIC, |bytes, whole| {
             take(bytes)?;
             progress.add(bytes.len() as u64, whole);
             Ok(())

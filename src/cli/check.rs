@@ -60,8 +60,23 @@ pub(super) fn lines(report: &Report) -> Vec<(String, String)> {
         ("closed cleanly".to_owned(), closed.to_owned()),
         ("newest heartbeat".to_owned(), newest),
     ];
-    lines.extend(report.counts.iter().map(|(name, count)| (name.replace('_', " "), count.to_string())));
+    lines.extend(report.counts.iter().map(|(name, count)| (plain(name), count.to_string())));
     lines
+}
+
+/// What a table holds, in words for people.
+fn plain(table: &str) -> String {
+    let words = match table {
+        "site_ids" => "ids of sites",
+        "heartbeats" => "sites with a heartbeat",
+        "admin_names" => "names of admins",
+        "audit" => "audit entries",
+        "strangers" => "failed logins",
+        "requests" => "remembered requests",
+        "meta" => "the server's own values",
+        other => return other.replace('_', " "),
+    };
+    words.to_owned()
 }
 
 /// What a file holds, for programs.

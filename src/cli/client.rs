@@ -8,7 +8,7 @@ mod answer;
 mod at_rest;
 mod transport;
 
-pub(super) use self::answer::{Answer, Problem, Shown, read};
+pub(super) use self::answer::{Answer, Problem, Shown, needed, read};
 pub(super) use self::at_rest::{Access, act_as_owner};
 pub(super) use self::logins::{StoredLogin, StoredLogins};
 pub(super) use self::target::{Target, no_database};

@@ -7,6 +7,7 @@ use super::client::Target;
 use super::environment::environment;
 use super::host;
 use super::screen::{Ended, complain, print, print_json};
+use crate::clock;
 use crate::config::variables_of_others;
 use crate::server;
 
@@ -25,16 +26,25 @@ impl Configuration {
         let Self::Check = self;
         let file = host::config_file(target.config.as_deref());
         let config = host::config(file, None).map_err(|error| error.to_string());
-        let checked = config.and_then(|config| server::check(&config).map_err(|error| error.to_string()));
-        if let Err(reason) = checked {
-            complain(reason);
-            return Ended::Failed;
+        let checked = config.and_then(|config| {
+            server::check(&config).map_err(|error| error.to_string())?;
+            Ok(server::warnings(&config, clock::now()))
+        });
+        let warnings = match checked {
+            Ok(warnings) => warnings,
+            Err(reason) => {
+                complain(reason);
+                return Ended::Failed;
+            }
+        };
+        for warning in &warnings {
+            complain(format!("warning: {warning}"));
         }
         for variable in variables_of_others(environment()) {
             complain(format!("the variable {variable} is no setting, and is left alone"));
         }
         match file {
-            _ if target.json => print_json(&json!({ "file": file, "ok": true })),
+            _ if target.json => print_json(&json!({ "file": file, "ok": true, "warnings": warnings })),
             Some(file) => print(&format!("{} is good\n", file.display())),
             None => print("no file; the environment is good\n"),
         }

@@ -43,7 +43,7 @@ impl Login {
         let body = json!({ "username": self.username, "password": password });
         let answer = client.post("/api/auth/login", Some(&body))?;
         let Ok(Token { access_token, expires_at }) = answer.read() else {
-            return Err(CommandError::Failed(format!("{url} is not a sitewarden")));
+            return Err(CommandError::Failed(format!("{url} is not a sitewarden: check --url")));
         };
         // The file must be found from any directory.
         let cacert = cacert.and_then(|path| path.canonicalize().ok());

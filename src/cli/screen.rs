@@ -41,7 +41,7 @@ impl From<Ended> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswered {
     /// Standard input is no terminal.
-    #[error("nobody to ask: give --yes to do it all the same")]
+    #[error("this is no terminal, so the question cannot be asked: give --yes")]
     NobodyToAsk,
     /// The terminal cannot be read.
     #[error(transparent)]
@@ -75,7 +75,8 @@ pub(super) fn complain(reason: impl Display) {
     eprintln!("sitewarden: {}", printable::line(&reason.to_string()));
 }
 
-/// Asks a person; only `y` or `yes` is a yes.
+/// Asks a person; only `y` or `yes` is a yes. Else it says that nothing was
+/// changed.
 ///
 /// # Errors
 /// Where nobody can be asked.
@@ -87,5 +88,9 @@ pub(super) fn confirm(question: &str) -> Result<bool, Unanswered> {
     eprint!("{} [y/N] ", printable::line(question));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    if !is_yes {
+        complain("nothing was changed");
+    }
+    Ok(is_yes)
 }

@@ -1,14 +1,18 @@
 //! `sitewarden serve`
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tracing::level_filters::LevelFilter;
 
 use super::environment::environment;
 use super::screen::{Ended, complain};
-use crate::config::{Config, LOG_FORMATS, LOG_LEVELS, Override, TLS_MODES, variables_of_others};
+use crate::config::{
+    Config, ConfigError, LOG_FORMATS, LOG_LEVELS, Log, Override, TLS_MODES, variables_of_others,
+};
 use crate::server::{self, Reload};
-use crate::telemetry::{self, Announcer};
+use crate::telemetry::{self, Announcer, RunningLog};
 
 /// Run the server, until SIGTERM or SIGINT
 ///
@@ -62,14 +66,12 @@ impl Serve {
                 Some(Override { key: key.to_owned(), text: text?, place: format!("the flag {flag}") })
             })
             .collect();
-        let load = move || Config::load(self.config.as_deref(), environment(), flags.iter().cloned());
-        let config = match load() {
+        let file = self.config;
+        let config = match Config::load(file.as_deref(), environment(), flags.iter().cloned()) {
             Ok(config) => config,
-            Err(error) => {
-                complain(error);
-                return Ended::Failed;
-            }
+            Err(error) => return refused_settings(file.as_deref(), flags, &error),
         };
+        let load = move || Config::load(file.as_deref(), environment(), flags.iter().cloned());
         let log = match telemetry::start(&config.log) {
             Ok(log) => log,
             Err(error) => {
@@ -83,15 +85,32 @@ impl Serve {
         let reload = Reload { load: Box::new(load), log };
         match server::run(&config, &reload) {
             Ok(()) => Ended::Done,
-            Err(error) => {
-                if reload.log.announcer() == Announcer::Json {
-                    tracing::error!(%error, "the server did not start");
-                } else {
-                    reload.log.flush();
-                    complain(error);
-                }
-                Ended::Failed
-            }
+            Err(error) => refused(&reload.log, &error),
+        }
+    }
+}
+
+/// Says why the server did not start: in the log where that is JSON, which no
+/// program should have to look beside, else in words.
+fn refused(log: &RunningLog, error: &dyn Display) -> Ended {
+    if log.announcer() == Announcer::Json {
+        tracing::error!(%error, "the server did not start");
+    } else {
+        log.flush();
+        complain(error);
+    }
+    Ended::Failed
+}
+
+/// As [`refused`], where the settings were: in the form of the log that can be
+/// read of them.
+fn refused_settings(file: Option<&Path>, flags: Vec<Override>, error: &ConfigError) -> Ended {
+    let format = Config::log_format(file, environment(), flags);
+    match telemetry::start(&Log { level: LevelFilter::ERROR, format }) {
+        Ok(log) => refused(&log, error),
+        Err(_) => {
+            complain(error);
+            Ended::Failed
         }
     }
 }

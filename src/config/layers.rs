@@ -58,11 +58,24 @@ pub(super) fn merge(
     Ok(())
 }
 
+/// Whether so few letters are wrong that chance does not explain it: one, or
+/// from 6 letters on two, neighbours that changed places counting once.
+pub(super) fn is_near(known: &str, given: &str) -> bool {
+    let tolerated = if given.chars().count() < 6 { 1 } else { 2 };
+    strsim::osa_distance(known, given) <= tolerated
+}
+
 fn unknown_key(base: &Table, key: &str, place: &str) -> ConfigError {
     let known: Vec<&str> = base.keys().map(String::as_str).collect();
     let hint = match key.rsplit_once('.') {
         Some((group, _)) => format!("{group} has {}", known.join(", ")),
         None => format!("known are {}", known.join(", ")),
+    };
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let near = known.into_iter().min_by_key(|known| strsim::osa_distance(known, name));
+    let hint = match near.filter(|near| is_near(near, name)) {
+        Some(near) => format!("{hint}; is {near} meant?"),
+        None => hint,
     };
     ConfigError::UnknownKey { key: key.to_owned(), place: place.to_owned(), hint }
 }

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::error::{ConfigError, Places, bad};
 use super::layers::{Override, apply, known_value, merge, read_file};
-use super::resolved::Config;
+use super::resolved::{Config, LogFormat};
 use super::settings::Settings;
 use super::variables;
 
@@ -39,6 +39,26 @@ impl Config {
         settings.resolve(&places, merged)
     }
 
+    /// The form of the log that the layers ask for, as far as they can be read:
+    /// for saying in it why they were refused.
+    pub fn log_format(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: impl IntoIterator<Item = Override>,
+    ) -> LogFormat {
+        let file = file.and_then(|path| read_file(path).ok());
+        let mut text =
+            file.as_ref().and_then(|table| known_value(table, LOG_FORMAT)?.as_str().map(str::to_owned));
+        let known = Settings::default().to_table();
+        // One that is refused may stand before it.
+        for variable in environment {
+            let found = variables::settings(std::iter::once(variable), &known).unwrap_or_default();
+            text = last_of(found, LOG_FORMAT).or(text);
+        }
+        let text = last_of(flags, LOG_FORMAT).or(text);
+        text.and_then(|text| LogFormat::named(&text)).unwrap_or(LogFormat::Auto)
+    }
+
     /// The keys, with their groups, whose values differ in `other`.
     pub fn changed_keys(&self, other: &Self) -> Vec<String> {
         let mut changed = Vec::new();
@@ -56,6 +76,13 @@ impl Config {
             }
         }
     }
+}
+
+/// The key of the form of the log.
+const LOG_FORMAT: &str = "log.format";
+
+fn last_of(layers: impl IntoIterator<Item = Override>, key: &str) -> Option<String> {
+    layers.into_iter().filter(|layer| layer.key == key).map(|layer| layer.text).last()
 }
 
 /// The value of a key with its group, in a table that has it.
@@ -116,6 +143,29 @@ mod tests {
     }
 
     #[test]
+    fn the_form_of_the_log_is_told_as_far_as_the_layers_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sitewarden.toml");
+        let format = |toml: &str, variable: Option<&str>, flag: Option<&str>| {
+            std::fs::write(&path, toml).unwrap();
+            let bad = ("SITEWARDEN_TLS__MOD".to_owned(), "x".to_owned());
+            let variable = variable.map(|text| ("SITEWARDEN_LOG__FORMAT".to_owned(), text.to_owned()));
+            let flag = flag.map(|text| Override {
+                key: "log.format".to_owned(),
+                text: text.to_owned(),
+                place: String::new(),
+            });
+            Config::log_format(Some(&path), [bad].into_iter().chain(variable), flag)
+        };
+        assert_eq!(format("", None, None), LogFormat::Auto);
+        assert_eq!(format("x = 1\n[log]\nformat = \"json\"\n", None, None), LogFormat::Json);
+        assert_eq!(format("[log]\nformat = \"json\"\n", Some("text"), None), LogFormat::Text);
+        assert_eq!(format("listen = [", Some("text"), Some("json")), LogFormat::Json);
+        assert_eq!(format("[log]\nformat = 7\n", Some("xml"), None), LogFormat::Auto);
+        assert_eq!(Config::log_format(Some(Path::new("/missing")), [].into_iter(), []), LogFormat::Auto);
+    }
+
+    #[test]
     fn a_list_in_the_environment_is_comma_separated() {
         let config = load("", &[("SITEWARDEN_LISTEN", "127.0.0.1:1, [::1]:2")], &[]).unwrap();
         assert_eq!(config.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
@@ -125,6 +175,9 @@ mod tests {
     fn an_unknown_key_is_named_with_its_place() {
         let error = |file, environment: &[(&str, &str)]| load(file, environment, &[]).unwrap_err();
         assert!(error("data_dri = \"x\"", &[]).starts_with("unknown key data_dri in FILE: known are "));
+        assert!(error("data_dri = \"x\"", &[]).ends_with("; is data_dir meant?"));
+        assert!(error("[limits]\nbody_byte = 1", &[]).ends_with("; is body_bytes meant?"));
+        assert!(!error("colour = \"x\"", &[]).contains("meant"));
         assert!(error("[tls]\nmod = \"x\"", &[]).starts_with("unknown key tls.mod in FILE: tls has "));
         assert!(
             error("", &[("SITEWARDEN_TLS__MOD", "x")])
@@ -142,6 +195,7 @@ mod tests {
             ),
             ("limits = 5", "limits in FILE is a group of keys, not a value"),
             ("listen = [1]", "listen in FILE must be a list of strings"),
+            ("data_dir = \"\"", "data_dir in FILE must not be empty: name a directory, such as ./data"),
             ("listen = []", "listen in FILE must name at least one address, such as 0.0.0.0:8443"),
             (
                 "listen = [\"localhost\"]",
@@ -188,15 +242,15 @@ mod tests {
             ),
             (
                 "metrics_listen = \"127.0.0.1:8443\"",
-                "metrics_listen in FILE wants port 8443 by 127.0.0.1:8443, which listen in the defaults takes by [::]:8443: give one of them another port",
+                "metrics_listen in FILE and listen in the defaults both use port 8443 (127.0.0.1:8443 and [::]:8443): give one of them another port",
             ),
             (
                 "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
-                "listen in FILE wants port 1 twice, by 127.0.0.1:1 and 0.0.0.0:1: leave one of them out",
+                "listen in FILE uses port 1 twice, by 127.0.0.1:1 and 0.0.0.0:1: leave one of them out",
             ),
             (
                 "listen = [\"127.0.0.1:1\"]\n[tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\nhttp_listen = [\"[::]:1\"]",
-                "tls.http_listen in FILE wants port 1 by [::]:1, which listen in FILE takes by 127.0.0.1:1: give one of them another port",
+                "tls.http_listen in FILE and listen in FILE both use port 1 ([::]:1 and 127.0.0.1:1): give one of them another port",
             ),
             ("[auth]\ntoken_minutes = 0", "auth.token_minutes in FILE must be from 1 to 1440"),
             (

@@ -139,6 +139,18 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// The one of this name in the settings.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
 /// Limits on what a stranger may use. `None`: no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

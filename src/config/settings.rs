@@ -172,6 +172,9 @@ impl Settings {
 
     /// Checks what the types cannot.
     pub(super) fn resolve(self, places: &Places, table: Table) -> Result<Config, ConfigError> {
+        if self.data_dir.is_empty() {
+            return Err(bad("data_dir", places, "must not be empty: name a directory, such as ./data"));
+        }
         let listen = self.listen(places)?;
         let metrics_listen = self.metrics_listen(places)?;
         let trusted_proxies = self.trusted_proxies(places)?;
@@ -386,12 +389,8 @@ impl Settings {
             "trace" => LevelFilter::TRACE,
             _ => return Err(bad("log.level", places, "must be error, warn, info, debug or trace")),
         };
-        let format = match self.log.format.as_str() {
-            "auto" => LogFormat::Auto,
-            "text" => LogFormat::Text,
-            "json" => LogFormat::Json,
-            _ => return Err(bad("log.format", places, "must be auto, text or json")),
-        };
+        let format = LogFormat::named(&self.log.format)
+            .ok_or_else(|| bad("log.format", places, "must be auto, text or json"))?;
         Ok(Log { level, format })
     }
 }
@@ -426,12 +425,12 @@ fn refuse_clash(listeners: &[(&str, &[SocketAddr])], places: &Places) -> Result<
             }
             let port = address.port();
             let reason = if key == other_key {
-                format!("wants port {port} twice, by {other} and {address}: leave one of them out")
+                format!("uses port {port} twice, by {other} and {address}: leave one of them out")
             } else {
                 let place = places.of(other_key);
                 format!(
-                    "wants port {port} by {address}, which {other_key} in {place} takes by {other}: give one of \
-                     them another port"
+                    "and {other_key} in {place} both use port {port} ({address} and {other}): give one of them \
+                     another port"
                 )
             };
             return Err(bad(key, places, reason));

@@ -12,7 +12,7 @@
 use toml::{Table, Value};
 
 use super::error::ConfigError;
-use super::layers::{Override, known_value};
+use super::layers::{Override, is_near, known_value};
 use super::settings::Settings;
 
 /// What environment names begin with.
@@ -69,16 +69,14 @@ fn is_in_known_group(known: &Table, key: &str) -> bool {
     key.split_once('.').is_some_and(|(group, _)| known.get(group).is_some_and(Value::is_table))
 }
 
-/// The setting of which `key` is a misspelling: one underscore for two, or so
-/// few letters wrong that chance does not explain it: one, or from 6 letters on
-/// two, neighbours that changed places counting once.
+/// The setting of which `key` is a misspelling: one underscore for two, or
+/// letters that are near.
 fn meant_key(known: &Table, key: &str) -> Option<String> {
     let flat = |key: &str| key.replace('.', "_");
     let given = flat(key);
-    let tolerated = if given.chars().count() < 6 { 1 } else { 2 };
     let distance = |known: &String| strsim::osa_distance(&flat(known), &given);
     let nearest = keys(known, "").into_iter().min_by_key(distance)?;
-    (distance(&nearest) <= tolerated).then_some(nearest)
+    is_near(&flat(&nearest), &given).then_some(nearest)
 }
 
 /// Every key with its group.

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::budget::Budget;
+use super::data_dir;
 use super::door::Door;
 use super::error::StartError;
 use super::exchange::service;
@@ -54,6 +55,55 @@ pub(super) fn check_path(path: &Path) -> Result<(), StartError> {
             "something is there that is no socket, and was left as it is: move it away, or set control_socket to another path"
                 .to_owned(),
         ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a path in a directory that is missing, or in which this user can
+/// make nothing. The data directory is made before the socket is; one under
+/// `/run` may be made by the service manager when the server starts.
+///
+/// # Errors
+/// [`StartError::ControlSocket`].
+pub(super) fn check_place(path: &Path, data_dir: &Path) -> Result<(), StartError> {
+    let error = |reason: String| StartError::ControlSocket { path: path.to_owned(), reason };
+    let directory = match path.parent() {
+        Some(parent) if parent == Path::new("") => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(error("it is no path of a file: set control_socket to another one".to_owned())),
+    };
+    if directory.is_dir() {
+        return data_dir::check_usable(directory).map_err(|source| {
+            error(format!(
+                "the directory {}: {source}: make it writable for the user that runs sitewarden, or set \
+                 control_socket to another path",
+                directory.display()
+            ))
+        });
+    }
+    if data_dir.starts_with(directory) || directory.parent() == Some(Path::new("/run")) {
+        return Ok(());
+    }
+    Err(error(format!(
+        "there is no directory {}: make it, or set control_socket to another path",
+        directory.display()
+    )))
+}
+
+/// As [`check_place`], where whoever makes directories under `/run` has done
+/// so.
+///
+/// # Errors
+/// [`StartError::ControlSocket`].
+pub(super) fn check_runtime_directory(path: &Path) -> Result<(), StartError> {
+    match path.parent() {
+        Some(parent) if parent.parent() == Some(Path::new("/run")) && !parent.is_dir() => {
+            let reason = format!(
+                "there is no directory {}: make it, or set control_socket to another path",
+                parent.display()
+            );
+            Err(StartError::ControlSocket { path: path.to_owned(), reason })
         }
         _ => Ok(()),
     }

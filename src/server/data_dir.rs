@@ -17,6 +17,7 @@ pub(super) fn check(path: &Path) -> Result<(), StartError> {
     let there = path.ancestors().map(|part| if part == Path::new("") { Path::new(".") } else { part });
     match there.filter_map(|part| Some((part, part.metadata().ok()?))).next() {
         Some((_, found)) if !found.is_dir() => Err(error(io::ErrorKind::NotADirectory.into())),
+        Some((part, _)) if is_the_kernels(part) => Err(error(io::ErrorKind::Unsupported.into())),
         Some((part, _)) => check_usable(part).map_err(error),
         None => Ok(()),
     }
@@ -33,7 +34,16 @@ pub(super) fn prepare(path: &Path) -> Result<(), StartError> {
     check_usable(path).map_err(error)
 }
 
-fn check_usable(directory: &Path) -> io::Result<()> {
+/// Whether this lies where the kernel shows its own and no directory can be
+/// made, whatever the permissions say (statfs(2)).
+fn is_the_kernels(directory: &Path) -> bool {
+    const PROC: u64 = 0x9fa0;
+    const SYSFS: u64 = 0x6265_6572;
+    let kind = rustix::fs::statfs(directory).ok().and_then(|found| u64::try_from(found.f_type).ok());
+    kind.is_some_and(|kind| kind == PROC || kind == SYSFS)
+}
+
+pub(super) fn check_usable(directory: &Path) -> io::Result<()> {
     let all = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     rustix::fs::access(directory, all).map_err(|_| io::ErrorKind::PermissionDenied.into())
 }

@@ -33,7 +33,7 @@ use super::backup_schedule::schedule_backups;
 use super::budget::Budget;
 use super::certificate_setup::{self, CertificateSetup};
 use super::check::check;
-use super::control::ControlSocket;
+use super::control::{self, ControlSocket};
 use super::door::{Answers, Door};
 use super::error::StartError;
 use super::listener::{self, Listener};
@@ -66,6 +66,7 @@ pub fn run(config: &Config, reload: &Reload) -> Result<(), StartError> {
     // Before the first thread is started, which would have the old limit.
     let descriptors = listener::raise_descriptor_limit();
     check(config)?;
+    control::check_runtime_directory(&config.control_socket)?;
     data_dir::prepare(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -152,6 +152,20 @@ fn bind_socket(address: SocketAddr, write: Option<Duration>) -> io::Result<(TcpL
     Ok((listener, address))
 }
 
+/// Refuses an address that this host does not have: at a free port, which is
+/// given back at once, so that a server that runs is in nobody's way.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub(super) fn check(address: SocketAddr) -> Result<(), StartError> {
+    match std::net::TcpListener::bind(SocketAddr::new(address.ip(), 0)) {
+        Err(source) if source.kind() == io::ErrorKind::AddrNotAvailable => {
+            Err(StartError::Listen { address, reason: advice(&source, address) })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn advice(error: &io::Error, address: SocketAddr) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {

@@ -36,7 +36,9 @@ impl Reload {
             running.changed_keys(&fresh).into_iter().partition(can_reload);
         // The more talkative of both levels, so that the change is told.
         self.log.set_level(running.log.level.max(fresh.log.level));
-        if need_restart.is_empty() {
+        if need_restart.is_empty() && reloaded.is_empty() {
+            tracing::info!("the configuration was reloaded; nothing in it has changed");
+        } else if need_restart.is_empty() {
             tracing::info!(changed = reloaded.join(", "), "the configuration was reloaded");
         } else {
             tracing::warn!(

@@ -1,6 +1,7 @@
 //! The command line, as transcripts of sessions with a real server.
 
 mod audit;
+mod elsewhere;
 mod host;
 mod remote;
 mod screen;
@@ -193,12 +194,19 @@ fn a_table_of_a_spreadsheet_is_read_and_what_is_wrong_with_it_told_by_its_line()
         ("short.csv", b"name,contact_email\n".to_vec()),
         ("empty.csv", Vec::new()),
         ("head.csv", head.to_vec()),
+        ("upper.csv", [&head.to_ascii_uppercase(), &row(b"A")[..]].concat()),
+        ("quotes.csv", [head, &row(b"\"A \"\"b\"\", C\""), &row(b"D \"e")].concat()),
     ] {
         std::fs::write(directory.join(name), bytes).unwrap();
         t.run(&["site", "import", name]);
     }
     t.run(&["site", "import", "marked.csv", "--apply", "--keys", "nowhere/keys.csv"]);
     t.run(&["site", "list"]);
+    let table = String::from_utf8([head, &row(b"From a pipe")].concat()).unwrap();
+    t.run_with(&["site", "import", "-", "--apply"], &table, |_| {});
+    t.show("sites.keys.csv");
+    t.run_with(&["site", "import", "-", "--apply"], &table, |_| {});
+    t.run_with(&["site", "import", "-"], "nothing of the kind\n", |_| {});
     t.check(&[]);
 }
 
@@ -227,6 +235,9 @@ fn what_cannot_be_done_is_told_with_what_to_do_next() {
         home(command);
         command.env("SITEWARDEN_TOKEN", "t");
     });
+    // Nobody is sent to log in where that cannot be done.
+    t.run_with(&["site", "list", "--url", "localhost:8443"], "", home);
+    t.run_with(&["admin", "create", "anna"], "correct horse battery\n", |_| {});
     t.check(&[]);
 }
 
@@ -326,13 +337,20 @@ fn the_socket_of_another_user_is_said_to_be_closed_to_one() {
     t.check(&[]);
 }
 
-/// A server that gives these answers (status and JSON), one after the other,
-/// to whatever it is asked.
+/// A sitewarden that gives these answers (status and JSON), one after the
+/// other, to whatever it is asked.
 fn answering(answers: Vec<(u16, String)>) -> (String, JoinHandle<()>) {
+    let head = "Content-Type: application/json\r\nX-Request-Id: 1\r\n";
+    serving(answers.into_iter().map(|(status, body)| (status, head.to_owned(), body)).collect())
+}
+
+/// A server that gives these answers (status, lines of the head and body), one
+/// after the other, to whatever it is asked.
+fn serving(answers: Vec<(u16, String, String)>) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
-        for (status, body) in answers {
+        for (status, lines, body) in answers {
             let (stream, _) = listener.accept().unwrap();
             let mut reader = BufReader::new(&stream);
             let (mut line, mut length) = (String::new(), 0);
@@ -344,7 +362,10 @@ fn answering(answers: Vec<(u16, String)>) -> (String, JoinHandle<()>) {
                 }
             }
             reader.read_exact(&mut vec![0; length]).unwrap();
-            let head = format!("HTTP/1.1 {status} .\r\nContent-Length: {}\r\n\r\n", body.len());
+            // What has no content has no length (RFC 9110, section 8.6).
+            let length =
+                if status == 204 { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+            let head = format!("HTTP/1.1 {status} .\r\n{lines}{length}\r\n");
             (&stream).write_all((head + &body).as_bytes()).unwrap();
         }
     });
@@ -353,7 +374,8 @@ fn answering(answers: Vec<(u16, String)>) -> (String, JoinHandle<()>) {
 
 #[test]
 fn a_token_that_ends_in_the_middle_stops_the_command_and_what_was_done_is_told() {
-    let (url, server) = answering(vec![(200, "{}".to_owned()), (401, "{}".to_owned())]);
+    let (url, server) =
+        answering(vec![(200, json!({ "site_id": MISSING }).to_string()), (401, "{}".to_owned())]);
     let directory = tempfile::tempdir().unwrap();
     let mut t = Transcript::new("token", directory.path());
     let ids = [MISSING, &MISSING.replace('4', "5"), &MISSING.replace('4', "6")];
@@ -386,7 +408,7 @@ fn an_import_that_breaks_off_keeps_the_keys_of_what_was_registered_and_says_how_
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("100 of 150 registered, their keys are in sites.csv.keys.csv"), "{told}");
-    assert!(told.contains("run sitewarden login again"), "{told}");
+    assert!(told.contains("the token in SITEWARDEN_TOKEN has expired"), "{told}");
     let keys = std::fs::read_to_string(directory.path().join("sites.csv.keys.csv")).unwrap();
     assert_eq!(keys.lines().count(), 101);
     assert!(keys.contains("\n101,00000099-0000-4000-8000-000000000000,A,swk_99\n"), "{keys}");

@@ -1,6 +1,8 @@
 //! Where settings come from, and what some of them do to the outside.
 
-use serde_json::json;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use crate::client::{Call, Trust};
 use crate::server::{Server, Setup, run_to_end, sitewarden};
@@ -105,6 +107,88 @@ fn names_of(pem: &[u8]) -> Vec<String> {
         other => panic!("{other:?}"),
     };
     names.value.general_names.iter().map(text).collect()
+}
+
+/// A certificate for `names` from one year to another, with its key, in one
+/// file.
+fn certificate(directory: &Path, names: &[&str], years: [i32; 2]) -> PathBuf {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+    parameters.not_before = rcgen::date_time_ymd(years[0], 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(years[1], 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let path = directory.join("pair.pem");
+    std::fs::write(&path, parameters.self_signed(&key).unwrap().pem() + &key.serialize_pem()).unwrap();
+    path
+}
+
+#[test]
+fn config_check_warns_of_a_certificate_that_no_client_will_take() {
+    let directory = tempfile::tempdir().unwrap();
+    for (names, years, warning) in [
+        (&["a.example"][..], [2000, 2001], Some("has ended, on 2001-01-01T00:00:00Z")),
+        (&["a.example"], [2098, 2099], Some("is not valid before 2098-01-01T00:00:00Z")),
+        (&[], [2000, 2099], Some("names no host (no subjectAltName)")),
+        (&["a.example"], [2000, 2099], None),
+    ] {
+        let pair = certificate(directory.path(), names, years);
+        let file = directory.path().join("sitewarden.toml");
+        std::fs::write(&file, format!("[tls]\nmode = \"files\"\ncert = {pair:?}\nkey = {pair:?}\n")).unwrap();
+        let mut check = sitewarden(&["config", "check", "--json", "--config", "sitewarden.toml"]);
+        check.current_dir(directory.path());
+        let ended = run_to_end(check);
+        let words = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{words}");
+        let said: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(said["ok"], true);
+        let warnings = said["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), usize::from(warning.is_some()), "{words}");
+        assert_eq!(words.lines().count(), warnings.len(), "{words}");
+        if let Some(warning) = warning {
+            assert!(words.starts_with("sitewarden: warning: ") && words.contains(warning), "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_start_that_is_refused_for_its_settings_says_so_in_the_form_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("key.toml", "listn = []\n");
+    write("value.toml", "data_dir = 7\n");
+    write("text.toml", "data_dir = 7\n[log]\nformat = \"text\"\n");
+    let serve = |arguments: &[&str], format: Option<&str>| {
+        let mut command = sitewarden(&[&["serve"], arguments].concat());
+        command.current_dir(directory.path());
+        if let Some(format) = format {
+            command.env("SITEWARDEN_LOG__FORMAT", format);
+        }
+        let ended = run_to_end(command);
+        assert_eq!(ended.status.code(), Some(1));
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        told
+    };
+    for (arguments, reason) in [
+        (&["--config", "key.toml"][..], "unknown key listn"),
+        (&["--config", "value.toml"], "data_dir in value.toml must be a string"),
+        (&["--config", "missing.toml"], "cannot read the configuration file missing.toml"),
+        (&["--config", "text.toml", "--log-format", "json"], "data_dir in text.toml must be a string"),
+        (&["--data-dir", ""], "data_dir in the flag --data-dir must not be empty"),
+    ] {
+        let said: Value = serde_json::from_str(&serve(arguments, None)).unwrap();
+        assert_eq!((&said["level"], &said["message"]), (&json!("ERROR"), &json!("the server did not start")));
+        assert!(said["error"].as_str().unwrap().contains(reason), "{said}");
+        assert!(said["timestamp"].is_string(), "{said}");
+    }
+    for (arguments, format) in [
+        (&["--config", "text.toml"][..], None),
+        (&["--config", "missing.toml"], Some("text")),
+        (&["--config", "key.toml", "--log-format", "text"], Some("json")),
+    ] {
+        let told = serve(arguments, format);
+        assert!(told.starts_with("sitewarden: "), "{told}");
+    }
 }
 
 #[test]

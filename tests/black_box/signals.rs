@@ -152,6 +152,9 @@ fn sighup_reloads_the_log_level_and_says_what_needs_a_restart() {
     assert!(log.contains("silent_after_hours") && log.contains("log.level"), "{log}");
     server.assert_well();
     until("requests are logged now", || server.log().contains("/health"));
+    std::fs::write(&file, text.replace("silent_after_hours = 2", "silent_after_hours = 1")).unwrap();
+    server.signal(Signal::HUP);
+    until("it is told that nothing has changed", || server.log().contains("nothing in it has changed"));
     std::fs::write(&file, text + "nonsense = 1\n").unwrap();
     server.signal(Signal::HUP);
     until("the fault is logged", || server.log().contains("was not reloaded"));

@@ -424,6 +424,16 @@ fn unfit(setup: &Setup) -> Vec<(String, Vec<String>)> {
             format!("control_socket = {words:?}\n"),
             vec!["cannot use the control socket", &words, "is no socket"],
         ),
+        ("data_dir = \"\"\n".to_owned(), vec!["data_dir in ", "must not be empty"]),
+        ("data_dir = \"/proc/x\"\n".to_owned(), vec!["cannot use the data directory /proc/x"]),
+        (
+            "control_socket = \"nowhere/control.sock\"\n".to_owned(),
+            vec!["cannot use the control socket nowhere/control.sock", "there is no directory nowhere"],
+        ),
+        (
+            "listen = [\"127.0.0.1:0\", \"192.0.2.1:8443\"]\n".to_owned(),
+            vec!["cannot listen on 192.0.2.1:8443", "this host has no such address"],
+        ),
         (
             format!("control_socket = {long:?}\n"),
             vec!["cannot use the control socket", "longer than 107 bytes"],
@@ -458,6 +468,22 @@ fn what_a_start_is_refused_for_config_check_says_before_and_neither_makes_anythi
         serve.current_dir(setup.directory());
         assert_eq!(refusal(&run_to_end(serve)), checked);
         assert_eq!(everything(&setup), before, "{toml}");
+    }
+}
+
+#[test]
+fn a_control_socket_in_a_directory_that_is_closed_or_not_made_yet_leaves_nothing_behind() {
+    let setup = Setup::new();
+    let closed = setup.directory().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    chmod(&closed, 0o555);
+    let paths = [closed.join("control.sock"), PathBuf::from("/run/no-such-directory/control.sock")];
+    for path in paths {
+        let mut serve = without_privileges(&setup);
+        chmod(setup.directory(), 0o777);
+        serve.env("SITEWARDEN_CONTROL_SOCKET", &path);
+        assert_refused(&run_to_end(serve), &["cannot use the control socket", path.to_str().unwrap()]);
+        assert!(!setup.data_dir().exists(), "{path:?}");
     }
 }
 

@@ -162,6 +162,30 @@ class Calls(unittest.TestCase):
         run = subprocess.run([sys.executable, example], env=environment, capture_output=True, text=True, timeout=60)
         self.assertEqual((run.returncode, run.stderr), (1, "set SITEWARDEN_URL, SITEWARDEN_SITE_KEY\n"))
 
+    def run_example(self, *arguments, **environment):
+        environment = {"SITEWARDEN_SITE_ID": "x", "SITEWARDEN_SITE_KEY": "y", **environment}
+        example = pathlib.Path(backend.__file__)
+        return subprocess.run(
+            [sys.executable, example, *arguments], env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    def test_a_url_without_a_scheme_is_told_in_one_line(self):
+        run = self.run_example("--once", SITEWARDEN_URL="licences.example.com")
+        self.assertEqual((run.returncode, run.stderr.count("\n")), (1, 1), run.stderr)
+        self.assertIn("SITEWARDEN_URL must begin with https://", run.stderr)
+
+    def test_a_certificate_that_cannot_be_read_is_told_in_one_line(self):
+        for file in ("/missing.pem", backend.__file__):
+            run = self.run_example("--once", SITEWARDEN_URL="https://licences.example.com", SITEWARDEN_CACERT=file)
+            self.assertEqual((run.returncode, run.stderr.count("\n")), (1, 1), run.stderr)
+            self.assertIn(f"cannot read the certificate in {file} that SITEWARDEN_CACERT names", run.stderr)
+
+    def test_help_tells_what_it_is_and_calls_nobody(self):
+        for flag in ("-h", "--help"):
+            run = self.run_example(flag)
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+            self.assertIn("SITEWARDEN_URL", run.stdout)
+
 
 if __name__ == "__main__":
     unittest.main()

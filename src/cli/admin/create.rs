@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::named::{PATH, new_password};
+use super::named::{Named, PATH, new_password};
 use crate::cli::client::{Client, Target};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
@@ -19,7 +19,8 @@ impl Create {
     pub(crate) fn run(&self, client: &Client, target: &Target) -> Result<Ended, CommandError> {
         let password = new_password(&self.name)?;
         let body = json!({ "username": self.name, "password": password });
-        let created = client.post(PATH, Some(&body))?.body;
-        Ok(target.tell(&created, &format!("created admin {}\n", self.name)))
+        let created = client.create(PATH, &body)?;
+        created.read::<Named>()?;
+        Ok(target.tell(&created.body, &format!("created admin {}\n", self.name)))
     }
 }

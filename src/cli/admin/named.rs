@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::cli::client::{Client, Shown};
+use crate::cli::client::{Client, Shown, needed};
 use crate::cli::error::CommandError;
 use crate::cli::password::{self, Asked};
 use crate::domain::Username;
@@ -10,8 +10,10 @@ use crate::domain::Username;
 /// Where the API has the admins.
 pub(crate) const PATH: &str = "/api/admins";
 
+/// An admin, as far as the verbs have a use for one.
 #[derive(Deserialize)]
-struct Named {
+pub(crate) struct Named {
+    #[serde(deserialize_with = "needed")]
     username: Shown,
 }
 

@@ -21,7 +21,10 @@ impl Passwd {
         let Self { name } = self;
         check_known(client, name)?;
         let password = new_password(name)?;
-        client.put(&format!("{PATH}/{}/password", segment(name)), &json!({ "password": password }))?;
+        client.put_for_nothing(
+            &format!("{PATH}/{}/password", segment(name)),
+            &json!({ "password": password }),
+        )?;
         let words = format!("changed the password of {name}; earlier logins have ended\n");
         Ok(target.tell(&json!({ "username": name }), &words))
     }

@@ -7,7 +7,7 @@ use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
 
 pub(crate) fn run(client: &Client, target: &Target) -> Result<Ended, CommandError> {
-    client.post("/api/signing-key/rotate", None)?;
+    client.post_for_nothing("/api/signing-key/rotate")?;
     let words = "replaced the key that signs logins; all logins have ended\n";
     Ok(target.tell(&json!({ "rotated": true }), words))
 }

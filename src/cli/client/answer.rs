@@ -4,14 +4,21 @@
 //! Those that it does not know are passed over, so that a newer server is
 //! understood, and one that is only shown may be missing. With `--json`
 //! everything that the server said is printed, unknown fields too.
+//!
+//! Other servers answer 200 as well: a captive portal, a proxy's page, another
+//! service on the same name. An answer counts only with the status of the
+//! operation, the mark that every answer of a sitewarden has, and the fields
+//! that are needed. Rejected: to take any success for one, with which a lock
+//! that nobody had heard of was reported as done.
 
 use std::fmt;
 
 use hyper::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde_json::Value;
 
+use super::logins::TokenSource;
 use crate::cli::error::{CommandError, Refusal};
 use crate::cli::printable;
 
@@ -27,6 +34,20 @@ pub(crate) struct Answer {
 impl Answer {
     pub(super) fn new(status: StatusCode, headers: HeaderMap, body: &[u8]) -> Self {
         Self { status, headers, body: serde_json::from_slice(body).unwrap_or_default() }
+    }
+
+    /// Whether this is what a sitewarden answers where all went well: this
+    /// status, the id of the request, and JSON where there is a body.
+    pub(super) fn is_success(&self, expected: StatusCode) -> bool {
+        self.status == expected && self.has_id() && (expected == StatusCode::NO_CONTENT || self.is_json())
+    }
+
+    fn has_id(&self) -> bool {
+        self.headers.contains_key("X-Request-Id")
+    }
+
+    fn is_json(&self) -> bool {
+        media_type(&self.headers) == "application/json"
     }
 
     /// The body as a document.
@@ -60,11 +81,30 @@ impl Answer {
 /// # Errors
 /// Where it is none: what answered is no sitewarden.
 pub(crate) fn read<T: DeserializeOwned>(said: &Value) -> Result<T, CommandError> {
-    T::deserialize(said).map_err(|_| {
-        let words = "the answer is not one that this sitewarden understands: check what answers there, and its \
-                     version";
-        CommandError::Failed(words.to_owned())
-    })
+    T::deserialize(said).map_err(|_| not_a_sitewarden())
+}
+
+/// The error for an answer that is none of a sitewarden's.
+pub(super) fn not_a_sitewarden() -> CommandError {
+    let words = "the answer is not that of a sitewarden, or of one that this version understands: check --url \
+                 (on this host --socket), and what answers there";
+    CommandError::Failed(words.to_owned())
+}
+
+/// What the body is, without its parameters; nothing where the server does not
+/// say.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// A value that must be there and say something.
+///
+/// # Errors
+/// Where it is null or empty.
+pub(crate) fn needed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Shown, D::Error> {
+    let shown = Shown::deserialize(deserializer)?;
+    if shown.0.is_empty() { Err(D::Error::custom("nothing is said")) } else { Ok(shown) }
 }
 
 /// A value that is only shown: text as it is, nothing for null, numbers and
@@ -142,17 +182,19 @@ impl Problem {
 }
 
 /// The error that a refusal is.
-pub(super) fn refused(status: StatusCode, body: &Value, by_token: bool) -> CommandError {
+pub(super) fn refused(status: StatusCode, body: &Value, token: Option<TokenSource>) -> CommandError {
+    if status.is_success() || status.is_redirection() {
+        return not_a_sitewarden();
+    }
     let refusal = match status {
         StatusCode::UNAUTHORIZED => Refusal::Caller,
         StatusCode::NOT_FOUND => Refusal::Missing,
         StatusCode::SERVICE_UNAVAILABLE => Refusal::Unavailable,
         _ => Refusal::Request,
     };
-    let reason = if refusal == Refusal::Caller && by_token {
-        "the login has expired or is not valid any more: run sitewarden login again".to_owned()
-    } else {
-        Problem::of(body).reason().unwrap_or_else(|| format!("the server answered {status}"))
+    let reason = match token {
+        Some(token) if refusal == Refusal::Caller => token.refused().to_owned(),
+        _ => Problem::of(body).reason().unwrap_or_else(|| format!("the server answered {status}")),
     };
     CommandError::Refused { reason, refusal }
 }
@@ -164,7 +206,8 @@ mod tests {
     use super::*;
 
     fn told(status: u16, body: &Value, by_token: bool) -> (String, Refusal) {
-        match refused(StatusCode::from_u16(status).unwrap(), body, by_token) {
+        let token = by_token.then_some(TokenSource::Login);
+        match refused(StatusCode::from_u16(status).unwrap(), body, token) {
             CommandError::Refused { reason, refusal } => (reason, refusal),
             error => panic!("{error:?}"),
         }
@@ -202,5 +245,46 @@ mod tests {
         assert_eq!((answer.total(), answer.next_page()), (Some(1500), Some("/api/sites?after=1".to_owned())));
         let answer = Answer::new(StatusCode::OK, HeaderMap::new(), b"not JSON");
         assert_eq!((answer.total(), answer.next_page(), answer.body), (None, None, Value::Null));
+    }
+
+    #[test]
+    fn a_success_has_the_status_of_the_operation_the_mark_and_its_media_type() {
+        let answer = |status: u16, marked: bool, media: &'static str| {
+            let mut headers = HeaderMap::new();
+            if marked {
+                headers.insert("X-Request-Id", "1".parse().unwrap());
+            }
+            if !media.is_empty() {
+                headers.insert(header::CONTENT_TYPE, media.parse().unwrap());
+            }
+            Answer::new(StatusCode::from_u16(status).unwrap(), headers, b"{}")
+        };
+        assert!(answer(200, true, "application/json").is_success(StatusCode::OK));
+        assert!(answer(201, true, "Application/JSON; charset=utf-8").is_success(StatusCode::CREATED));
+        assert!(answer(204, true, "").is_success(StatusCode::NO_CONTENT));
+        for (status, marked, media) in [
+            (200, true, "text/html"),
+            (200, true, ""),
+            (200, false, "application/json"),
+            (201, true, "application/json"),
+            (302, true, "application/json"),
+        ] {
+            assert!(!answer(status, marked, media).is_success(StatusCode::OK), "{status} {marked} {media}");
+        }
+        assert!(!answer(204, false, "").is_success(StatusCode::NO_CONTENT));
+        assert!(!answer(200, true, "application/json").is_success(StatusCode::NO_CONTENT));
+    }
+
+    #[test]
+    fn what_is_needed_must_say_something() {
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(deserialize_with = "needed")]
+            name: Shown,
+        }
+        for nothing in [json!({}), json!({ "name": null }), json!({ "name": "" }), json!([]), json!(null)] {
+            assert!(read::<Named>(&nothing).is_err(), "{nothing}");
+        }
+        assert_eq!(read::<Named>(&json!({ "name": 7 })).unwrap().name.as_sent(), "7");
     }
 }

@@ -32,6 +32,34 @@ impl std::fmt::Debug for StoredLogin {
     }
 }
 
+/// Where a token came from, for what to do where it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenSource {
+    /// `sitewarden login` stored it.
+    Login,
+    /// `--token` named the file, or standard input.
+    Flag,
+    /// SITEWARDEN_TOKEN.
+    Variable,
+}
+
+impl TokenSource {
+    /// Why it was refused, as far as can be told from here, and what to do.
+    pub(super) fn refused(self) -> &'static str {
+        match self {
+            Self::Login => "the login has expired or is not valid any more: run sitewarden login again",
+            Self::Flag => {
+                "the token that --token gives has expired or is not valid: give another, or leave --token out to \
+                 use the stored login"
+            }
+            Self::Variable => {
+                "the token in SITEWARDEN_TOKEN has expired or is not valid: set another, or unset the variable to \
+                 use the stored login"
+            }
+        }
+    }
+}
+
 fn key(url: &str) -> String {
     url.trim_end_matches('/').to_ascii_lowercase()
 }

@@ -23,7 +23,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::at_rest::{Access, AtRest};
-use super::logins::{StoredLogins, token_in};
+use super::logins::{StoredLogins, TokenSource, token_in};
 use super::transport::Client;
 use crate::cli::environment::{CACERT_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, variable};
 use crate::cli::error::CommandError;
@@ -105,13 +105,16 @@ impl Target {
             }
             return Client::of(self.socket(data_dir)?);
         };
+        // Before anybody is sent to log in there.
+        Server::at(url, None)?;
         let given = match &self.token {
-            Some(file) => Some(token_in(file)?),
-            None => variable(TOKEN_VARIABLE),
+            Some(file) => Some((token_in(file)?, TokenSource::Flag)),
+            None => variable(TOKEN_VARIABLE).map(|token| (token, TokenSource::Variable)),
         };
         let login = StoredLogins::load()?.for_url(url);
         let cacert = self.cacert().or_else(|| login.as_ref().and_then(|login| login.cacert.clone()));
-        let token = given.or_else(|| login.map(|login| login.access_token)).ok_or_else(|| {
+        let stored = login.map(|login| (login.access_token, TokenSource::Login));
+        let (token, source) = given.or(stored).ok_or_else(|| {
             CommandError::Failed(match self.url {
                 Some(_) => format!("not logged in at {url}: run sitewarden login --url {url} first"),
                 None => format!(
@@ -120,7 +123,7 @@ impl Target {
                 ),
             })
         })?;
-        Ok(Client::at(url, cacert)?.with_token(token))
+        Ok(Client::at(url, cacert)?.with_token(token, source))
     }
 
     /// The server that is meant, or its database where it is the one on this
@@ -160,6 +163,14 @@ impl Target {
             }
             .into()),
             Ok(None) if named => Err(no_database(&config.data_dir)),
+            // Not where one may not look, or where a socket is that nobody answers.
+            Ok(None) if is_missing(socket) && is_missing(&config.data_dir.join(FILE_NAME)) => {
+                Err(CommandError::Failed(format!(
+                    "there is no server and no database in {}; start one with sitewarden serve, or name its \
+                     directory with --data-dir",
+                    config.data_dir.display()
+                )))
+            }
             // Asking it tells why it does not answer.
             Ok(None) => Ok(client),
             Err(StartError::Open(OpenError::Io { source, .. }))
@@ -195,6 +206,10 @@ impl Target {
         let named = data_dir.is_some() || path.is_absolute();
         Ok(Server::Socket { path, named })
     }
+}
+
+fn is_missing(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
 }
 
 fn is_same_place(one: &Path, other: &Path) -> bool {

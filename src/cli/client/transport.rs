@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, header};
+use hyper::{Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::answer::{Answer, refused};
+use super::answer::{Answer, media_type, not_a_sitewarden, refused};
 use super::at_rest::AtRest;
+use super::logins::TokenSource;
 use crate::cli::error::CommandError;
 use crate::outbound::{ClientError, Server};
 
@@ -24,7 +25,9 @@ const MAX_PROBLEM: usize = 64 << 10;
 /// A server to talk to.
 pub(crate) struct Client {
     way: Way,
-    token: Option<String>,
+    token: Option<(String, TokenSource)>,
+    /// For a whole answer; `None`: what every call has.
+    patience: Option<Duration>,
     runtime: Runtime,
 }
 
@@ -52,12 +55,17 @@ impl Client {
     pub(super) fn of(server: Server) -> Result<Self, CommandError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(failed)?;
-        Ok(Self { way: Way::Server(server), token: None, runtime })
+        Ok(Self { way: Way::Server(server), token: None, patience: None, runtime })
     }
 
     /// The same with a token.
-    pub(super) fn with_token(self, token: String) -> Self {
-        Self { token: Some(token), ..self }
+    pub(super) fn with_token(self, token: String, source: TokenSource) -> Self {
+        Self { token: Some((token, source)), ..self }
+    }
+
+    /// The same, and waits for no answer longer than this.
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
     }
 
     /// The database in place of the server, which is down.
@@ -75,12 +83,22 @@ impl Client {
 
     /// Asks for `path`.
     pub(crate) fn get(&self, path: &str) -> Result<Answer, CommandError> {
-        self.call(Method::GET, path, &[], None)
+        self.call(Method::GET, path, &[], None, StatusCode::OK)
     }
 
     /// Posts `body`, where there is one, to `path`.
     pub(crate) fn post(&self, path: &str, body: Option<&Value>) -> Result<Answer, CommandError> {
-        self.call(Method::POST, path, &[], body)
+        self.call(Method::POST, path, &[], body, StatusCode::OK)
+    }
+
+    /// Posts `body` to `path`, where it makes something.
+    pub(crate) fn create(&self, path: &str, body: &Value) -> Result<Answer, CommandError> {
+        self.call(Method::POST, path, &[], Some(body), StatusCode::CREATED)
+    }
+
+    /// Posts to `path`, where nothing is said of what was done.
+    pub(crate) fn post_for_nothing(&self, path: &str) -> Result<(), CommandError> {
+        self.call(Method::POST, path, &[], None, StatusCode::NO_CONTENT).map(drop)
     }
 
     /// As [`Client::post`], under an `Idempotency-Key`: sent twice, it is done
@@ -92,17 +110,22 @@ impl Client {
         idempotency_key: &str,
     ) -> Result<Answer, CommandError> {
         let key = format!("\"{idempotency_key}\"");
-        self.call(Method::POST, path, &[("Idempotency-Key", &key)], Some(body))
+        self.call(Method::POST, path, &[("Idempotency-Key", &key)], Some(body), StatusCode::OK)
     }
 
     /// Puts `body` to `path`.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Answer, CommandError> {
-        self.call(Method::PUT, path, &[], Some(body))
+        self.call(Method::PUT, path, &[], Some(body), StatusCode::OK)
+    }
+
+    /// Puts `body` to `path`, where nothing is said of what was done.
+    pub(crate) fn put_for_nothing(&self, path: &str, body: &Value) -> Result<(), CommandError> {
+        self.call(Method::PUT, path, &[], Some(body), StatusCode::NO_CONTENT).map(drop)
     }
 
     /// Deletes what is at `path`.
     pub(crate) fn delete(&self, path: &str) -> Result<(), CommandError> {
-        self.call(Method::DELETE, path, &[], None).map(|_| ())
+        self.call(Method::DELETE, path, &[], None, StatusCode::NO_CONTENT).map(drop)
     }
 
     /// Posts `body` with these headers, and gives the answer whatever its
@@ -122,12 +145,13 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<&Value>,
+        expected: StatusCode,
     ) -> Result<Answer, CommandError> {
         let answer = self.send(method, path, headers, body)?;
-        if answer.status.is_success() {
+        if answer.is_success(expected) {
             return Ok(answer);
         }
-        Err(refused(answer.status, &answer.body, self.token.is_some()))
+        Err(refused(answer.status, &answer.body, self.token_source()))
     }
 
     fn send(
@@ -140,7 +164,14 @@ impl Client {
         let request = self.request(method, path, headers, body)?;
         let response = match &self.way {
             Way::Server(server) => {
-                let sent = self.runtime.block_on(server.send(request));
+                let sent = self.runtime.block_on(async {
+                    match self.patience {
+                        None => server.send(request).await,
+                        Some(patience) => tokio::time::timeout(patience, server.send(request))
+                            .await
+                            .unwrap_or_else(|_| Err(server.silent(patience))),
+                    }
+                });
                 sent.map_err(|error| explained(server, error))?
             }
             Way::AtRest(database) => self.runtime.block_on(database.answer(request)),
@@ -149,11 +180,17 @@ impl Client {
         Ok(Answer::new(parts.status, parts.headers, &body))
     }
 
+    fn token_source(&self) -> Option<TokenSource> {
+        self.token.as_ref().map(|(_, source)| *source)
+    }
+
     /// Asks for `path` and hands the answer's body to `take`, piece by piece,
-    /// with its whole length where the server tells it.
+    /// with its whole length where the server tells it. Nothing is handed on
+    /// of what does not begin with `magic`.
     pub(crate) fn download(
         &self,
         path: &str,
+        magic: &[u8],
         mut take: impl FnMut(&[u8], Option<u64>) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
         let Way::Server(server) = &self.way else {
@@ -164,21 +201,36 @@ impl Client {
             let response = server.open(request).await.map_err(|error| explained(server, error))?;
             let (parts, mut body) = response.into_parts();
             let broken = |error: &dyn std::fmt::Display| failed(format!("the download broke off: {error}"));
-            if !parts.status.is_success() {
+            if parts.status != StatusCode::OK {
                 let problem =
                     Limited::new(body, MAX_PROBLEM).collect().await.map_err(|error| broken(&error))?;
                 let problem = serde_json::from_slice(&problem.to_bytes()).unwrap_or_default();
-                return Err(refused(parts.status, &problem, self.token.is_some()));
+                return Err(refused(parts.status, &problem, self.token_source()));
+            }
+            if media_type(&parts.headers) != "application/octet-stream" {
+                return Err(not_a_sitewarden());
             }
             let whole =
                 parts.headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
+            // What came before it can be told from another file.
+            let mut first = Some(Vec::new());
             loop {
                 let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
                 let Some(frame) = frame.map_err(|error| broken(&error))? else {
-                    return Ok(());
+                    return if first.is_none() { Ok(()) } else { Err(not_a_sitewarden()) };
                 };
-                if let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() {
+                let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
+                let Some(begun) = &mut first else {
                     take(&data, whole)?;
+                    continue;
+                };
+                begun.extend_from_slice(&data);
+                if begun.len() >= magic.len() {
+                    if !begun.starts_with(magic) {
+                        return Err(not_a_sitewarden());
+                    }
+                    take(begun, whole)?;
+                    first = None;
                 }
             }
         })
@@ -192,7 +244,7 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Request<Full<Bytes>>, CommandError> {
         let mut request = Request::builder().method(method).uri(path);
-        if let Some(token) = &self.token {
+        if let Some((token, _)) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         for (name, value) in headers {

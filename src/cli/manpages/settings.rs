@@ -30,6 +30,8 @@ pub(super) fn page() -> Roff {
          serve wins over the environment, and that over the file. A variable that is no setting is left alone \
          unless it looks like one: where it begins with a known group and two underscores, or is a letter or two \
          away from a setting's name, it is refused.",
+        "A relative path counts from the directory in which the server is started, not from that of the file; the \
+         package's service is started in /.",
         "sitewarden config check tells whether all is well, with the files that are named. Changes are in force after \
          a restart; systemctl reload takes the log level, and certificates of tls.mode files.",
     ] {

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::cli::client::{Shown, Target};
+use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
 use crate::domain::Timestamp;
@@ -28,7 +28,9 @@ pub(crate) struct Add {
 
 #[derive(Deserialize)]
 struct Registered {
+    #[serde(deserialize_with = "needed")]
     site_id: Shown,
+    #[serde(deserialize_with = "needed")]
     secret_key: Shown,
 }
 
@@ -40,7 +42,7 @@ impl Add {
             "contact_email": self.email,
             "license_expires_at": self.expires.to_string(),
         });
-        let answer = target.client()?.post("/api/sites", Some(&body))?;
+        let answer = target.client()?.create("/api/sites", &body)?;
         let Registered { site_id, secret_key } = answer.read()?;
         let words = format!(
             "site_id    {site_id}\nsecret_key {secret_key}\nnote the secret_key now: it is not shown again\n"

@@ -1,9 +1,11 @@
 //! The sites that a verb is told to do something to, one after the other.
 
 use clap::Args;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::client::Target;
+use super::document::SiteDocument;
+use crate::cli::client::{Answer, Target};
 use crate::cli::error::{CommandError, Refusal};
 use crate::cli::screen::{Ended, complain};
 use crate::cli::values::site_id;
@@ -49,6 +51,17 @@ impl Chosen {
         }
         Ok(ended)
     }
+}
+
+/// The site that a verb was done to, as the server tells of it then.
+///
+/// # Errors
+/// Where the answer tells of no site, or of another.
+pub(crate) fn same_site<T: DeserializeOwned>(answer: &Answer, id: SiteId) -> Result<T, CommandError> {
+    if answer.read::<SiteDocument>()?.site_id != id {
+        return Err(CommandError::Failed(format!("the server told of another site than {id}: check --url")));
+    }
+    answer.read()
 }
 
 /// Where the API has a site, and what can be done to it.

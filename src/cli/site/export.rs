@@ -31,11 +31,8 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
         let sites = self.filter.fetch(&target.client()?)?;
-        let text = if target.json {
-            printable::json(&Value::from(sites))
-        } else {
-            table(&SiteDocument::all(&sites)?)?
-        };
+        let documents = SiteDocument::all(&sites)?;
+        let text = if target.json { printable::json(&Value::from(sites)) } else { table(&documents)? };
         let Some(path) = &self.output else {
             return Ok(print_as_it_is(&text));
         };

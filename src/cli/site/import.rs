@@ -23,7 +23,7 @@ use crate::domain::NewSite;
 /// Register the sites of a CSV file: first shown what would be done, and done
 /// with --apply
 ///
-/// The first line names the columns: name, owner_name (may be missing),
+/// The first line names the columns, in any case: name, owner_name (may be missing),
 /// contact_email, license_expires_at. Further columns that `site export`
 /// writes are ignored, others are refused. A row whose name and address a
 /// site already has is left out. An apostrophe before what looks like a
@@ -31,14 +31,14 @@ use crate::domain::NewSite;
 /// is done.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The file
+    /// The file, or - for standard input
     #[arg(value_name = "FILE.csv")]
     file: PathBuf,
     /// Register them
     #[arg(long)]
     apply: bool,
     /// Where to write the secret keys; must not exist yet [default:
-    /// FILE.keys.csv]
+    /// FILE.keys.csv; of standard input sites.keys.csv]
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// Register rows too whose name and address a site already has
@@ -143,7 +143,11 @@ impl Import {
                 complain(format!("{tally}; nothing was done: mend the bad rows first"));
                 return Ok(Ended::Failed);
             }
-            complain(format!("{tally}; nothing was done: give --apply to register the new ones"));
+            let next = match Outcome::New.count(&rows) {
+                0 => "",
+                _ => ": give --apply to register the new ones",
+            };
+            complain(format!("{tally}; nothing was done{next}"));
             return Ok(shown);
         }
         let path = self.keys_path();
@@ -152,6 +156,11 @@ impl Import {
             let applied = Self::register(&client, &mut rows, &path, &file);
             if let Err(error) = applied {
                 let done = Outcome::Registered.count(&rows);
+                if done == 0 {
+                    // It has its headings only, and would be in the way next time.
+                    let _ = std::fs::remove_file(&path);
+                    return Err(error);
+                }
                 show(&rows, target)?;
                 complain(format!(
                     "{done} of {} registered, their keys are in {}; the same command with another --keys goes \
@@ -227,6 +236,9 @@ impl Import {
 
     fn keys_path(&self) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| {
+            if self.file == Path::new("-") {
+                return PathBuf::from("sites.keys.csv");
+            }
             let mut path = self.file.clone().into_os_string();
             path.push(".keys.csv");
             path.into()

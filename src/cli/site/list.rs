@@ -20,11 +20,12 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
         let sites = self.filter.fetch(&target.client()?)?;
+        let documents = SiteDocument::all(&sites)?;
         if target.json {
             return Ok(print_json(&Value::from(sites)));
         }
         let mut table = Table::new(["SITE_ID", "NAME", "STATUS", "EXPIRES", "LAST SEEN", "VERSION"]);
-        for site in SiteDocument::all(&sites)? {
+        for site in documents {
             table.row([
                 site.site_id.to_string(),
                 site.name.to_string(),

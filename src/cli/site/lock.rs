@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::json;
 
-use super::chosen::{Chosen, path};
+use super::chosen::{Chosen, path, same_site};
+use super::document::SiteDocument;
 use crate::cli::client::Target;
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
@@ -24,6 +25,7 @@ impl Lock {
         let body = json!({ "reason": self.reason });
         self.sites.each(target, |id| {
             let answer = client.post(&path(id, "/lock"), Some(&body))?;
+            same_site::<SiteDocument>(&answer, id)?;
             Ok((answer.body, format!("locked {id}\n")))
         })
     }

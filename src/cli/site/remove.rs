@@ -1,11 +1,11 @@
 //! `sitewarden site rm`
 
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::chosen::{Chosen, path};
-use crate::cli::client::{Client, Shown, Target};
+use super::chosen::{Chosen, path, same_site};
+use super::document::SiteDocument;
+use crate::cli::client::{Client, Target};
 use crate::cli::error::{CommandError, Refusal};
 use crate::cli::screen::{Ended, confirm};
 
@@ -17,12 +17,6 @@ pub(crate) struct Remove {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    #[serde(default)]
-    name: Shown,
 }
 
 impl Remove {
@@ -47,7 +41,7 @@ impl Remove {
         let mut missing = 0;
         for &id in &self.sites.ids {
             match client.get(&path(id, "")) {
-                Ok(site) => names.push(format!("{} ({id})", site.read::<Named>()?.name)),
+                Ok(site) => names.push(format!("{} ({id})", same_site::<SiteDocument>(&site, id)?.name)),
                 Err(CommandError::Refused { refusal: Refusal::Missing, .. }) => {
                     missing += 1;
                     names.push(format!("{id}, which is not there"));

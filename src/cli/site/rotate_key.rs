@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::chosen::path;
-use crate::cli::client::{Shown, Target};
+use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
 use crate::cli::values::site_id;
@@ -25,6 +25,7 @@ pub(crate) struct RotateKey {
 
 #[derive(Deserialize)]
 struct Rotated {
+    #[serde(deserialize_with = "needed")]
     secret_key: Shown,
     old_key_valid_until: Option<Shown>,
 }

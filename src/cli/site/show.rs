@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::chosen::{Chosen, path};
+use super::chosen::{Chosen, path, same_site};
 use crate::cli::client::{Shown, Target};
 use crate::cli::error::CommandError;
 use crate::cli::printable;
@@ -21,7 +21,7 @@ impl Show {
         let client = target.client()?;
         self.sites.each(target, |id| {
             let answer = client.get(&path(id, ""))?;
-            let words = record(&answer.read()?);
+            let words = record(&same_site(&answer, id)?);
             Ok((answer.body, words))
         })
     }

@@ -1,5 +1,6 @@
 //! The rows of a CSV file of new sites, as spreadsheets write them (RFC 4180).
 
+use std::io::Read as _;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
@@ -31,18 +32,33 @@ pub(crate) struct Row {
 /// # Errors
 /// Where the file or its first line cannot be read.
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
-    let unreadable = |error: csv::Error| CommandError::Failed(format!("{}: {error}", path.display()));
-    let text = std::fs::read(path).map_err(|error| unreadable(error.into()))?;
+    let is_input = path == Path::new("-");
+    let name = if is_input { "standard input".into() } else { path.display().to_string() };
+    let failed = |reason: &dyn std::fmt::Display| CommandError::Failed(format!("{name}: {reason}"));
+    let unreadable = |error: csv::Error| failed(&error);
+    let text = if is_input {
+        let mut text = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut text).map(|_| text)
+    } else {
+        std::fs::read(path)
+    };
+    let text = text.map_err(|error| failed(&error))?;
     // Spreadsheets put a byte order mark there.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let mut lines = Lines { text, counted: 0, line: 1 };
     if let Err(error) = std::str::from_utf8(text) {
         let line = lines.of(error.valid_up_to() as u64);
-        return Err(CommandError::Failed(format!("{}: line {line} is not UTF-8", path.display())));
+        return Err(failed(&format!("line {line} is not UTF-8: save the file as CSV in UTF-8")));
+    }
+    if let Some(byte) = open_quote(text) {
+        let line = Lines { text, counted: 0, line: 1 }.of(byte);
+        return Err(failed(&format!(
+            "line {line}: a quote (\") is opened and never closed: close it, or write it twice where it is text"
+        )));
     }
     let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(text);
-    let head = reader.headers().map_err(unreadable)?.clone();
-    check(&head).map_err(|reason| CommandError::Failed(format!("{}: line 1: {reason}", path.display())))?;
+    let head: StringRecord = reader.headers().map_err(unreadable)?.iter().map(str::to_lowercase).collect();
+    check(&head).map_err(|reason| failed(&format!("line 1: {reason}")))?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
@@ -88,20 +104,42 @@ impl Lines<'_> {
     }
 }
 
+/// Where the quote stands that opens a cell and is closed nowhere. The csv
+/// crate takes all that follows for one cell.
+fn open_quote(text: &[u8]) -> Option<u64> {
+    let (mut opened, mut begins, mut place) = (None, true, 0);
+    while let Some(byte) = text.get(place) {
+        match (opened, byte) {
+            (None, b'"') if begins => opened = Some(place),
+            (Some(_), b'"') if text.get(place + 1) == Some(&b'"') => place += 1,
+            (Some(_), b'"') => opened = None,
+            _ => {}
+        }
+        begins = opened.is_none() && b",\r\n".contains(byte);
+        place += 1;
+    }
+    opened.and_then(|place| u64::try_from(place).ok())
+}
+
+/// The columns, as messages name them.
+fn quoted() -> String {
+    COLUMNS.map(|name| format!("\"{name}\"")).join(", ")
+}
+
 fn check(head: &StringRecord) -> Result<(), String> {
     if head.len() == 1 && head.iter().any(|name| name.contains([';', '\t'])) {
         return Err("columns are separated by commas".to_owned());
     }
     if let Some(unknown) = head.iter().find(|name| !document::COLUMNS.contains(name)) {
-        return Err(format!("no such column: {unknown}; they are {}", COLUMNS.join(", ")));
+        return Err(format!("there is no column \"{unknown}\"; they are {}", quoted()));
     }
     let twice = COLUMNS.iter().find(|name| head.iter().filter(|given| given == *name).count() > 1);
     if let Some(twice) = twice {
-        return Err(format!("the column {twice} is named twice"));
+        return Err(format!("the column \"{twice}\" is named twice"));
     }
     let missing = COLUMNS.iter().find(|name| **name != OPTIONAL && !head.iter().any(|given| given == **name));
     match missing {
-        Some(missing) => Err(format!("the column {missing} is missing")),
+        Some(missing) => Err(format!("the column \"{missing}\" is missing")),
         None => Ok(()),
     }
 }

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::chosen::{Chosen, path};
+use super::chosen::{Chosen, path, same_site};
+use super::document::SiteDocument;
 use crate::cli::client::Target;
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
@@ -19,6 +20,7 @@ impl Unlock {
         let client = target.client()?;
         self.sites.each(target, |id| {
             let answer = client.post(&path(id, "/unlock"), None)?;
+            same_site::<SiteDocument>(&answer, id)?;
             Ok((answer.body, format!("unlocked {id}\n")))
         })
     }

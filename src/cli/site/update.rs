@@ -4,8 +4,8 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::chosen::{Chosen, path};
-use crate::cli::client::{Shown, Target};
+use super::chosen::{Chosen, path, same_site};
+use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
 use crate::domain::Timestamp;
@@ -38,6 +38,7 @@ pub(crate) struct Update {
 
 #[derive(Deserialize)]
 struct Updated {
+    #[serde(deserialize_with = "needed")]
     license_expires_at: Shown,
 }
 
@@ -52,7 +53,7 @@ impl Update {
         let client = target.client()?;
         self.sites.each(target, |id| {
             let answer = client.put(&path(id, ""), &body)?;
-            let Updated { license_expires_at } = answer.read()?;
+            let Updated { license_expires_at } = same_site(&answer, id)?;
             Ok((answer.body, format!("updated {id}: expires {license_expires_at}\n")))
         })
     }

@@ -3,23 +3,30 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::client::{Client, Shown};
+use crate::cli::client::{Client, Shown, needed};
 use crate::cli::error::CommandError;
 
 /// What the server tells of its certificate.
 #[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
 pub(crate) struct CertificateStatus {
+    #[serde(deserialize_with = "needed")]
     mode: Shown,
+    #[serde(default)]
     names: Vec<Shown>,
+    #[serde(default)]
     issuer: Shown,
+    #[serde(default)]
     not_before: Shown,
+    #[serde(default)]
     not_after: Shown,
+    #[serde(default)]
     next_renewal: Shown,
+    #[serde(default)]
     warning: Shown,
+    #[serde(default)]
     last_error: Shown,
     /// Whether a new one is being asked for.
+    #[serde(default)]
     pub(crate) renewing: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::certificate;
+use super::certificate::{self, CertificateStatus};
 use crate::cli::client::Target;
 use crate::cli::error::CommandError;
 use crate::cli::screen::{Ended, complain};
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(360);
 
 pub(crate) fn run(target: &Target) -> Result<Ended, CommandError> {
     let client = target.client()?;
-    client.post("/api/tls/renew", None)?;
+    client.post("/api/tls/renew", None)?.read::<CertificateStatus>()?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         wait();

@@ -96,7 +96,8 @@ struct Limits {
     counted: Arc<Mutex<Counted>>,
 }
 
-/// What is remembered. All times are since the throttle was made.
+/// What is remembered. All times are since [`KNOWN_FOR`] before the throttle was
+/// made, so that logins of before have a time too.
 #[derive(Default)]
 struct Counted {
     networks: HashMap<Network, Failures>,
@@ -288,6 +289,23 @@ impl<C: Clock> LoginThrottle<C> {
         }))
     }
 
+    /// Remembers logins of before a restart, as network and age; one that is
+    /// older than [`KNOWN_FOR`] counts for nothing.
+    pub fn remember(&self, logins: impl IntoIterator<Item = (Network, Duration)>) {
+        let Some(limits) = &self.limits else {
+            return;
+        };
+        let (now, mut counted) = (self.now(), locked(&limits.counted));
+        let mut logins: Vec<_> =
+            logins.into_iter().filter_map(|(from, age)| Some((now.checked_sub(age)?, from))).collect();
+        // The latest of a network is what counts.
+        logins.sort_by_key(|(at, _)| *at);
+        for (at, network) in logins {
+            note_login(&mut counted.known, network, at);
+            note_login(&mut counted.familiar, network.surroundings(), at);
+        }
+    }
+
     /// Forgets the networks and names whose allowance is whole again. To be
     /// called about once a minute.
     pub fn sweep(&self) {
@@ -312,7 +330,7 @@ impl<C: Clock> LoginThrottle<C> {
     }
 
     fn now(&self) -> Duration {
-        self.clock.now().duration_since(self.began).into()
+        KNOWN_FOR + Duration::from(self.clock.now().duration_since(self.began))
     }
 }
 
@@ -581,6 +599,27 @@ mod tests {
         throttle.sweep();
         let counted = locked(&throttle.limits.as_ref().unwrap().counted);
         assert_eq!((counted.known.len(), counted.familiar.len()), (0, 0));
+    }
+
+    #[test]
+    fn logins_of_before_a_restart_are_remembered_for_what_is_left_of_their_month() {
+        let clock = FakeRelativeClock::default();
+        let throttle = LoginThrottle::new(5, clock.clone());
+        let (day, month) = (Duration::from_secs(86_400), KNOWN_FOR);
+        throttle.remember([
+            (network(1 << 16), month - day),
+            (network(2 << 16), Duration::ZERO),
+            (network(2 << 16), 2 * month),
+            (network(3 << 16), month),
+        ]);
+        assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::Known));
+        assert_eq!(standing(&throttle, network((1 << 16) + 1)), Ok(Standing::Familiar));
+        assert_eq!(standing(&throttle, network(2 << 16)), Ok(Standing::Known));
+        assert_eq!(standing(&throttle, network(3 << 16)), Ok(Standing::New), "a month ago");
+        clock.advance(day);
+        assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::New));
+        assert_eq!(standing(&throttle, network(2 << 16)), Ok(Standing::Known));
+        LoginThrottle::new(0, clock).remember([(network(1), day)]);
     }
 
     #[test]

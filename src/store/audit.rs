@@ -2,6 +2,8 @@
 //! Failed logins are not in it but beside it ([`super::strangers`]), and are
 //! read as it is.
 
+use std::net::IpAddr;
+
 use super::codec::{AuditRow, DecodeError, Row, StrangerRow};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
@@ -10,6 +12,9 @@ use crate::domain::{Action, Actor, ActorKind, AuditEntry, NewAuditEntry, SiteId,
 
 /// Most entries that one transaction prunes, so that writers do not wait.
 const PRUNE_AT_ONCE: usize = 1000;
+
+/// Among how many entries of the trail logins are looked for at a start.
+const LOGINS_LOOKED_FOR_IN: usize = 10_000;
 
 /// Which entries are shown.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +68,23 @@ impl Store {
         let name = Some(admin.name.clone());
         self.record(NewAuditEntry { admin: name, ..NewAuditEntry::of(Action::LoginSucceeded, &admin, now) })
             .await
+    }
+
+    /// From where admins have logged in, and when, newest first: what the
+    /// newest [`LOGINS_LOOKED_FOR_IN`] entries of the trail tell.
+    pub async fn recent_logins(&self) -> Result<Vec<(IpAddr, Timestamp)>, Unavailable> {
+        self.read(|tables| {
+            let mut logins = Vec::new();
+            for row in tables.audit.range(..u64::MAX)?.rev().take(LOGINS_LOOKED_FOR_IN) {
+                let (id, row) = row?;
+                let entry = row.into_entry(id).map_err(|error| unreadable(AuditRow::TABLE, error))?;
+                if entry.action == Action::LoginSucceeded {
+                    logins.extend(entry.actor.ip.map(|ip| (ip, entry.at)));
+                }
+            }
+            Ok(logins)
+        })
+        .await
     }
 
     /// Adds to the trail that somebody took a backup. One of the server's own

@@ -7,6 +7,7 @@
 
 // What every handler has, and what goes wrong.
 mod app;
+pub mod field_errors;
 pub mod problem;
 mod sender;
 

@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use super::app::App;
 use super::auth::Sysadmin;
+use super::field_errors::{FieldError, FieldErrors};
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
-use super::problem::{Failure, FieldError, FieldErrors, Problem, failure};
+use super::problem::{Failure, Problem, failure};
 use super::sites::{SiteDocument, fresh_key};
 use super::tag::Group;
 use super::wire::{Given, Time};

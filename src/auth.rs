@@ -1,6 +1,7 @@
 //! Who is calling: passwords, access tokens, and limits on guessing them.
 
 mod buffer;
+mod crowd;
 pub mod host_user;
 pub mod initial_password;
 pub mod password;

@@ -35,7 +35,7 @@ pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
 pub use heartbeat::{Heartbeat, Seen};
 pub use licence::{LicenceChange, TooFarAhead};
-pub use network::{Network, Surroundings};
+pub use network::{Block, Network, Surroundings};
 pub use operation::{Effect, Operation, Refused, SiteOperation};
 pub use secret_key::{KeyHash, SecretKey};
 pub use site::{NewSite, Site, SiteChange, SiteStatus};

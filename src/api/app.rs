@@ -14,6 +14,7 @@ use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::certificate::CertificateState;
 use crate::domain::site::SilentAfterHours;
+use crate::domain::{Network, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::{Store, Unavailable};
 
@@ -70,6 +71,21 @@ impl App {
             backup_turn: Default::default(),
             certificate: Default::default(),
         })
+    }
+}
+
+impl App {
+    /// Has the throttle know the networks from which admins have logged in
+    /// before this start, which come first in line. Without it they are
+    /// strangers until they log in again.
+    pub async fn remember_logins(&self, now: Timestamp) {
+        match self.store.recent_logins().await {
+            Ok(logins) => self.logins.remember(logins.into_iter().map(|(ip, at)| {
+                let age = u64::try_from(now.seconds_since(at)).unwrap_or_default();
+                (Network::of(ip), Duration::from_secs(age))
+            })),
+            Err(error) => tracing::warn!(%error, "the logins of before this start could not be read"),
+        }
     }
 }
 

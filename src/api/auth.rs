@@ -303,7 +303,7 @@ impl Sysadmin {
         let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
         let admin = app.store.admin(claims.admin).await?;
         match admin {
-            Some(admin) if admin.token_epoch == claims.epoch() => {
+            Some(admin) if admin.token_epoch == claims.epoch() && admin.username.as_str() == claims.sub => {
                 Ok(Self { proof: Proof::Token(admin), ip: request.data::<Peer>().map(|peer| peer.0) })
             }
             _ => Err(Problem::unauthorized()),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use poem::http::StatusCode;
+use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::Data;
 use poem_openapi::param::Header;
 use poem_openapi::types::Example;
@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use super::app::App;
 use super::auth::Sysadmin;
+use super::field_errors::{FieldError, FieldErrors};
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
-use super::problem::{Failure, FieldError, FieldErrors, Problem, failure};
+use super::problem::{Failure, Problem, failure};
 use super::sites::{SiteDocument, fresh_key};
 use super::tag::Group;
 use super::wire::{Given, Time};
@@ -234,6 +235,9 @@ impl BatchApi {
     /// the same admin and with the same body, is not done again: the answer
     /// is that of the first time, its keys included, with the sites as they
     /// are now.
+    ///
+    /// `If-Match` names the revision of one site, so it is refused here (400):
+    /// to change a site only as you know it, use the routes of its own.
     #[oai(path = "/batch", method = "post", operation_id = "batch_sites")]
     async fn batch(
         &self,
@@ -243,6 +247,7 @@ impl BatchApi {
         /// request again is not done again.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Header<Given<IdempotencyKey>>,
+        headers: &HeaderMap,
         body: Body<Batch>,
     ) -> Result<
         Json<ResultsDocument>,
@@ -256,6 +261,13 @@ impl BatchApi {
             },
         >,
     > {
+        if headers.contains_key(header::IF_MATCH) {
+            return Err(Problem::malformed(
+                "a batch takes no If-Match, which names the revision of one site: change sites one by one, \
+                 by /api/sites/{site_id}, or leave it out",
+            )
+            .into());
+        }
         let Body(batch, bytes) = body;
         let by = admin.actor();
         let once = OnceRequest::read(idempotency_key.0, &by, ROUTE, &bytes)?;

@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 use super::app::{App, Peer};
 use super::auth::{LOGIN_PATH, Sysadmin};
-use super::problem::{self, FieldErrors, Problem};
+use super::field_errors::FieldErrors;
+use super::problem::{self, Problem};
 use super::query::{self, QueryFaults};
 use super::routes::{Operation, operations, routes};
 use super::sender::ProvedSender;

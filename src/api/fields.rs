@@ -21,8 +21,9 @@ use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
 use serde_json::{Map, Value};
 
+use super::field_errors::FieldErrors;
 use super::object::Object;
-use super::problem::{FieldErrors, Problem};
+use super::problem::Problem;
 
 /// A request body of some shape.
 pub trait Readable: Sized + Send {

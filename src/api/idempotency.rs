@@ -10,7 +10,8 @@ use std::str::FromStr;
 use aws_lc_rs::digest;
 use poem_openapi::registry::MetaSchema;
 
-use super::problem::{FieldErrors, Problem};
+use super::field_errors::FieldErrors;
+use super::problem::Problem;
 use super::wire::{Given, Parameter};
 use crate::auth::random::random_bytes;
 use crate::domain::{Actor, SecretKey, SiteId};

@@ -14,7 +14,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::problem::{FieldErrors, Problem};
+use super::field_errors::FieldErrors;
+use super::problem::Problem;
 
 /// Most members of an object that is kept.
 pub(super) const MAX_MEMBERS: usize = 64;

@@ -377,6 +377,7 @@ impl From<RetryAfter> for Problem {
 impl From<NoTurn> for Problem {
     fn from(refused: NoTurn) -> Self {
         match refused {
+            // No fault of ours: a stranger must not fill the log with errors.
             NoTurn::Full => PasswordFault::Busy.into(),
             NoTurn::NetworkFull => RetryAfter::a_second().into(),
         }
@@ -386,7 +387,7 @@ impl From<NoTurn> for Problem {
 impl From<PasswordFault> for Problem {
     fn from(fault: PasswordFault) -> Self {
         match fault {
-            PasswordFault::Busy => Self::busy("too many logins at once", Some(fault.to_string())),
+            PasswordFault::Busy => Self::busy("too many logins at once", None),
             PasswordFault::Failed => Self::internal(fault.to_string()),
         }
     }
@@ -577,6 +578,7 @@ mod tests {
         ] {
             let problem = Problem::from(refused);
             assert_eq!((problem.status, problem.retry_after_seconds), (status, Some(seconds)));
+            assert_eq!(problem.cause, None, "a stranger can bring it about: no error in the log");
         }
     }
 }

@@ -7,8 +7,8 @@
 use poem::{Error, Request, RequestBody};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
+use super::field_errors::FieldErrors;
 use super::object::GIVEN_TWICE;
-use super::problem::FieldErrors;
 
 /// What is wrong with the names of the parameters, for the handler to begin
 /// its list of faults with.

@@ -18,10 +18,11 @@ pub use self::documents::{
 use self::parameters::{Revisions, SearchText, StatusFilter};
 use super::app::App;
 use super::auth::Sysadmin;
+use super::field_errors::FieldErrors;
 use super::fields::{Body, Json};
 use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::page::{Cursor, PageLimit, next_link};
-use super::problem::{Failure, FieldErrors, Problem, failure};
+use super::problem::{Failure, Problem, failure};
 use super::query::QueryFaults;
 use super::tag::Group;
 use super::wire::{Given, Nullable, PathId, Time};

@@ -9,7 +9,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
 use serde_json::Value;
 
-use super::problem::FieldErrors;
+use super::field_errors::FieldErrors;
 use crate::domain::{SiteId, Timestamp};
 
 macro_rules! plain_type {

@@ -12,23 +12,31 @@
 //! - A network that has logged in within the last 30 days comes first. The
 //!   others are served in the order in which they came, with a head start of
 //!   [`WAITING`] places for a network in whose surroundings somebody has logged
-//!   in within 30 days, and as much of a handicap for one that guesses. So
-//!   nobody waits for ever, and who does not guess does not wait for those who
-//!   do.
-//! - When all places are taken, the one who would come last is turned away: the
-//!   newcomer or another.
+//!   in within 30 days, and as much of a handicap for one that guesses or in
+//!   whose surroundings somebody does. So nobody waits for ever, and who does
+//!   not guess does not wait for those who do.
+//! - When all places are taken, one is turned away: of those who guess, while
+//!   there are any; then of those of whom nothing is known, the neighbours of
+//!   guessers too; then of those who are known. Among equals it is one from
+//!   where the most have come since last nobody waited ([`Crowd`]), the
+//!   newcomer or another, and chance decides where that is the same. So who
+//!   comes once passes those who come again and again, though each time from
+//!   a new address.
 //! - A client that goes away frees its place at once.
 //!
-//! Rejected: last in, first out, which serves a newcomer at once, or perhaps
+//! Rejected: turning the newcomer away, which shuts out whoever comes while more
+//! guess than may wait. Last in, first out, which serves a newcomer at once, or perhaps
 //! never if another comes within the next 10 ms.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::buffer::Buffer;
+use super::crowd::Crowd;
 use crate::domain::Network;
 
 /// Hashes that run at the same time.
@@ -48,8 +56,23 @@ pub enum Standing {
     Familiar,
     /// Nothing.
     New,
-    /// It guesses, or its surroundings do.
+    /// Nothing bad of itself, but others in its surroundings guess.
+    Neighbour,
+    /// It guesses.
     Suspect,
+}
+
+impl Standing {
+    /// Who is turned away before whom when all places are taken: the greatest
+    /// first.
+    fn gives_way(self) -> u8 {
+        match self {
+            Self::Known => 0,
+            Self::Familiar => 1,
+            Self::New | Self::Neighbour => 2,
+            Self::Suspect => 3,
+        }
+    }
 }
 
 /// A request for a turn.
@@ -65,7 +88,7 @@ pub struct Claim {
 /// Why there is no turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoTurn {
-    /// [`WAITING`] others have better claims.
+    /// [`WAITING`] others have claims as good or better.
     Full,
     /// [`WAITING_OF_ONE_NETWORK`] others of the network wait.
     NetworkFull,
@@ -83,12 +106,16 @@ struct Line {
     waiting: Vec<Waiter>,
     /// How many have come so far.
     arrivals: u64,
+    crowd: Crowd,
+    /// For what chance decides.
+    chance: RandomState,
 }
 
 struct Waiter {
     /// Whoever has the least is next; the least number where it is the same.
     place: u64,
     number: u64,
+    standing: Standing,
     network: Option<Network>,
     /// Gives the waiter its turn; dropped unused, it turns the waiter away.
     call: oneshot::Sender<Turn>,
@@ -162,20 +189,32 @@ impl Line {
             Standing::Known => 0,
             Standing::Familiar => number,
             Standing::New => number + others,
-            Standing::Suspect => number + 2 * others,
+            Standing::Neighbour | Standing::Suspect => number + 2 * others,
         };
-        if self.waiting.len() >= WAITING {
-            let last = self.waiting.iter().enumerate().max_by_key(|(_, waiter)| waiter.rank());
-            match last {
-                Some((index, waiter)) if waiter.rank() > (place, number) => {
-                    self.waiting.swap_remove(index);
-                }
-                _ => return Err(NoTurn::Full),
-            }
-        }
         self.arrivals = number;
-        self.waiting.push(Waiter { place, number, network, call });
+        if self.waiting.is_empty() {
+            self.crowd.disperse();
+        }
+        if let Some(network) = network {
+            self.crowd.comes(network);
+        }
+        self.waiting.push(Waiter { place, number, standing, network, call });
+        if self.waiting.len() > WAITING && self.turn_away() == Some(number) {
+            return Err(NoTurn::Full);
+        }
         Ok(number)
+    }
+
+    /// Turns one away; tells who it was.
+    fn turn_away(&mut self) -> Option<u64> {
+        let gives_way = |waiter: &Waiter| {
+            let around = waiter.network.map(|network| self.crowd.around(network)).unwrap_or_default();
+            (waiter.standing.gives_way(), around)
+        };
+        let by_chance = |waiter: &Waiter| self.chance.hash_one((self.arrivals, waiter.number));
+        let places = self.waiting.iter().enumerate();
+        let (_, index) = places.map(|(index, w)| ((gives_way(w), by_chance(w)), index)).max()?;
+        Some(self.waiting.swap_remove(index).number)
     }
 
     /// Takes out the first whose turn may begin now, and begins it.
@@ -326,22 +365,113 @@ mod tests {
         panic!("newcomers kept the suspects out");
     }
 
+    /// How many of `waiting` have been turned away, of those that still wait.
+    fn turned_away(waiting: &mut Vec<Waiting>) -> usize {
+        let before = waiting.len();
+        waiting.retain_mut(|waiting| poll(waiting).is_none());
+        before - waiting.len()
+    }
+
     #[test]
-    fn when_all_places_are_taken_whoever_would_come_last_is_turned_away() {
+    fn when_all_places_are_taken_those_who_guess_give_way_and_then_those_who_come_most() {
         let (queue, _turns) = busy(0);
         let mut new: Vec<_> = (0..WAITING - 1).map(|n| comes(&queue, n, Standing::New)).collect();
-        let mut suspect = comes(&queue, 500, Standing::Suspect);
-        assert_eq!(told(&queue, 501, Standing::Suspect).err(), Some(NoTurn::Full));
-        new.push(comes(&queue, 502, Standing::New));
+        let mut suspect = comes(&queue, 500 << 16, Standing::Suspect);
+        assert_eq!(told(&queue, 1, Standing::Suspect).err(), Some(NoTurn::Full), "of those who come most");
+        let mut other = comes(&queue, 502 << 16, Standing::New);
         assert_eq!(
             poll(&mut suspect).unwrap().err(),
             Some(NoTurn::Full),
             "made room for one who did not guess"
         );
-        assert_eq!(told(&queue, 503, Standing::New).err(), Some(NoTurn::Full));
-        let _known = comes(&queue, 504, Standing::Known);
-        assert_eq!(poll(new.last_mut().unwrap()).unwrap().err(), Some(NoTurn::Full));
-        assert!(new.iter_mut().rev().skip(1).all(|waiting| poll(waiting).is_none()));
+        let mut neighbour = comes(&queue, 503 << 16, Standing::Neighbour);
+        assert_eq!(turned_away(&mut new), 1, "one of those who come most");
+        let mut known = comes(&queue, 504, Standing::Known);
+        let mut familiar = comes(&queue, 505, Standing::Familiar);
+        assert_eq!(turned_away(&mut new), 2);
+        assert!(
+            [&mut other, &mut neighbour, &mut known, &mut familiar].map(poll).iter().all(Option::is_none)
+        );
+    }
+
+    #[test]
+    fn among_equals_chance_decides_and_not_against_the_newcomer() {
+        let (queue, _turns) = busy(0);
+        let mut waiting: Vec<_> = (0..WAITING).map(|n| comes(&queue, n << 16, Standing::New)).collect();
+        let mut refused = 0;
+        for n in WAITING..WAITING + 100 {
+            let (queue, claim) =
+                (Arc::clone(&queue), Claim { standing: Standing::New, network: Some(network(n << 16)) });
+            let mut newcomer: Waiting = Box::pin(async move { queue.turn(claim).await });
+            refused += usize::from(poll(&mut newcomer).is_some());
+            waiting.push(newcomer);
+        }
+        // Each has one chance in 129.
+        assert!(refused <= 10, "{refused} newcomers of 100");
+    }
+
+    /// Whether one who comes once has a turn while `clients` guess, each of
+    /// which comes again at once, from the next of `addresses`, when it has
+    /// been answered.
+    fn gets_in(
+        clients: usize,
+        mut addresses: impl FnMut() -> usize,
+        standing: Standing,
+        address: usize,
+    ) -> bool {
+        let (queue, mut turns) = busy(0);
+        let mut guessers: Vec<Option<Waiting>> = (0..clients).map(|_| None).collect();
+        let mut admin = None;
+        for round in 0..1000 {
+            for guesser in &mut guessers {
+                let mut asking = guesser.take().unwrap_or_else(|| {
+                    let (queue, claim) =
+                        (Arc::clone(&queue), Claim { standing, network: Some(network(addresses())) });
+                    Box::pin(async move { queue.turn(claim).await })
+                });
+                match poll(&mut asking) {
+                    None => *guesser = Some(asking),
+                    Some(Ok(turn)) => turns.push(turn),
+                    Some(Err(_)) => {}
+                }
+            }
+            if round == 3 {
+                let (queue, claim) =
+                    (Arc::clone(&queue), Claim { standing, network: Some(network(address)) });
+                admin = Some(Box::pin(async move { queue.turn(claim).await }) as Waiting);
+            }
+            match admin.as_mut().and_then(poll) {
+                None => {}
+                Some(answer) => return answer.is_ok(),
+            }
+            turns.remove(0);
+        }
+        false
+    }
+
+    #[test]
+    fn who_comes_once_gets_in_while_hundreds_come_from_ever_new_addresses() {
+        for clients in [190, 400] {
+            let mut number = 0_usize;
+            // 127.x.y.7, over and over.
+            let mut everywhere = || {
+                number += 1;
+                0x7f00_0007 + ((number * 7919 % 0x1_0000) << 8)
+            };
+            for admin in 0..2 {
+                let address = 0xc000_0200 + admin;
+                assert!(gets_in(clients, &mut everywhere, Standing::New, address), "{clients}: {admin}");
+            }
+            // All from the /16 of the admin, who is held for their neighbour.
+            let mut around = || {
+                number += 1;
+                0x7f00_0000 + number * 7919 % 0x8000
+            };
+            for admin in 0..2 {
+                let address = 0x7f00_ff00 + admin;
+                assert!(gets_in(clients, &mut around, Standing::Neighbour, address), "{clients}: {admin}");
+            }
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //!   [`NAME_FACTOR`] times as often. An address that has not failed is never
 //!   refused, whatever others do. What surrounds an address is counted too,
 //!   by the /16 of IPv4 and the /48 of IPv6: where [`SURROUNDINGS_FACTOR`]
-//!   times as many guesses came from there, its other addresses come last in
-//!   line; those of a /48, which as a rule is one site's (RFC 6177, section
+//!   times as many guesses came from there, its other addresses wait longer
+//!   in line; those of a /48, which as a rule is one site's (RFC 6177, section
 //!   2), also share in the allowance of the name. Only a password that was
 //!   checked and wrong counts: a refusal, a fault and a client that goes away
 //!   before its turn cost nothing.
@@ -53,8 +53,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The allowance of all guessers together for one name, as a multiple of that of
 /// one address.
 pub const NAME_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
-/// The allowance of an address's surroundings before they come last in line, as
-/// a multiple of its own.
+/// The allowance of an address's surroundings before all of them wait longer in
+/// line, as a multiple of its own.
 pub const SURROUNDINGS_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
 /// Failed logins that are recorded one by one in an hour; more are only counted.
 pub const FAILED_LOGINS_RECORDED_PER_HOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
@@ -98,7 +98,8 @@ struct Limits {
     counted: Arc<Mutex<Counted>>,
 }
 
-/// What is remembered. All times are since the throttle was made.
+/// What is remembered. All times are since [`KNOWN_FOR`] before the throttle was
+/// made, so that logins of before have a time too.
 #[derive(Default)]
 struct Counted {
     networks: HashMap<Network, Failures>,
@@ -230,12 +231,13 @@ impl<C: Clock> LoginThrottle<C> {
         let failures = counted.networks.get(&network);
         limits.network.check(failures.map_or(Level::default(), |failures| failures.level), now)?;
         let around = counted.surroundings.get(&network.surroundings()).copied().unwrap_or_default();
-        let guesses = failures.is_some_and(|failures| failures.are_recent(now))
-            || limits.surroundings.check(around, now).is_err();
+        let has_failed = failures.is_some_and(|failures| failures.are_recent(now));
         let standing = if is_lately(&counted.known, &network, now) {
             Standing::Known
-        } else if guesses {
+        } else if has_failed {
             Standing::Suspect
+        } else if limits.surroundings.check(around, now).is_err() {
+            Standing::Neighbour
         } else if is_lately(&counted.familiar, &network.surroundings(), now) {
             Standing::Familiar
         } else {
@@ -289,6 +291,23 @@ impl<C: Clock> LoginThrottle<C> {
         }))
     }
 
+    /// Remembers logins of before a restart, as network and age; one that is
+    /// older than [`KNOWN_FOR`] counts for nothing.
+    pub fn remember(&self, logins: impl IntoIterator<Item = (Network, Duration)>) {
+        let Some(limits) = &self.limits else {
+            return;
+        };
+        let (now, mut counted) = (self.now(), limits.counted.lock());
+        let mut logins: Vec<_> =
+            logins.into_iter().filter_map(|(from, age)| Some((now.checked_sub(age)?, from))).collect();
+        // The latest of a network is what counts.
+        logins.sort_by_key(|(at, _)| *at);
+        for (at, network) in logins {
+            note_login(&mut counted.known, network, at);
+            note_login(&mut counted.familiar, network.surroundings(), at);
+        }
+    }
+
     /// Forgets the networks and names whose allowance is whole again. To be
     /// called about once a minute.
     pub fn sweep(&self) {
@@ -313,7 +332,7 @@ impl<C: Clock> LoginThrottle<C> {
     }
 
     fn now(&self) -> Duration {
-        self.clock.now().duration_since(self.began).into()
+        KNOWN_FOR + Duration::from(self.clock.now().duration_since(self.began))
     }
 }
 
@@ -520,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_failed_or_lies_among_those_who_guess_comes_last_in_line() {
+    fn who_has_failed_or_lies_among_those_who_guess_waits_longer() {
         let clock = FakeRelativeClock::default();
         let throttle = LoginThrottle::new(5, clock.clone());
         assert_eq!(standing(&throttle, network(1)), Ok(Standing::New));
@@ -532,11 +551,11 @@ mod tests {
         }
         assert_eq!(standing(&throttle, network(30)), Ok(Standing::New));
         let underway = throttle.attempt(network(20), "a").unwrap();
-        assert_eq!(standing(&throttle, network(30)), Ok(Standing::Suspect));
+        assert_eq!(standing(&throttle, network(30)), Ok(Standing::Neighbour));
         drop(underway);
         assert_eq!(standing(&throttle, network(30)), Ok(Standing::New));
         fails(&throttle, network(20), "a").unwrap();
-        assert_eq!(standing(&throttle, network(30)), Ok(Standing::Suspect));
+        assert_eq!(standing(&throttle, network(30)), Ok(Standing::Neighbour));
         assert_eq!(standing(&throttle, network(0x0001_0001)), Ok(Standing::New), "another /16");
         clock.advance(Duration::from_secs(60));
         assert_eq!(standing(&throttle, network(1)), Ok(Standing::New), "a minute later");
@@ -572,12 +591,33 @@ mod tests {
         for guess in 0..20 {
             fails(&throttle, network(0x0001_0100 + guess), "a").unwrap();
         }
-        assert_eq!(standing(&throttle, network(0x0001_ffff)), Ok(Standing::Suspect), "they guess by now");
+        assert_eq!(standing(&throttle, network(0x0001_ffff)), Ok(Standing::Neighbour), "they guess by now");
         clock.advance(KNOWN_FOR);
         assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::New));
         throttle.sweep();
         let counted = throttle.limits.as_ref().unwrap().counted.lock();
         assert_eq!((counted.known.len(), counted.familiar.len()), (0, 0));
+    }
+
+    #[test]
+    fn logins_of_before_a_restart_are_remembered_for_what_is_left_of_their_month() {
+        let clock = FakeRelativeClock::default();
+        let throttle = LoginThrottle::new(5, clock.clone());
+        let (day, month) = (Duration::from_secs(86_400), KNOWN_FOR);
+        throttle.remember([
+            (network(1 << 16), month - day),
+            (network(2 << 16), Duration::ZERO),
+            (network(2 << 16), 2 * month),
+            (network(3 << 16), month),
+        ]);
+        assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::Known));
+        assert_eq!(standing(&throttle, network((1 << 16) + 1)), Ok(Standing::Familiar));
+        assert_eq!(standing(&throttle, network(2 << 16)), Ok(Standing::Known));
+        assert_eq!(standing(&throttle, network(3 << 16)), Ok(Standing::New), "a month ago");
+        clock.advance(day);
+        assert_eq!(standing(&throttle, network(1 << 16)), Ok(Standing::New));
+        assert_eq!(standing(&throttle, network(2 << 16)), Ok(Standing::Known));
+        LoginThrottle::new(0, clock).remember([(network(1), day)]);
     }
 
     #[test]

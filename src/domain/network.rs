@@ -35,7 +35,38 @@ impl Surroundings {
     }
 }
 
+/// A part of the address space, the smaller the fewer have a say in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Block {
+    prefix: IpAddr,
+    bits: u8,
+}
+
+impl Block {
+    fn of(address: IpAddr, bits: u8) -> Self {
+        let prefix = match address {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0);
+                Ipv4Addr::from(u32::from(v4) & mask).into()
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(bits.min(128))).unwrap_or(0);
+                Ipv6Addr::from(u128::from(v6) & mask).into()
+            }
+        };
+        Self { prefix, bits }
+    }
+}
+
 impl Network {
+    /// The blocks that it lies in, the largest first, itself last: /16 and /24
+    /// of an IPv4 address; /32, what a provider gets, and /48 of an IPv6
+    /// network.
+    pub fn blocks(self) -> [Block; 3] {
+        let bits = if self.0.is_ipv4() { [16, 24, 32] } else { [32, 48, 64] };
+        bits.map(|bits| Block::of(self.0, bits))
+    }
+
     /// What it lies in.
     pub fn surroundings(self) -> Surroundings {
         Surroundings(match self.0 {
@@ -62,6 +93,27 @@ mod tests {
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn a_network_lies_in_blocks_of_three_sizes() {
+        let of = |text: &str| Network::of(text.parse().unwrap()).blocks();
+        let shared = |a: &str, b: &str| {
+            of(a).iter().zip(of(b)).take_while(|(of_one, of_other)| **of_one == *of_other).count()
+        };
+        for (a, b, expected) in [
+            ("192.0.2.1", "192.0.2.1", 3),
+            ("192.0.2.1", "192.0.2.2", 2),
+            ("192.0.2.1", "192.0.3.1", 1),
+            ("192.0.2.1", "192.1.2.1", 0),
+            ("2001:db8::1", "2001:db8::ffff:2", 3),
+            ("2001:db8::1", "2001:db8:0:1::1", 2),
+            ("2001:db8::1", "2001:db8:1::1", 1),
+            ("2001:db8::1", "2001:db9::1", 0),
+            ("32.1.13.184", "2001:db8::1", 0),
+        ] {
+            assert_eq!(shared(a, b), expected, "{a} {b}");
+        }
     }
 
     #[test]

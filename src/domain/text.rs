@@ -32,6 +32,8 @@ pub enum TextError {
     /// A character that cannot be seen, or that only changes how others are
     /// shown.
     Invisible(char),
+    /// It has characters, but none that can be seen.
+    NothingToSee,
     /// What stands in an example in the place of a text.
     Placeholder,
     /// Not an e-mail address.
@@ -47,6 +49,7 @@ impl fmt::Display for TextError {
             Self::Invisible(character) => {
                 write!(f, "must not contain the invisible character U+{:04X}", u32::from(*character))
             }
+            Self::NothingToSee => f.write_str("must contain a character that can be seen"),
             Self::Placeholder => {
                 f.write_str("is the placeholder of the example: put your own words in its place")
             }
@@ -79,8 +82,27 @@ fn is_invisible(character: char) -> bool {
     use GeneralCategory::{Format, LineSeparator, ParagraphSeparator};
     let category = CodePointMapData::<GeneralCategory>::new().get(character);
     matches!(category, Format | LineSeparator | ParagraphSeparator)
-        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
-            && !CodePointSetData::new::<VariationSelector>().contains(character)
+        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character) && !is_selector(character)
+}
+
+/// Whether `character` chooses a variant of the one before it.
+fn is_selector(character: char) -> bool {
+    CodePointSetData::new::<VariationSelector>().contains(character)
+}
+
+/// Braille without dots: category So, but as good as a space.
+const BLANK: char = '\u{2800}';
+
+/// Whether somebody can see `character` by itself.
+fn is_visible(character: char) -> bool {
+    !character.is_whitespace() && !is_invisible(character) && !is_selector(character) && character != BLANK
+}
+
+/// Whether a character that chooses a variant has one to choose behind this
+/// one. Of ASCII only what stands on keys of telephones has (emoji).
+fn has_variants(before: Option<char>) -> bool {
+    let is_key = |character: char| character.is_ascii_digit() || "#*".contains(character);
+    before.is_some_and(|before| is_visible(before) && (!before.is_ascii() || is_key(before)))
 }
 
 /// Zero-width joiner and non-joiner.
@@ -103,8 +125,12 @@ fn first_invisible(text: &str) -> Option<char> {
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         let is_joiner = JOINERS.contains(&character);
-        if is_joiner && !may_join(before, characters.peek().copied()) || !is_joiner && is_invisible(character)
-        {
+        let has_no_place = if is_joiner {
+            !may_join(before, characters.peek().copied())
+        } else {
+            is_invisible(character) || is_selector(character) && !has_variants(before)
+        };
+        if has_no_place {
             return Some(character);
         }
         before = Some(character);
@@ -118,6 +144,7 @@ fn typed(text: &str, min: usize, max: usize) -> Result<String, TextError> {
     let text = bounded(&composed, min, max)?;
     match first_invisible(text) {
         Some(character) => Err(TextError::Invisible(character)),
+        None if !text.is_empty() && !text.chars().any(is_visible) => Err(TextError::NothingToSee),
         None => Ok(text.to_owned()),
     }
 }
@@ -330,6 +357,41 @@ mod tests {
             TextError::Invisible('\u{ad}').to_string(),
             "must not contain the invisible character U+00AD"
         );
+    }
+
+    #[test]
+    fn what_chooses_a_variant_stands_behind_what_can_be_seen() {
+        for good in
+            ["\u{2764}\u{fe0f}", "Bar 1\u{fe0f}\u{20e3}", "\u{845b}\u{e0100}\u{98fe}", "\u{1820}\u{180b}"]
+        {
+            assert_eq!(good.parse::<SiteName>().unwrap().as_str(), good, "{good:?}");
+        }
+        for (bad, selector) in [
+            ("\u{fe0f}", '\u{fe0f}'),
+            ("\u{fe00}Mario", '\u{fe00}'),
+            ("Mario\u{fe0f}", '\u{fe0f}'),
+            ("Da \u{e0100}Mario", '\u{e0100}'),
+            ("\u{2764}\u{fe0f}\u{fe0f}", '\u{fe0f}'),
+            ("\u{2800}\u{fe0f}", '\u{fe0f}'),
+            ("\u{e01ef}", '\u{e01ef}'),
+            ("\u{180b}", '\u{180b}'),
+        ] {
+            assert_eq!(bad.parse::<SiteName>(), Err(TextError::Invisible(selector)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_a_character_that_can_be_seen() {
+        for bad in ["\u{2800}", "\u{2800} \u{2800}", "\u{2800}\u{200d}\u{2800}"] {
+            assert_eq!(bad.parse::<SiteName>(), Err(TextError::NothingToSee), "{bad:?}");
+            assert_eq!(bad.parse::<OwnerName>(), Err(TextError::NothingToSee), "{bad:?}");
+            assert_eq!(bad.parse::<LockReason>(), Err(TextError::NothingToSee), "{bad:?}");
+            assert_eq!(SiteName::from_stored(bad).unwrap().as_str(), bad);
+        }
+        for good in ["\u{2801}\u{2800}\u{2803}", ".", "\u{301}"] {
+            assert_eq!(good.parse::<SiteName>().unwrap().as_str(), good, "{good:?}");
+        }
+        assert!("".parse::<OwnerName>().is_ok());
     }
 
     #[test]

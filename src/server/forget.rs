@@ -85,6 +85,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_wrong_clock_has_dated_does_not_keep_what_is_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("sitewarden.redb")).unwrap();
+        let here = std::net::IpAddr::from([127, 0, 0, 1]);
+        let strangers = AuditFilter { actor_kind: Some(ActorKind::Stranger), ..AuditFilter::default() };
+        let failed = async || store.audit(strangers.clone(), None, 10).await.unwrap().total;
+        forget_old(&store, at(NOW), Some(730)).await;
+        // The first entries are years ahead, then the clock is put right.
+        for wrong in [NOW + 3650 * DAY, NOW + 3651 * DAY] {
+            forget_old(&store, at(wrong), Some(730)).await;
+            note(&store, wrong).await;
+            store.record_failed_login(None, here, at(wrong)).await.unwrap();
+        }
+        for day in 0..735 {
+            forget_old(&store, at(NOW + day * DAY), Some(730)).await;
+            if day < 5 {
+                note(&store, NOW + day * DAY).await;
+                store.record_failed_login(None, here, at(NOW + day * DAY)).await.unwrap();
+            }
+            match day {
+                29 => assert_eq!((entries(&store).await, failed().await), (7, 7)),
+                36 => assert_eq!((entries(&store).await, failed().await), (7, 2)),
+                _ => {}
+            }
+        }
+        assert_eq!(entries(&store).await, 2 + 1, "of its day 4 the 730 are not over");
+    }
+
+    #[tokio::test]
     async fn a_file_that_knows_no_time_yet_goes_by_its_newest_entry() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sitewarden.redb");

@@ -177,6 +177,7 @@ impl Server {
             backup_turn: Default::default(),
             certificate: state,
         });
+        app.remember_logins(clock::now()).await;
         let observed = Arc::downgrade(&app);
         app.store.observe_commits(move |commit| {
             if let Some(app) = observed.upgrade() {

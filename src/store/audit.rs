@@ -2,14 +2,24 @@
 //! tells of ([`super::trail`]). Failed logins are not in it but beside it
 //! ([`super::strangers`]), and are read as it is.
 
+use std::net::IpAddr;
+
+use super::clock_watch::Age;
 use super::codec::{AuditRow, Row as _, StrangerRow};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
+use super::tables::ReadTables;
 use super::trail;
 use crate::domain::{Action, Actor, ActorKind, AuditEntry, NewAuditEntry, SiteId, Timestamp};
 
 /// Most entries that one transaction prunes, so that writers do not wait.
 const PRUNE_AT_ONCE: usize = 1000;
+/// Most entries with a wrong date that are passed over to find those that are
+/// old; all that come in by hand while a clock is wrong, and 0.1 s of reading.
+const PASSED_AT_ONCE: usize = 50_000;
+
+/// Among how many entries of the trail logins are looked for at a start.
+const LOGINS_LOOKED_FOR_IN: usize = 10_000;
 
 /// Which entries are shown.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +69,27 @@ impl Store {
             .await
     }
 
+    /// From where admins have logged in, and when, newest first: what the
+    /// newest [`LOGINS_LOOKED_FOR_IN`] entries of the trail tell.
+    pub async fn recent_logins(&self) -> Result<Vec<(IpAddr, Timestamp)>, Unavailable> {
+        self.read(|tables| {
+            let mut logins = Vec::new();
+            for row in tables.audit.range(..u64::MAX)?.rev().take(LOGINS_LOOKED_FOR_IN) {
+                let (id, row) = row?;
+                // Those of registrations, of which there are most, need a site.
+                if row.needs_site().is_some() {
+                    continue;
+                }
+                let entry = trail::entry_of(tables, id, row)?;
+                if entry.action == Action::LoginSucceeded {
+                    logins.extend(entry.actor.ip.map(|ip| (ip, entry.at)));
+                }
+            }
+            Ok(logins)
+        })
+        .await
+    }
+
     /// Adds to the trail that somebody took a backup. One of the server's own
     /// follows as after a heartbeat, so that whoever takes one every minute
     /// does not make it work twice.
@@ -103,17 +134,31 @@ impl Store {
     }
 
     /// Forgets entries older than `before`, at most [`PRUNE_AT_ONCE`] in one
-    /// call; tells how many.
+    /// call; tells how many. Looks at no more than [`PASSED_AT_ONCE`] others,
+    /// which a wrong clock has dated and which stay.
     pub async fn prune_audit(&self, before: Timestamp) -> Result<usize, Unavailable> {
-        self.write_always(move |tables| {
+        let age = self.clock.age(before);
+        let old = move |tables: &ReadTables<'_>| {
             let mut old = Vec::new();
-            for entry in tables.audit.iter()?.take(PRUNE_AT_ONCE) {
+            for entry in tables.audit.iter()?.take(PASSED_AT_ONCE + PRUNE_AT_ONCE) {
                 let (id, row) = entry?;
-                if row.at().map_err(|error| unreadable(AuditRow::TABLE, error))? >= before {
+                match age.of(row.at().map_err(|error| unreadable(AuditRow::TABLE, error))?) {
+                    Age::Old => old.push(id),
+                    Age::WronglyDated => {}
+                    Age::Young => break,
+                }
+                if old.len() == PRUNE_AT_ONCE {
                     break;
                 }
-                old.push(id);
             }
+            Ok(old)
+        };
+        // Read apart, so that writers need not wait for it.
+        let old = self.read(old).await?;
+        if old.is_empty() {
+            return Ok(0);
+        }
+        self.write_always(move |tables| {
             for id in &old {
                 tables.audit.remove(*id)?;
             }

@@ -11,7 +11,7 @@ use super::codec::{AuditRow, Row as _};
 use super::error::{Unavailable, unreadable};
 use super::tables::{ReadTables, meta};
 use crate::domain::Timestamp;
-use crate::domain::clock::{ClockState, ClockTrust};
+use crate::domain::clock::{BELIEVED_SECONDS, ClockState, ClockTrust};
 
 /// How far the known time goes on before it is written, in seconds.
 const STORED_EVERY_SECONDS: u64 = 3600;
@@ -109,6 +109,48 @@ impl ClockWatch {
         let far =
             inner.stored.is_none_or(|stored| known.unix().abs_diff(stored.unix()) >= STORED_EVERY_SECONDS);
         far.then(|| *inner.stored.insert(known))
+    }
+}
+
+/// How old something is that was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It may be forgotten.
+    Old,
+    /// It may not.
+    Young,
+    /// Its time lies so far ahead that the clock was wrong then: it says
+    /// nothing of what was recorded after it.
+    WronglyDated,
+}
+
+/// Tells the age of what was recorded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AgeLimits {
+    before: Timestamp,
+    /// `None`: any time may be right.
+    newest: Option<Timestamp>,
+}
+
+impl AgeLimits {
+    /// The age of what was recorded at `at`.
+    pub(super) fn of(self, at: Timestamp) -> Age {
+        if at < self.before {
+            Age::Old
+        } else if self.newest.is_some_and(|newest| at > newest) {
+            Age::WronglyDated
+        } else {
+            Age::Young
+        }
+    }
+}
+
+impl ClockWatch {
+    /// Calls old what was recorded before `before`, and wrongly dated what
+    /// lies more than a day ahead of the known time.
+    pub(super) fn age(&self, before: Timestamp) -> AgeLimits {
+        let known = self.lock().trust.as_ref().and_then(ClockTrust::known);
+        AgeLimits { before, newest: known.and_then(|known| known.checked_add_seconds(BELIEVED_SECONDS)) }
     }
 }
 

@@ -145,10 +145,20 @@ fn remedy_for_missing(path: &Path) -> Result<Option<String>, OpenError> {
 }
 
 /// The copies of a database in `directory`, good ones or bad, in no order;
-/// none where there is no such directory.
+/// none where there is no such directory. A link that leads nowhere is not
+/// that: the disk with the copies may only not be mounted.
 fn copies(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match directory.symlink_metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+                Err(error) => Err(error),
+                Ok(_) => {
+                    let lost = "is a link that leads nowhere: mount what it leads to, or remove it";
+                    Err(io::Error::new(io::ErrorKind::NotFound, lost))
+                }
+            };
+        }
         entries => entries?,
     };
     let mut found = Vec::new();

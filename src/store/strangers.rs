@@ -8,8 +8,9 @@
 
 use std::net::IpAddr;
 
-use super::codec::StrangerRow;
-use super::error::Unavailable;
+use super::clock_watch::Age;
+use super::codec::{Row as _, StrangerRow};
+use super::error::{Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::meta;
 use crate::domain::{Timestamp, Username};
@@ -40,16 +41,19 @@ impl Store {
         .await
     }
 
-    /// Forgets the failed logins of before `before`; tells how many.
+    /// Forgets the failed logins of before `before`; tells how many. Passes
+    /// over those that a wrong clock has dated.
     pub async fn forget_strangers(&self, before: Timestamp) -> Result<usize, Unavailable> {
+        let age = self.clock.age(before);
         self.write_always(move |tables| {
             let mut old = Vec::new();
             for entry in tables.strangers.iter()? {
                 let (id, row) = entry?;
-                if row.at >= before.unix() {
-                    break;
+                match age.of(row.at().map_err(|error| unreadable(StrangerRow::TABLE, error))?) {
+                    Age::Old => old.push(id),
+                    Age::WronglyDated => {}
+                    Age::Young => break,
                 }
-                old.push(id);
             }
             for id in &old {
                 tables.strangers.remove(*id)?;

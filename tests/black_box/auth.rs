@@ -289,6 +289,7 @@ fn only_a_token_that_the_server_would_make_now_is_taken() {
     let other_algorithm = token(&key, Algorithm::HS512, json!({}));
     let unknown_admin = token(&key, Algorithm::HS256, json!({ "admin": 99 }));
     let of_an_old_password = token(&key, Algorithm::HS256, json!({ "epoch": 7 }));
+    let of_another_name = token(&key, Algorithm::HS256, json!({ "sub": "somebody" }));
     let (head, signature) = right.rsplit_once('.').unwrap();
     let encode = |text: &str| {
         use base64::Engine as _;
@@ -310,6 +311,7 @@ fn only_a_token_that_the_server_would_make_now_is_taken() {
         &other_algorithm,
         &unknown_admin,
         &of_an_old_password,
+        &of_another_name,
         &unsigned,
         &changed,
         &none_with_signature,
@@ -342,6 +344,7 @@ fn a_token_of_years_or_from_the_future_is_refused_though_its_signature_is_right(
     };
     assert_eq!(me(json!({ "iat": now, "exp": now + 900 })), 200);
     assert_eq!(me(json!({ "exp": now + 30 * 365 * 86_400 })), 401);
+    assert_eq!(me(json!({ "iat": now + 50, "exp": now + 50 + 900 })), 401);
     assert_eq!(me(json!({ "iat": now + 3600, "exp": now + 3600 + 900 })), 401);
     assert_eq!(me(json!({ "nbf": now - 900 })), 401);
     let header = |header: Header| {

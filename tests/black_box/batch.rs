@@ -156,3 +156,15 @@ fn a_batch_sent_again_under_its_key_is_answered_alike_and_not_done_again() {
     assert_eq!(admin.sites().as_array().unwrap().len(), 2);
     assert_eq!(admin.once("/api/sites/batch", ONCE, &json!({ "items": [register("A")] })).status, 422);
 }
+
+#[test]
+fn a_batch_refuses_a_revision_and_changes_nothing() {
+    let admin = Sysadmin::start();
+    let body = json!({ "items": [register("A")] });
+    for revision in ["\"1\"", "*", "none"] {
+        let answer = admin.call("POST", "/api/sites/batch").header("If-Match", revision).json(&body).send();
+        answer.assert_problem(400);
+        assert!(answer.text().contains("change sites one by one"), "{}", answer.text());
+    }
+    assert_eq!(admin.sites(), json!([]));
+}

@@ -54,6 +54,22 @@ impl Bed {
         let _ = std::fs::remove_file(name);
     }
 
+    /// Puts in the place of the data directory a link to it, then makes it
+    /// root's and writable for its group; runs `work` with each, and with what
+    /// is to be said of it.
+    fn with_each_doubtful_owner(&self, work: impl Fn(&str, &Path)) {
+        let aside = self.data.with_file_name("aside");
+        std::fs::rename(&self.data, &aside).unwrap();
+        symlink(&aside, &self.data).unwrap();
+        work("is a link", &self.data);
+        std::fs::remove_file(&self.data).unwrap();
+        std::fs::rename(&aside, &self.data).unwrap();
+        chown(&self.data, Some(0), Some(0)).unwrap();
+        std::fs::set_permissions(&self.data, std::fs::Permissions::from_mode(0o770)).unwrap();
+        work("is root's and others can write to it", &self.data);
+        self.assert_untouched("doubtful owner");
+    }
+
     fn assert_untouched(&self, when: &str) {
         assert_eq!(std::fs::read_to_string(&self.file).unwrap(), SECRET, "{when}");
         for (path, mode) in [(&self.file, 0o600), (&self.directory, 0o755)] {
@@ -190,4 +206,34 @@ fn an_upgrade_of_the_package_follows_no_link_in_the_data_directory() {
     }
     let outcome = upgrade();
     bed.assert_untouched(&told(&outcome));
+
+    // The data directory itself does not tell whose it is.
+    bed.with_each_doubtful_owner(|doubt, _| {
+        let refused = upgrade();
+        assert!(!refused.status.success(), "{doubt}: {}", told(&refused));
+        assert!(told(&refused).contains(doubt), "{}", told(&refused));
+    });
+}
+
+#[test]
+fn root_takes_no_link_and_no_directory_of_everybody_for_a_data_directory() {
+    let Some(bed) = Bed::new() else { return };
+    let copy = bed.setup.directory().join("copy.redb");
+    std::fs::copy(bed.data.join("sitewarden.redb"), &copy).unwrap();
+    bed.with_each_doubtful_owner(|doubt, data| {
+        let slash = format!("{}/", data.display());
+        let config = bed.setup.directory().join("service.toml");
+        for data in [data.to_str().unwrap(), &slash] {
+            std::fs::write(&config, format!("data_dir = \"{data}\"\n")).unwrap();
+            let commands: [&[&str]; 2] = [
+                &["restore", "--yes", "--data-dir", data, copy.to_str().unwrap()],
+                &["admin", "list", "--config", config.to_str().unwrap()],
+            ];
+            for arguments in commands {
+                let refused = run_to_end(sitewarden(arguments));
+                assert!(!refused.status.success(), "{arguments:?}: {}", told(&refused));
+                assert!(told(&refused).contains(doubt), "{arguments:?}: {}", told(&refused));
+            }
+        }
+    });
 }

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::examples::examples;
 use crate::api::auth::LOGIN_PATH;
-use crate::api::problem::{FieldErrors, Problem};
+use crate::api::field_errors::FieldErrors;
+use crate::api::problem::Problem;
 use crate::store::Unavailable;
 
 /// The version of OpenAPI that the document keeps to. 3.1 would say "or null"

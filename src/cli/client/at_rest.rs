@@ -95,16 +95,35 @@ impl Drop for AtRest {
     }
 }
 
+/// Of group and others.
+const WRITABLE_FOR_OTHERS: u32 = 0o022;
+
 /// Has root act as the user who owns `directory`, for the rest of the process;
 /// nobody else changes. What is made there is then that user's, and links that
-/// were put there lead nowhere that this user could not go.
+/// were put there lead nowhere that this user could not go. A link in the
+/// directory's own place tells no owner, nor does a directory of root's that
+/// others can write to: they may have put anything there.
 ///
 /// # Errors
-/// [`StartError`] when the directory cannot be looked at or the system refuses.
+/// [`StartError`] when the directory cannot be looked at, does not tell its
+/// owner, or the system refuses.
 pub(crate) fn act_as_owner(directory: &Path) -> Result<(), StartError> {
-    let owner =
-        directory.metadata().map_err(|source| StartError::DataDir { path: directory.to_owned(), source })?;
-    if !geteuid().is_root() || owner.uid() == 0 {
+    let unusable = |source| StartError::DataDir { path: directory.to_owned(), source };
+    if !geteuid().is_root() {
+        return directory.metadata().map(drop).map_err(unusable);
+    }
+    // Without a slash at the end, which would follow a link.
+    let place: PathBuf = directory.components().collect();
+    let owner = place.symlink_metadata().map_err(unusable)?;
+    if owner.is_symlink() {
+        let to = "is a link: as root, name the directory that it leads to";
+        return Err(unusable(std::io::Error::other(to)));
+    }
+    if owner.uid() == 0 {
+        if owner.mode() & WRITABLE_FOR_OTHERS != 0 {
+            let to = "is root's and others can write to it: chown it to the user of the service";
+            return Err(unusable(std::io::Error::other(to)));
+        }
         return Ok(());
     }
     // Linux does this for one thread, and those that it starts: all that work

@@ -275,6 +275,11 @@ pub(in crate::store) struct StrangerRow {
 }
 
 impl StrangerRow {
+    /// When it happened.
+    pub(in crate::store) fn at(&self) -> Result<Timestamp, DecodeError> {
+        time("at", self.at)
+    }
+
     pub(in crate::store) fn into_entry(self, id: u64) -> Result<AuditEntry, DecodeError> {
         Ok(AuditEntry {
             id,

@@ -521,3 +521,18 @@ fn a_file_is_sealed_when_it_is_closed_in_order_and_only_then() {
     Store::open(&path).unwrap().close();
     assert!(seal::take_off(&File::open(&path).unwrap()));
 }
+
+#[test]
+fn a_link_to_backups_that_leads_nowhere_is_not_taken_for_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, mount) = (directory.path().join("data"), directory.path().join("mount"));
+    std::fs::create_dir(&data).unwrap();
+    std::os::unix::fs::symlink(&mount, data.join("backup")).unwrap();
+    let path = data.join(FILE_NAME);
+    let refusal = Store::open(&path).err().unwrap();
+    assert!(refusal.to_string().contains("leads nowhere"), "{refusal}");
+    let left: Vec<_> = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["backup"], "no empty database is left that backups would be made of");
+    std::fs::create_dir(&mount).unwrap();
+    Store::open(&path).unwrap().close();
+}

@@ -190,3 +190,16 @@ async fn a_write_that_changes_nothing_costs_no_commit_and_one_that_does_costs_on
     store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
     assert!(disk.syncs() > after_beat);
 }
+
+#[tokio::test]
+async fn the_trail_tells_from_where_admins_have_logged_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    let elsewhere: IpAddr = "2001:db8::1".parse().unwrap();
+    let anna = |ip| Actor { kind: ActorKind::Admin, name: "anna".to_owned(), ip: Some(ip) };
+    store.record_login(anna(HERE), at(NOW)).await.unwrap();
+    store.record_backup(anna("192.0.2.1".parse().unwrap()), at(NOW + 1)).await.unwrap();
+    store.record_failed_login(None, "192.0.2.2".parse().unwrap(), at(NOW + 2)).await.unwrap();
+    store.record_login(anna(elsewhere), at(NOW + 3)).await.unwrap();
+    assert_eq!(store.recent_logins().await.unwrap(), [(elsewhere, at(NOW + 3)), (HERE, at(NOW))]);
+}

@@ -70,7 +70,7 @@ async fn handle(
         Answers::Redirect(redirect) => {
             let response = redirect.answer(&parts);
             tracing::debug!(%address, status = response.status().as_u16(), "plain HTTP was answered");
-            tracked.progress();
+            tracked.answered();
             return Ok(response.map(|body| Tracked::new(Some(body), empty(), tracked, None, activity)));
         }
     };
@@ -81,7 +81,9 @@ async fn handle(
     let held = account.hold(Network::of(client), &parts).map_err(|over| too_much(door, over));
     let (mut hold, body) = match held {
         Ok(mut hold) => {
+            let awaited = tracked.await_body();
             let read = read_body(door, &parts, body, &mut hold).await;
+            drop(awaited);
             (Some(hold), read)
         }
         // HTTP/1.1 has one request at a time, which can always be told.
@@ -112,7 +114,7 @@ async fn handle(
         Some(problem) => api.refuse(&request, problem),
         None => api.answer(request).await,
     };
-    tracked.progress();
+    tracked.answered();
     let response = hyper::Response::<BoxBody<Bytes, std::io::Error>>::from(response);
     let (mut parts, mut body) = response.into_parts();
     // Made whole, as all answers but backups are, it is one piece.

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 
 use crate::server::{Server, Setup, until};
+use crate::wire::http2::{HEADERS, Http2, Outcome, get};
 use crate::wire::{GET_HEALTH, header, post, status, until_closed};
 
 #[test]
@@ -175,4 +176,27 @@ fn a_bad_line_behind_a_body_is_answered_and_logged_once() {
     let log = server.stop();
     let logged = log.lines().filter(|line| line.contains("request_id")).count();
     assert_eq!(logged, 4, "{log}");
+}
+
+#[test]
+fn a_proof_that_is_given_twice_is_answered_400_over_both_protocols() {
+    let server = Server::start();
+    let twice = |name: &str| format!("{name}: a\r\n{}: a\r\n", name.to_lowercase());
+    for (name, path) in [
+        ("Authorization", "/api/auth/login"),
+        ("X-Site-ID", "/api/heartbeat"),
+        ("X-Site-Key", "/api/heartbeat"),
+    ] {
+        let answer = server.exchange(post(path, &twice(name), "{}").as_bytes());
+        assert_eq!(refusal(&answer).0, 400);
+        assert!(answer.contains(&format!("the {name} header must be given once")), "{answer}");
+        let mut value = vec![0, u8::try_from(name.len()).unwrap()];
+        value.extend(name.to_lowercase().as_bytes());
+        value.extend([1, b'a']);
+        let mut http2 = Http2::open(&server, 0xffff);
+        http2.send(HEADERS, 5, 1, &[get("/health"), value.clone()].concat());
+        assert_eq!(http2.outcome(1), Outcome::Status(200));
+        http2.send(HEADERS, 5, 3, &[get("/health"), value.clone(), value].concat());
+        assert_eq!(http2.outcome(3), Outcome::Status(400));
+    }
 }

@@ -43,6 +43,7 @@ mod redirect;
 mod refusal;
 mod request_body;
 mod scrape;
+mod watched;
 
 // The certificate.
 mod acme;

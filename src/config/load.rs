@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn a_body_that_is_allowed_fits_into_what_may_be_held() {
         let held = |toml| load(toml, &[], &[]).map(|config| config.limits.held_bytes_per_address);
-        assert_eq!(held("").unwrap(), Some(4_194_304));
+        assert_eq!(held("").unwrap(), Some(1_048_576));
         assert_eq!(held("[limits]\nheld_bytes_per_address = 0").unwrap(), None);
         held("[limits]\nheld_bytes_per_connection = 1").unwrap();
         for (toml, key) in [

@@ -143,7 +143,7 @@ impl Default for Settings {
                 idle_seconds: 75,
                 body_bytes: 65_536,
                 held_bytes_per_connection: 524_288,
-                held_bytes_per_address: 4_194_304,
+                held_bytes_per_address: 1_048_576,
                 held_bytes: 16_777_216,
                 heartbeats_per_hour: 60,
                 heartbeat_burst: 10,

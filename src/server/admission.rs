@@ -5,8 +5,11 @@
 //! taken, a newcomer does not wait for it: of the network that holds most, the
 //! connection that has been idle longest gives way. Idle is who waits without
 //! a request: before one, between two, in a handshake, or in the middle of a
-//! head. A request that is under way is never cut off for another; while all
-//! places have one, newcomers wait in the system's queue, at no cost.
+//! head. Where nobody is idle, it is the connection whose client has been
+//! waited for longest, to end a body or to take an answer: else requests that
+//! cost nothing would keep all places. A request that is worked on is never cut
+//! off for another; while all places have one, newcomers wait in the system's
+//! queue, at no cost.
 //!
 //! Before it comes to that, from the time at which three quarters of the places
 //! are taken, the time for which a connection may be idle falls in step with
@@ -103,19 +106,21 @@ impl Admission {
 
     /// A place for a newcomer of `network`, which is `None` for a proxy, who
     /// brings the connections of many. Waits while all places have a request
-    /// under way: the caller accepts no other meanwhile. `left` is told how
+    /// that is worked on: the caller accepts no other meanwhile. `left` is told how
     /// many were asked to leave.
     pub(super) async fn place(
         &self,
         network: Option<Network>,
         left: impl Fn(usize),
     ) -> Result<Place, TooMany> {
-        let share = self.share(network)?;
+        if self.has_all(&self.present.lock(), network) {
+            return Err(TooMany);
+        }
         let place = loop {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                 break place;
             }
-            left(self.make_room(&share.activity));
+            left(self.make_room());
             let freed = Arc::clone(&self.places).acquire_owned();
             match tokio::time::timeout(TRY_AGAIN, freed).await {
                 Ok(Ok(place)) => break place,
@@ -124,57 +129,43 @@ impl Admission {
                 Err(_) => {}
             }
         };
+        // From now on: it was not idle while it waited.
+        let share = self.share(network)?;
         left(self.shorten());
         Ok(Place { _place: place, activity: Arc::clone(&share.activity), _share: share })
+    }
+
+    /// Whether `network` has all connections that it may.
+    fn has_all(&self, present: &Present, network: Option<Network>) -> bool {
+        let most = self.per_network.filter(|_| network.is_some()).map(usize::try_from).and_then(Result::ok);
+        most.is_some_and(|most| present.connections.get(&network).map_or(0, Vec::len) >= most)
     }
 
     /// A share for `network`, unless it has all that it may.
     fn share(&self, network: Option<Network>) -> Result<Share, TooMany> {
         let mut present = self.present.lock();
-        let its = present.connections.entry(network).or_default();
-        let most = self.per_network.filter(|_| network.is_some()).map(usize::try_from).and_then(Result::ok);
-        if most.is_some_and(|most| its.len() >= most) {
+        if self.has_all(&present, network) {
             return Err(TooMany);
         }
         let activity = Activity::new(false);
-        its.push(Arc::clone(&activity));
+        present.connections.entry(network).or_default().push(Arc::clone(&activity));
         Ok(Share { present: Arc::clone(&self.present), network, activity })
     }
 
-    /// Has idle connections leave, the longest idle of the network that holds
-    /// most first, and proxies' last; not the newcomer. Tells how many.
-    fn make_room(&self, newcomer: &Arc<Activity>) -> usize {
+    /// Has idle connections leave or, where there is none, cuts one whose client
+    /// is overdue. Tells how many.
+    fn make_room(&self) -> usize {
         let present = self.present.lock();
-        let mut networks: BinaryHeap<_> = present
-            .connections
-            .iter()
-            .filter_map(|(network, its)| {
-                let others = its.iter().filter(|activity| !Arc::ptr_eq(activity, newcomer));
-                let mut idle: Vec<_> =
-                    others.filter_map(|activity| Some((Reverse(activity.idle_since()?), activity))).collect();
-                // The longest idle last, from where they are taken.
-                idle.sort_by_key(|(since, _)| *since);
-                let longest = idle.last()?.0;
-                Some(Crowd { count: network.map_or(0, |_| its.len()), longest, idle })
-            })
-            .collect();
         let leaving = present.connections.values().flatten().filter(|activity| activity.is_leaving());
         let wanted = (1 + self.most / MADE_SHARE).saturating_sub(leaving.count());
-        let mut made = 0;
-        while made < wanted
-            && let Some(mut crowd) = networks.pop()
-        {
-            if let Some((_, activity)) = crowd.idle.pop() {
-                activity.dismiss();
-                made += 1;
+        match present.ask(wanted, Activity::idle_since, Activity::dismiss) {
+            0 => {
+                let overdue =
+                    |activity: &Activity| activity.overdue_since().filter(|_| !activity.is_leaving());
+                present.ask(wanted.min(1), overdue, Activity::cut)
             }
-            if let Some((longest, _)) = crowd.idle.last() {
-                crowd.longest = *longest;
-                crowd.count = crowd.count.saturating_sub(1);
-                networks.push(crowd);
-            }
+            made => made,
         }
-        made
     }
 
     /// Has those leave who have been idle for longer than is allowed as places
@@ -197,6 +188,49 @@ impl Admission {
     }
 }
 
+impl Present {
+    /// Asks so many connections to leave of those that have been `waiting`: the
+    /// longest of the network that holds most first, and proxies' last. Tells
+    /// how many.
+    fn ask(
+        &self,
+        wanted: usize,
+        waiting: impl Fn(&Activity) -> Option<Instant>,
+        ask: impl Fn(&Activity),
+    ) -> usize {
+        if wanted == 0 {
+            return 0;
+        }
+        let mut networks: BinaryHeap<_> = self
+            .connections
+            .iter()
+            .filter_map(|(network, its)| {
+                let since = |activity| Some((Reverse(waiting(activity)?), activity));
+                let mut waiting: Vec<_> = its.iter().map(Arc::as_ref).filter_map(since).collect();
+                // The longest last, from where they are taken.
+                waiting.sort_by_key(|(since, _)| *since);
+                let longest = waiting.last()?.0;
+                Some(Crowd { count: network.map_or(0, |_| its.len()), longest, waiting })
+            })
+            .collect();
+        let mut made = 0;
+        while made < wanted
+            && let Some(mut crowd) = networks.pop()
+        {
+            if let Some((_, activity)) = crowd.waiting.pop() {
+                ask(activity);
+                made += 1;
+            }
+            if let Some((longest, _)) = crowd.waiting.last() {
+                crowd.longest = *longest;
+                crowd.count = crowd.count.saturating_sub(1);
+                networks.push(crowd);
+            }
+        }
+        made
+    }
+}
+
 /// How long a connection may be idle when `left` of `most` places are left.
 fn shortened(idle: Duration, left: usize, most: usize) -> Duration {
     let of = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -204,11 +238,11 @@ fn shortened(idle: Duration, left: usize, most: usize) -> Duration {
     idle.mul_f64(share.clamp(LEAST_IDLE_SHARE, 1.0))
 }
 
-/// A network with idle connections. The greatest is asked first.
+/// A network with connections that wait. The greatest is asked first.
 struct Crowd<'a> {
     count: usize,
     longest: Reverse<Instant>,
-    idle: Vec<(Reverse<Instant>, &'a Arc<Activity>)>,
+    waiting: Vec<(Reverse<Instant>, &'a Activity)>,
 }
 
 impl Crowd<'_> {
@@ -347,6 +381,44 @@ mod tests {
         };
         let (waited, ()) = tokio::join!(newcomer, end);
         assert!(waited >= Duration::from_secs(5) && waited < Duration::from_secs(6), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_is_idle_the_client_that_is_waited_for_longest_gives_way() {
+        let admission = admission(4, 256);
+        let mut places = Vec::new();
+        for from in [1, 2, 2, 2] {
+            places.push(came(&admission, network(from)).await);
+        }
+        let requests: Vec<_> = places.iter().map(|place| Request::begin(&place.activity)).collect();
+        let mut waits = Vec::new();
+        for request in &requests[..3] {
+            waits.push(request.await_body());
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let newcomer = tokio::join!(admission.place(network(3), |_| ()), async {
+            places[1].activity.dismissed().await;
+            assert!(places[1].activity.is_leaving());
+            drop(places.remove(1));
+        });
+        newcomer.0.unwrap();
+        for place in &places {
+            assert!(!leaves(place).await);
+        }
+        drop(waits);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_long_for_a_place_is_not_idle_when_it_gets_one() {
+        let admission = admission(1, 256);
+        let place = came(&admission, network(1)).await;
+        let request = Request::begin(&place.activity);
+        let (newcomer, ()) = tokio::join!(admission.place(network(2), |_| ()), async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            drop((request, place));
+        });
+        assert!(!leaves(&newcomer.unwrap()).await);
     }
 
     #[tokio::test(start_paused = true)]

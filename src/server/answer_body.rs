@@ -9,29 +9,39 @@ use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::budget::Hold;
-use super::patience::{self, Activity, Untaken};
+use super::patience::{self, Activity, Awaited};
 
-/// An answer's body, whose progress counts as the request's, and whose bytes
-/// count as held until the last of them has left.
+/// Bytes of an answer that are handed over at once: what a client must take in
+/// time, so that each of them shows that it takes any.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// An answer's body, whose bytes count as held, and whose client is waited for,
+/// until the last of them has left.
 pub(super) struct Tracked {
     /// Of `body`, what has been taken from it already.
-    first: Option<Bytes>,
+    next: Option<Bytes>,
     body: BoxBody<Bytes, std::io::Error>,
-    tracked: patience::Request,
+    _tracked: patience::Request,
     way: Arc<OnItsWay>,
 }
 
 /// What ends when the last byte of an answer has left.
 struct OnItsWay {
     _hold: Option<Hold>,
-    _untaken: Untaken,
+    untaken: Awaited,
 }
 
 /// A piece of an answer. hyper and h2 keep pieces long after the body they were
 /// taken from has come to its end: over HTTP/2, until the client makes room.
 struct Piece {
     bytes: Bytes,
-    _way: Arc<OnItsWay>,
+    way: Arc<OnItsWay>,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.way.untaken.progress();
+    }
 }
 
 impl AsRef<[u8]> for Piece {
@@ -50,8 +60,8 @@ impl Tracked {
         hold: Option<Hold>,
         activity: &Arc<Activity>,
     ) -> Self {
-        let way = Arc::new(OnItsWay { _hold: hold, _untaken: Untaken::new(activity) });
-        Self { first: first.filter(|first| !first.is_empty()), body, tracked, way }
+        let way = Arc::new(OnItsWay { _hold: hold, untaken: Awaited::answer(activity) });
+        Self { next: first.filter(|first| !first.is_empty()), body, _tracked: tracked, way }
     }
 }
 
@@ -63,29 +73,32 @@ impl Body for Tracked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        let polled = match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+        let polled = match self.next.take() {
+            Some(next) => Poll::Ready(Some(Ok(Frame::data(next)))),
             None => Pin::new(&mut self.body).poll_frame(cx),
         };
         if polled.is_ready() {
-            self.tracked.progress();
+            self.way.untaken.progress();
         }
-        let way = &self.way;
-        let piece = |bytes| Bytes::from_owner(Piece { bytes, _way: Arc::clone(way) });
+        let piece = |mut bytes: Bytes| {
+            let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+            self.next = Some(bytes).filter(|bytes| !bytes.is_empty());
+            Bytes::from_owner(Piece { bytes: piece, way: Arc::clone(&self.way) })
+        };
         polled.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.body.is_end_stream()
+        self.next.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().map_or(0, |first| u64::try_from(first.len()).unwrap_or(u64::MAX));
+        let next = self.next.as_ref().map_or(0, |next| u64::try_from(next.len()).unwrap_or(u64::MAX));
         let rest = self.body.size_hint();
         let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(first));
+        hint.set_lower(rest.lower().saturating_add(next));
         if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(first));
+            hint.set_upper(upper.saturating_add(next));
         }
         hint
     }

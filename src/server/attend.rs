@@ -51,9 +51,8 @@ where
 
 /// Drives a connection to its end, within the limits, and tells what broke it.
 ///
-/// Three things are polled here, in one task: the server's stop and a request
-/// to leave the place, each of which is heard once; the connection, which is
-/// hyper's, and inside which the socket and, over HTTP/1.1, the requests are;
+/// Three things are polled here, in one task: the server's stop and requests to
+/// leave the place; the connection, which is hyper's, and inside which the socket and, over HTTP/1.1, the requests are;
 /// and one timer. hyper's part wakes the task when the socket or a request has
 /// something. Nobody wakes it when a limit changes: what the connection does is
 /// written down in its [`Activity`] while it is polled, so after each poll
@@ -66,7 +65,8 @@ where
 ///
 /// A connection that ends without fault, stopping, idle or in the way, is told
 /// so first (`Connection: close`, GOAWAY), and has `limits.write_seconds` to
-/// take what is left; one in the way leaves at once when it rests.
+/// take what is left; one in the way leaves at once when it rests, and one to
+/// be cut when only its client is waited for.
 pub(super) async fn attend<C: Graceful>(
     mut connection: Pin<&mut C>,
     activity: &Activity,
@@ -83,8 +83,12 @@ pub(super) async fn attend<C: Graceful>(
             told = true;
             connection.as_mut().end_soon();
         }
-        if !in_the_way && dismissed.as_mut().poll(cx).is_ready() {
-            in_the_way = true;
+        while dismissed.as_mut().poll(cx).is_ready() {
+            // It may be asked again: when it is to be cut.
+            dismissed.set(activity.dismissed());
+            if std::mem::replace(&mut in_the_way, true) {
+                continue;
+            }
             // A request that has just come is seen first.
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(broken(result, remote));
@@ -95,8 +99,8 @@ pub(super) async fn attend<C: Graceful>(
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(broken(result, remote));
             }
-            if in_the_way && activity.is_idle() {
-                tracing::debug!(%remote, "closed while idle: its place was needed");
+            if in_the_way && activity.is_leaving() {
+                tracing::debug!(%remote, "closed while its client was waited for: its place was needed");
                 return Poll::Ready(None);
             }
             let due = activity.due(&door.limits);

@@ -9,6 +9,11 @@
 //! hold a part of theirs and wait for each other would all run into their time
 //! limits.
 //!
+//! Nor may few networks have all that there is: once half of it is held, one
+//! that holds anything beside others may have no more than a sixteenth of what
+//! is then left. So each leaves the next one a share, and 49 networks have to
+//! hold all that they may before a list of 36 KB is refused to another.
+//!
 //! Two exceptions. A request that is alone on its connection is held against
 //! its network only, so that the limit for a connection never forbids a body
 //! or an answer that is allowed as such. And a network that holds next to
@@ -32,6 +37,8 @@ const REQUEST_BYTES: usize = 4 << 10;
 const LINE_BYTES: usize = 100;
 /// What a network may hold whatever all together do.
 const FLOOR_BYTES: usize = 16 << 10;
+/// The share of what is left that a network may hold once half of all is held.
+const LEFT_SHARE: usize = 16;
 
 /// Which limit was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +120,10 @@ impl Budget {
         if beyond(network, self.per_network) {
             return Some(Over::Network);
         }
-        let crowded = beyond(of(Some(&tally.all)), self.in_all);
-        (crowded && network + bytes > FLOOR_BYTES).then_some(Over::All)
+        let (all, network) = (of(Some(&tally.all)) + bytes, network + bytes);
+        let most = self.in_all?;
+        let is_fair = all <= most / 2 || all == network || network <= most.saturating_sub(all) / LEFT_SHARE;
+        (network > FLOOR_BYTES && (all > most || !is_fair)).then_some(Over::All)
     }
 }
 
@@ -253,6 +262,27 @@ mod tests {
         assert_eq!(much.grow(KIB).unwrap_err(), Over::All);
         drop(much);
         little.grow(5 * KIB).unwrap();
+    }
+
+    #[test]
+    fn few_networks_that_hold_what_they_may_leave_a_share_to_others() {
+        let budget = budget(512 * KIB, 1024 * KIB, 16 * 1024 * KIB);
+        let mut holds = Vec::new();
+        for last in 1..=48 {
+            for bytes in [40 * KIB, KIB] {
+                while let Ok(mut hold) = budget.account(true).hold(network(last), &head())
+                    && hold.grow(bytes).is_ok()
+                {
+                    holds.push(hold);
+                }
+            }
+        }
+        assert!(budget.tally().all > 15 * 1024 * KIB);
+        let mut list = budget.account(true).hold(network(100), &head()).unwrap();
+        list.answer(36 * KIB).unwrap();
+        let heartbeats: Vec<_> =
+            (0..8).filter_map(|_| budget.account(true).hold(network(101), &head()).ok()).collect();
+        assert_eq!(heartbeats.len(), 8);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
-use hyper::Version;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::service::{HttpService, service_fn};
+use hyper::{HeaderMap, Version};
 use poem::RequestParts;
 use poem::web::{LocalAddr, RemoteAddr};
 
@@ -20,6 +20,7 @@ use super::head::Fault;
 use super::host;
 use super::patience::{self, Activity};
 use super::request_body::{read_body, too_much};
+use crate::api::problem::Problem;
 use crate::api::{Caller, Peer};
 use crate::domain::Network;
 
@@ -70,7 +71,7 @@ async fn handle(
         Answers::Redirect(redirect) => {
             let response = redirect.answer(&parts);
             tracing::debug!(%address, status = response.status().as_u16(), "plain HTTP was answered");
-            tracked.progress();
+            tracked.answered();
             return Ok(response.map(|body| Tracked::new(Some(body), empty(), tracked, None, activity)));
         }
     };
@@ -81,7 +82,9 @@ async fn handle(
     let held = account.hold(Network::of(client), &parts).map_err(|over| too_much(door, over));
     let (mut hold, body) = match held {
         Ok(mut hold) => {
+            let awaited = tracked.await_body();
             let read = read_body(door, &parts, body, &mut hold).await;
+            drop(awaited);
             (Some(hold), read)
         }
         // HTTP/1.1 has one request at a time, which can always be told.
@@ -95,6 +98,9 @@ async fn handle(
     if version == Version::HTTP_2 && !host::names_one(&parts) {
         api.metrics().head_refused(Fault::Host.as_str());
         refusal = Some(Fault::Host.problem());
+    }
+    if let Some(name) = doubled(&parts.headers) {
+        refusal = Some(Problem::malformed(format!("the {name} header must be given once")));
     }
     let refused = refusal.is_some();
     let safe = parts.method.is_safe();
@@ -112,7 +118,7 @@ async fn handle(
         Some(problem) => api.refuse(&request, problem),
         None => api.answer(request).await,
     };
-    tracked.progress();
+    tracked.answered();
     let response = hyper::Response::<BoxBody<Bytes, std::io::Error>>::from(response);
     let (mut parts, mut body) = response.into_parts();
     // Made whole, as all answers but backups are, it is one piece.
@@ -146,6 +152,13 @@ async fn handle(
     }
     let tracked = Tracked::new(first, body, tracked, hold, activity);
     Ok(hyper::Response::from_parts(parts, tracked))
+}
+
+/// What a request proves itself with and is there more than once. A proxy may
+/// look at another of them than we do.
+fn doubled(headers: &HeaderMap) -> Option<&'static str> {
+    let is_doubled = |name: &&str| headers.get_all(*name).iter().nth(1).is_some();
+    ["Authorization", "X-Site-ID", "X-Site-Key"].into_iter().find(is_doubled)
 }
 
 fn empty() -> BoxBody<Bytes, std::io::Error> {

@@ -50,8 +50,8 @@ pub(super) enum Fault {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) fault: Fault,
-    /// How many of the bytes came before the head that is refused, and are
-    /// good; `None` within a body, whose request has passed.
+    /// How many of the bytes came before the request that is refused, and are
+    /// good; `None` within a body, the head of whose request has passed.
     pub(super) good: Option<usize>,
 }
 
@@ -97,8 +97,10 @@ impl HeadScan {
     /// Looks at bytes that arrived.
     pub(super) fn scan(&mut self, arrived: &[u8]) -> Result<(), Refused> {
         let mut bytes = arrived;
-        // Where the head began that is being looked at.
+        // Where the request began that is being looked at; and whether hyper has
+        // the head of the one whose body is.
         let mut begun = 0;
+        let head_passed = !matches!(self.place, Place::Head);
         while !bytes.is_empty() {
             match self.place {
                 Place::Lost => return Ok(()),
@@ -115,8 +117,7 @@ impl HeadScan {
                     (self.last, bytes) = (byte, rest);
                 }
                 Place::Head | Place::Trailers => {
-                    let within = matches!(self.place, Place::Trailers);
-                    let good = (!within).then_some(begun);
+                    let good = (!head_passed || begun > 0).then_some(begun);
                     bytes = self.take_lines(bytes).map_err(|fault| Refused { fault, good })?;
                 }
             }
@@ -393,6 +394,21 @@ mod tests {
         assert_eq!(scan(format!("GET / HTTP/1.1\r\nHost: x\r\nA: {long}\r\n\r\n")), Fault::Large);
         assert_eq!(scan(format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n")), Fault::Large);
         assert!(passes(b"GET / HTTP/1.0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_bad_trailer_is_of_a_body_only_where_the_head_came_before_it() {
+        let (head, body) =
+            ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "0\r\nA: b\n\r\n");
+        let together = HeadScan::default().scan(format!("{}{head}{body}", GOOD[0]).as_bytes());
+        assert_eq!(together, Err(Refused { fault: Fault::LineEnd, good: Some(GOOD[0].len()) }));
+        let whole = [head, body].concat();
+        for (cut, good) in [(20, Some(0)), (head.len(), None), (head.len() + 3, None)] {
+            let mut scan = HeadScan::default();
+            scan.scan(&whole.as_bytes()[..cut]).unwrap();
+            let refused = scan.scan(&whole.as_bytes()[cut..]);
+            assert_eq!(refused, Err(Refused { fault: Fault::LineEnd, good }), "{cut}");
+        }
     }
 
     #[test]

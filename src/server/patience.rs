@@ -3,28 +3,34 @@
 //! hyper's own time limits cannot tell a slow request head from a connection
 //! that rests between requests, and it has none for a client that does not
 //! read. So each connection carries an [`Activity`], written by its socket
-//! wrapper ([`Watched`]) and by its requests, from which [`Activity::due`]
+//! wrapper (`watched.rs`) and by its requests, from which [`Activity::due`]
 //! tells at any time when patience ends and why. One timer a connection,
 //! armed lazily: a connection at rest wakes nothing until its limit.
+//!
+//! What a request waits for its client for has a time of its own (an
+//! [`Awaited`]): the end of its body, or that its answer is taken. Over HTTP/2
+//! one time for the connection would be put on by any of its requests, so that
+//! an answer which nobody takes would lie here for ever beside another that is
+//! taken every second.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::head::{Fault, HeadScan};
+use super::head::Fault;
 use crate::config::Limits;
 
 /// What a client must take of an answer within `limits.write_seconds`, unless
 /// less is left.
 const WRITE_QUOTA_BYTES: u64 = 16 << 10;
+/// How long a client may keep us waiting before its place may go to another:
+/// more than a packet there and back takes.
+const SPARED: Duration = Duration::from_millis(500);
 
 /// Why patience ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,19 +50,51 @@ pub(super) struct Activity {
     opened: Instant,
     multiplexed: AtomicBool,
     requests: AtomicU32,
-    answers: AtomicU32,
-    untaken: AtomicU32,
+    /// Of the requests, those that we work on, and not their client.
+    working: AtomicU32,
     had_request: AtomicBool,
     idle_since: AtomicU64,
     head_since: AtomicU64,
-    answer_since: AtomicU64,
     blocked_since: AtomicU64,
     taken: AtomicU64,
+    awaited: Mutex<Waits>,
     dismissed: AtomicBool,
+    cut: AtomicBool,
     leave: Notify,
-    fault: OnceLock<Fault>,
+    bad: OnceLock<Bad>,
     /// Who reads on when the requests before a bad head have been answered.
     reader: Mutex<Option<Waker>>,
+}
+
+/// What the client is waited for, of all requests of a connection.
+#[derive(Debug, Default)]
+struct Waits {
+    begun: u64,
+    under_way: Vec<Wait>,
+}
+
+#[derive(Debug)]
+struct Wait {
+    number: u64,
+    since: u64,
+    what: What,
+}
+
+/// What a client is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// To send the rest of a body.
+    Body,
+    /// To take an answer.
+    Answer,
+}
+
+/// What was refused of what came over HTTP/1.1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bad {
+    pub(super) fault: Fault,
+    /// In a body, whose request is answered by who reads it.
+    pub(super) in_body: bool,
 }
 
 impl Activity {
@@ -67,17 +105,17 @@ impl Activity {
             opened: Instant::now(),
             multiplexed: AtomicBool::new(multiplexed),
             requests: AtomicU32::new(0),
-            answers: AtomicU32::new(0),
-            untaken: AtomicU32::new(0),
+            working: AtomicU32::new(0),
             had_request: AtomicBool::new(false),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
-            answer_since: AtomicU64::new(0),
             blocked_since: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            awaited: Mutex::default(),
             dismissed: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             leave: Notify::new(),
-            fault: OnceLock::new(),
+            bad: OnceLock::new(),
             reader: Mutex::default(),
         })
     }
@@ -96,7 +134,7 @@ impl Activity {
     /// Whether no request is under way and the client has all that it was
     /// answered, as far as can be seen from here.
     pub(super) fn is_idle(&self) -> bool {
-        self.rests() && self.untaken.load(Relaxed) == 0 && self.blocked_since.load(Relaxed) == 0
+        self.rests() && self.blocked_since.load(Relaxed) == 0 && self.waits().under_way.is_empty()
     }
 
     /// Since when the connection has been idle, where it may be asked to
@@ -107,15 +145,35 @@ impl Activity {
         may_leave.then(|| self.opened + Duration::from_micros(since))
     }
 
-    /// Whether it has been asked to, and will when it is polled next.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.dismissed.load(Relaxed) && self.is_idle()
+    /// Since when the client is waited for, and nothing else: all requests
+    /// under way lack the end of their bodies or have answers that were not
+    /// taken. `None` while it may be on its way.
+    pub(super) fn overdue_since(&self) -> Option<Instant> {
+        if self.working.load(Relaxed) > 0 {
+            return None;
+        }
+        let blocked = self.blocked_since.load(Relaxed).checked_sub(1);
+        let oldest = self.waits().under_way.iter().map(|wait| wait.since.saturating_sub(1)).min();
+        let since = self.opened + Duration::from_micros(oldest.into_iter().chain(blocked).min()?);
+        (since + SPARED <= Instant::now()).then_some(since)
     }
 
-    /// Asks the connection to leave its place to another.
+    /// Whether it has been asked to leave and can be ended as it is.
+    pub(super) fn is_leaving(&self) -> bool {
+        let is_cut = || self.cut.load(Relaxed) && self.overdue_since().is_some();
+        self.dismissed.load(Relaxed) && (self.is_idle() || is_cut())
+    }
+
+    /// Asks the connection to leave its place to another when it is idle.
     pub(super) fn dismiss(&self) {
         self.dismissed.store(true, Relaxed);
         self.leave.notify_one();
+    }
+
+    /// Asks it to leave at once, unless we work for it: its client is overdue.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Relaxed);
+        self.dismiss();
     }
 
     /// Waits until it is asked to leave.
@@ -123,9 +181,34 @@ impl Activity {
         self.leave.notified().await;
     }
 
-    /// What was wrong with the head of its last request, if anything.
-    pub(super) fn fault(&self) -> Option<Fault> {
-        self.fault.get().copied()
+    /// What was wrong with the head of its last request, or in its body, if
+    /// anything.
+    pub(super) fn bad(&self) -> Option<Bad> {
+        self.bad.get().copied()
+    }
+
+    /// Notes it; only the first counts.
+    pub(super) fn refuse(&self, bad: Bad) {
+        let _ = self.bad.set(bad);
+    }
+
+    /// Whether the requests before what was refused are under way. Then its
+    /// reader is woken when they are not.
+    pub(super) fn is_busy_before_fault(&self, cx: &Context<'_>) -> bool {
+        if self.is_idle() {
+            return false;
+        }
+        *self.reader.lock() = Some(cx.waker().clone());
+        !self.is_idle()
+    }
+
+    /// Whether it is of HTTP/2.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Relaxed)
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.awaited.lock()
     }
 
     fn now(&self) -> u64 {
@@ -134,31 +217,38 @@ impl Activity {
 
     /// When patience ends as things stand, and why.
     pub(super) fn due(&self, limits: &Limits) -> Option<(Instant, Reason)> {
-        let at = |since: &AtomicU64, limit: Option<Duration>, reason| {
-            let since = since.load(Relaxed).checked_sub(1)?;
+        let at = |since: u64, limit: Option<Duration>, reason| {
+            let since = since.checked_sub(1)?;
             Some((self.opened + Duration::from_micros(since) + limit?, reason))
         };
-        let resting = self.requests.load(Relaxed) == 0;
-        let answering = self.answers.load(Relaxed) > 0;
-        let may_be_head = !self.multiplexed.load(Relaxed) || !self.had_request.load(Relaxed);
+        let waits = self.waits();
+        let answers = waits.under_way.iter().filter(|wait| wait.what == What::Answer);
+        let oldest = answers.map(|wait| wait.since).min();
+        drop(waits);
+        let resting = self.rests();
+        let may_be_head = !self.is_multiplexed() || !self.had_request.load(Relaxed);
+        let head_since = if resting && may_be_head { self.head_since.load(Relaxed) } else { 0 };
+        let idle_since = if resting && oldest.is_none() { self.idle_since.load(Relaxed) } else { 0 };
         [
-            at(&self.blocked_since, limits.write, Reason::SlowRead),
-            answering.then(|| at(&self.answer_since, limits.write, Reason::SlowRead)).flatten(),
-            (resting && may_be_head).then(|| at(&self.head_since, limits.header, Reason::SlowHead)).flatten(),
-            resting.then(|| at(&self.idle_since, limits.idle, Reason::Idle)).flatten(),
+            at(self.blocked_since.load(Relaxed), limits.write, Reason::SlowRead),
+            at(oldest.unwrap_or(0), limits.write, Reason::SlowRead),
+            at(head_since, limits.header, Reason::SlowHead),
+            at(idle_since, limits.idle, Reason::Idle),
         ]
         .into_iter()
         .flatten()
         .min_by_key(|(at, _)| *at)
     }
 
-    fn read(&self) {
-        if self.requests.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
+    /// Bytes came.
+    pub(super) fn read(&self) {
+        if self.rests() && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(self.now(), Relaxed);
         }
     }
 
-    fn wrote(&self, bytes: usize) {
+    /// The client took so many bytes.
+    pub(super) fn wrote(&self, bytes: usize) {
         if self.blocked_since.load(Relaxed) == 0 {
             return;
         }
@@ -168,14 +258,16 @@ impl Activity {
         }
     }
 
-    fn blocked(&self) {
+    /// The client takes no more for now.
+    pub(super) fn blocked(&self) {
         if self.blocked_since.load(Relaxed) == 0 {
             self.taken.store(0, Relaxed);
             self.blocked_since.store(self.now(), Relaxed);
         }
     }
 
-    fn flushed(&self) {
+    /// The client has all that was written.
+    pub(super) fn flushed(&self) {
         self.blocked_since.store(0, Relaxed);
         self.wake_reader();
     }
@@ -183,7 +275,7 @@ impl Activity {
     /// Where a head was refused, reading goes on as soon as nothing before it
     /// is under way.
     fn wake_reader(&self) {
-        if self.fault.get().is_none() || !self.is_idle() {
+        if self.bad.get().is_none() || !self.is_idle() {
             return;
         }
         if let Some(reader) = self.reader.lock().take() {
@@ -196,34 +288,37 @@ impl Activity {
 #[derive(Debug)]
 pub(super) struct Request {
     activity: Arc<Activity>,
-    answering: bool,
+    working: bool,
 }
 
 impl Request {
     /// A request whose head is complete.
     pub(super) fn begin(activity: &Arc<Activity>) -> Self {
+        activity.working.fetch_add(1, Relaxed);
         activity.requests.fetch_add(1, Relaxed);
         activity.had_request.store(true, Relaxed);
         activity.head_since.store(0, Relaxed);
-        Self { activity: Arc::clone(activity), answering: false }
+        Self { activity: Arc::clone(activity), working: true }
     }
 
-    /// The answer is ready, or a part of it was taken.
-    pub(super) fn progress(&mut self) {
-        if !self.answering {
-            self.answering = true;
-            self.activity.answers.fetch_add(1, Relaxed);
+    /// Its client is waited for to send the body, until what this gives is
+    /// dropped.
+    pub(super) fn await_body(&self) -> Awaited {
+        Awaited::new(&self.activity, What::Body)
+    }
+
+    /// Its answer is ready: what is left is the client's to do.
+    pub(super) fn answered(&mut self) {
+        if std::mem::take(&mut self.working) {
+            self.activity.working.fetch_sub(1, Relaxed);
         }
-        self.activity.answer_since.store(self.activity.now(), Relaxed);
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
+        self.answered();
         let activity = &self.activity;
-        if self.answering {
-            activity.answers.fetch_sub(1, Relaxed);
-        }
         if activity.requests.fetch_sub(1, Relaxed) == 1 {
             activity.head_since.store(0, Relaxed);
             activity.idle_since.store(activity.now(), Relaxed);
@@ -232,142 +327,59 @@ impl Drop for Request {
     }
 }
 
-/// A part of an answer that is on its way to the client: in hyper's buffers or,
-/// over HTTP/2, kept until the client makes room for it.
+/// Something that the client is waited for, until this is dropped: the rest of
+/// a body; or an answer on its way to the client, in hyper's buffers or, over
+/// HTTP/2, kept until the client makes room for it.
 #[derive(Debug)]
-pub(super) struct Untaken(Arc<Activity>);
-
-impl Untaken {
-    pub(super) fn new(activity: &Arc<Activity>) -> Self {
-        activity.untaken.fetch_add(1, Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Untaken {
-    fn drop(&mut self) {
-        if self.0.untaken.fetch_sub(1, Relaxed) == 1 && self.0.rests() {
-            self.0.idle_since.store(self.0.now(), Relaxed);
-            self.0.wake_reader();
-        }
-    }
-}
-
-/// A socket whose reads and writes are noted.
-pub(super) struct Watched<S> {
-    socket: S,
+pub(super) struct Awaited {
     activity: Arc<Activity>,
-    head: HeadScan,
+    number: u64,
+    what: What,
 }
 
-impl<S> Watched<S> {
-    /// Notes what `socket` does in `activity`.
-    pub(super) fn new(socket: S, activity: Arc<Activity>) -> Self {
-        Self { socket, activity, head: HeadScan::default() }
+impl Awaited {
+    /// That an answer is taken, on the connection with this activity.
+    pub(super) fn answer(activity: &Arc<Activity>) -> Self {
+        Self::new(activity, What::Answer)
     }
 
-    /// The socket.
-    pub(super) fn into_inner(self) -> S {
-        self.socket
+    fn new(activity: &Arc<Activity>, what: What) -> Self {
+        let since = activity.now();
+        let mut waits = activity.waits();
+        waits.begun += 1;
+        let number = waits.begun;
+        waits.under_way.push(Wait { number, since, what });
+        drop(waits);
+        if what == What::Body {
+            activity.working.fetch_sub(1, Relaxed);
+        }
+        Self { activity: Arc::clone(activity), number, what }
     }
 
-    /// The end of what is read, behind a head that was refused: it never gets
-    /// to hyper. A request before it is answered first.
-    fn refused(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        if !self.activity.is_idle() {
-            let mut reader = self.activity.reader.lock();
-            *reader = Some(cx.waker().clone());
-            drop(reader);
-            if !self.activity.is_idle() {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a bad request head")))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.activity.fault().is_some() {
-            return self.refused(cx);
-        }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        let Some(read) = buf.filled().get(before..).filter(|read| !read.is_empty()) else {
-            return Poll::Ready(Ok(()));
-        };
-        self.activity.read();
-        if self.activity.multiplexed.load(Relaxed) {
-            return Poll::Ready(Ok(()));
-        }
-        let Err(refused) = self.head.scan(read) else {
-            return Poll::Ready(Ok(()));
-        };
-        let _ = self.activity.fault.set(refused.fault);
-        match refused.good {
-            Some(0) => {
-                buf.set_filled(before);
-                self.refused(cx)
-            }
-            Some(good) => {
-                buf.set_filled(before + good);
-                Poll::Ready(Ok(()))
-            }
-            // Within a body, whose reader has to fail.
-            None => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a bad line in a body"))),
+    /// The client did a part of it.
+    pub(super) fn progress(&self) {
+        let now = self.activity.now();
+        let mut waits = self.activity.waits();
+        if let Some(wait) = waits.under_way.iter_mut().find(|wait| wait.number == self.number) {
+            wait.since = now;
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Watched<S> {
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &written {
-            Poll::Ready(Ok(bytes)) => self.activity.wrote(*bytes),
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.activity.blocked(),
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let activity = &self.activity;
+        if self.what == What::Body {
+            activity.working.fetch_add(1, Relaxed);
         }
-        written
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(cx, buf);
-        self.note(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        self.note(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        match &flushed {
-            Poll::Ready(_) => self.activity.flushed(),
-            Poll::Pending => self.activity.blocked(),
+        let mut waits = activity.waits();
+        waits.under_way.retain(|wait| wait.number != self.number);
+        let was_last = waits.under_way.is_empty();
+        drop(waits);
+        if was_last && activity.rests() {
+            activity.idle_since.store(activity.now(), Relaxed);
+            activity.wake_reader();
         }
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper is done with it, and the answer to a bad head is not.
-        if self.activity.fault().is_some() {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
@@ -415,17 +427,56 @@ mod tests {
     async fn a_reader_must_take_a_quota_in_time() {
         let activity = Activity::new(false);
         let mut request = Request::begin(&activity);
-        request.progress();
+        request.answered();
+        let answer = Awaited::answer(&activity);
         assert_eq!(due_in(&activity).await, Some((30, Reason::SlowRead)));
         tokio::time::advance(Duration::from_secs(20)).await;
         activity.blocked();
-        request.progress();
+        answer.progress();
         tokio::time::advance(Duration::from_secs(20)).await;
         activity.wrote(100);
         activity.blocked();
         assert_eq!(due_in(&activity).await, Some((10, Reason::SlowRead)));
-        request.progress();
+        answer.progress();
         activity.wrote(16 << 10);
         assert_eq!(due_in(&activity).await, Some((30, Reason::SlowRead)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_that_waits_longest_decides_whatever_others_do() {
+        let activity = Activity::new(true);
+        let mut stuck = Request::begin(&activity);
+        stuck.answered();
+        let untaken = Awaited::answer(&activity);
+        for _ in 0..4 {
+            tokio::time::advance(Duration::from_secs(5)).await;
+            let mut busy = Request::begin(&activity);
+            busy.answered();
+            Awaited::answer(&activity).progress();
+        }
+        assert_eq!(due_in(&activity).await, Some((10, Reason::SlowRead)));
+        // Also when its request is out of hyper's hands.
+        drop(stuck);
+        assert_eq!(due_in(&activity).await, Some((10, Reason::SlowRead)));
+        drop(untaken);
+        assert_eq!(due_in(&activity).await, Some((75, Reason::Idle)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_overdue_only_while_nothing_is_worked_on() {
+        let activity = Activity::new(true);
+        let began = Instant::now();
+        let sending = Request::begin(&activity);
+        assert_eq!(activity.overdue_since(), None);
+        let body = sending.await_body();
+        assert_eq!(activity.overdue_since(), None, "it may be on its way");
+        tokio::time::advance(SPARED).await;
+        assert_eq!(activity.overdue_since(), Some(began));
+        let mut other = Request::begin(&activity);
+        assert_eq!(activity.overdue_since(), None);
+        other.answered();
+        assert_eq!(activity.overdue_since(), Some(began));
+        drop(body);
+        assert_eq!(activity.overdue_since(), None, "the body is whole");
     }
 }

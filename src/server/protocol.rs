@@ -17,8 +17,9 @@ use super::door::{Answers, Door};
 use super::exchange::service;
 use super::head::{self, Fault};
 use super::parting::{FAREWELL, limited, part};
-use super::patience::{Activity, Watched};
+use super::patience::{Activity, Bad};
 use super::refusal;
+use super::watched::Watched;
 use crate::api::Caller;
 
 /// Requests at the same time on one HTTP/2 connection.
@@ -76,10 +77,19 @@ pub(super) async fn speak<S>(
         .max_buf_size(head::MAX_BYTES);
     let mut connection = builder.serve_connection(io, service);
     let broken = attend(Pin::new(&mut connection), activity, door, remote).await;
-    let fault = activity.fault().or(broken.filter(hyper::Error::is_parse).map(|_| Fault::Other));
-    if let Some(fault) = fault {
-        let socket = connection.into_parts().io.into_inner().into_inner();
-        refuse(door, socket, remote, activity, fault).await;
+    let by_hyper = broken.filter(hyper::Error::is_parse).map(|_| Bad { fault: Fault::Other, in_body: false });
+    let Some(bad) = activity.bad().or(by_hyper) else { return };
+    let mut socket = connection.into_parts().io.into_inner().into_inner();
+    if !bad.in_body {
+        refuse(door, socket, remote, activity, bad.fault).await;
+        return;
+    }
+    // Its request has been answered.
+    if let Answers::Api(api) = &door.answers {
+        api.metrics().head_refused(bad.fault.as_str());
+    }
+    if activity.is_idle() {
+        let _ = limited(Some(FAREWELL), part(&mut socket, b"")).await;
     }
 }
 

@@ -1,7 +1,10 @@
 //! Heads that are too large, ambiguous or broken.
 
+use std::io::{Read as _, Write as _};
+
 use crate::server::{Server, Setup, until};
-use crate::wire::{GET_HEALTH, header, post, status};
+use crate::wire::http2::{HEADERS, Http2, Outcome, get};
+use crate::wire::{GET_HEALTH, header, post, status, until_closed};
 
 #[test]
 fn a_head_that_is_too_large_is_refused() {
@@ -141,4 +144,59 @@ fn a_request_before_a_bad_head_is_answered_first() {
     let second = both.rfind("HTTP/1.1 ").unwrap();
     assert_eq!(status(&both), 401, "{both}");
     assert_eq!(refusal(&both[second..]).0, 400);
+}
+
+#[test]
+fn a_bad_line_behind_a_body_is_answered_and_logged_once() {
+    let server = Setup::new().metrics().start();
+    let head = "POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                Transfer-Encoding: chunked\r\n";
+    let long = format!("2\r\n{{}}\r\n0\r\nA: {}\r\n\r\n", "x".repeat(17_000));
+    for body in ["2\r\n{}\r\n0\r\nA: b\n\r\n", &long] {
+        // Together with its head: one that is read at once is refused as a whole.
+        let answers = server.exchange(format!("{head}\r\n{body}").as_bytes());
+        assert!([400, 431].contains(&refusal(&answers).0), "{answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+        // Behind a head whose request is under way.
+        let mut tls = server.tls();
+        tls.write_all(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
+        let mut leave = [0; 25];
+        tls.read_exact(&mut leave).unwrap();
+        assert_eq!(&leave, b"HTTP/1.1 100 Continue\r\n\r\n");
+        tls.write_all(body.as_bytes()).unwrap();
+        let answers = until_closed(&mut tls);
+        assert_eq!(refusal(&answers).0, 400);
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+    }
+    let metrics = server.metrics();
+    for reason in ["line_end", "large"] {
+        let sample = format!("sitewarden_heads_refused_total{{reason=\"{reason}\"}} 2");
+        assert!(metrics.text().lines().any(|line| line == sample), "{sample}: {}", metrics.text());
+    }
+    let log = server.stop();
+    let logged = log.lines().filter(|line| line.contains("request_id")).count();
+    assert_eq!(logged, 4, "{log}");
+}
+
+#[test]
+fn a_proof_that_is_given_twice_is_answered_400_over_both_protocols() {
+    let server = Server::start();
+    let twice = |name: &str| format!("{name}: a\r\n{}: a\r\n", name.to_lowercase());
+    for (name, path) in [
+        ("Authorization", "/api/auth/login"),
+        ("X-Site-ID", "/api/heartbeat"),
+        ("X-Site-Key", "/api/heartbeat"),
+    ] {
+        let answer = server.exchange(post(path, &twice(name), "{}").as_bytes());
+        assert_eq!(refusal(&answer).0, 400);
+        assert!(answer.contains(&format!("the {name} header must be given once")), "{answer}");
+        let mut value = vec![0, u8::try_from(name.len()).unwrap()];
+        value.extend(name.to_lowercase().as_bytes());
+        value.extend([1, b'a']);
+        let mut http2 = Http2::open(&server, 0xffff);
+        http2.send(HEADERS, 5, 1, &[get("/health"), value.clone()].concat());
+        assert_eq!(http2.outcome(1), Outcome::Status(200));
+        http2.send(HEADERS, 5, 3, &[get("/health"), value.clone(), value].concat());
+        assert_eq!(http2.outcome(3), Outcome::Status(400));
+    }
 }

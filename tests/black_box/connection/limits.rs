@@ -1,8 +1,10 @@
 //! How long, and how much, a client may take.
 
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
-use crate::server::Server;
+use crate::server::{PATIENCE, Server, until};
+use crate::wire::http2::{HEADERS, Http2, Outcome, PREFACE, SETTINGS, WINDOW_UPDATE, frame, get, read_frame};
 use crate::wire::{GET_HEALTH, answer, post, status, until_closed};
 
 #[test]
@@ -48,6 +50,49 @@ fn a_reader_who_does_not_read_loses_its_place() {
     }
     // Served only when the one place is free again.
     server.assert_well();
+}
+
+#[test]
+fn an_answer_that_is_not_taken_ends_its_connection_whatever_else_is_asked_on_it() {
+    let server = Server::configured("[limits]\nwrite_seconds = 1\n");
+    let mut tls = server.tls_from([127, 0, 0, 1], "h2");
+    let window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    // GET, and HEAD in its place.
+    let stuck = get("/docs");
+    let head = [&[0x02, 4][..], b"HEAD", &stuck[1..]].concat();
+    tls.write_all(&[PREFACE, &window, &frame(HEADERS, 5, 1, &stuck)].concat()).unwrap();
+    let (began, mut stream) = (Instant::now(), 3);
+    while tls.write_all(&frame(HEADERS, 5, stream, &head)).is_ok() {
+        assert!(began.elapsed() < PATIENCE, "it was kept");
+        // Until this one is answered, or the end.
+        let answered = |frame: &(u8, u32, Vec<u8>)| (frame.0, frame.1) == (HEADERS, stream);
+        if !std::iter::from_fn(|| read_frame(&mut tls)).any(|frame| answered(&frame)) {
+            break;
+        }
+        stream += 2;
+    }
+    assert!(stream > 3, "others were answered meanwhile");
+    server.assert_well();
+}
+
+#[test]
+fn a_large_answer_over_http_2_may_take_longer_than_each_of_its_parts() {
+    let server = Server::configured("[limits]\nwrite_seconds = 2\nidle_seconds = 1\n");
+    let mut http2 = Http2::open(&server, 0);
+    http2.send(HEADERS, 5, 1, &get("/docs/swagger-ui-bundle.js"));
+    assert_eq!(http2.outcome(1), Outcome::Status(200));
+    let began = Instant::now();
+    // 32 KiB at a time, evenly over more than the limit.
+    for part in 1..=8 {
+        until("its time has come", || began.elapsed() > Duration::from_millis(400) * part);
+        for stream in [0, 1] {
+            http2.send(WINDOW_UPDATE, 0, stream, &[0, 0, 0x80, 0]);
+        }
+        http2.ended.clear();
+        while http2.ended.is_empty() {
+            http2.read();
+        }
+    }
 }
 
 #[test]

@@ -19,7 +19,8 @@ use sitewarden::api::heartbeat::VerdictDocument;
 use sitewarden::api::object::Object;
 use sitewarden::domain;
 use sitewarden::domain::{
-    Actor, ActorKind, Heartbeat, NewSite, Operation, SecretKey, Seen, Site, SiteId, Timestamp, Verdict,
+    Actor, ActorKind, Delivered, Heartbeat, NewSite, Operation, Rules, SecretKey, Seen, Site, SiteId,
+    Timestamp, Verdict,
 };
 use sitewarden::store::Store;
 use tempfile::TempDir;
@@ -83,16 +84,20 @@ fn heartbeat() -> Heartbeat {
 }
 
 fn new_site() -> NewSite {
-    NewSite {
-        name: "Trattoria Da Mario".parse().unwrap(),
-        owner_name: "Mario Rossi".parse().unwrap(),
-        contact_email: "mario@example.com".parse().unwrap(),
-        license_expires_at: "2030-12-31T00:00:00Z".parse().unwrap(),
-    }
+    let (name, email) = ("Trattoria Da Mario".parse().unwrap(), "mario@example.com".parse().unwrap());
+    let new = NewSite::named(name, email, "2030-12-31T00:00:00Z".parse().unwrap());
+    NewSite { owner_name: "Mario Rossi".parse().unwrap(), ..new }
 }
 
 fn seen() -> Seen {
-    Seen { at: now(), ip: PEER, heartbeat: heartbeat(), key_generation: 1 }
+    Seen {
+        at: now(),
+        ip: PEER,
+        heartbeat: heartbeat(),
+        key_generation: 1,
+        delivered: Delivered::default(),
+        lease: None,
+    }
 }
 
 fn site() -> Site {
@@ -120,7 +125,10 @@ fn rules(c: &mut Criterion) {
             assert!(site.key_matching(&presented.hash(), site.created_at).is_some());
         });
     });
-    c.bench_function("verdict", |b| b.iter(|| Verdict::on(black_box(&site), black_box(site.created_at))));
+    let rules = Rules::default();
+    c.bench_function("verdict", |b| {
+        b.iter(|| Verdict::of(black_box(&site.terms), &rules, black_box(site.created_at)))
+    });
 }
 
 fn json(c: &mut Criterion) {
@@ -129,7 +137,7 @@ fn json(c: &mut Criterion) {
         let known = Heartbeat::IGNORES_ALL_BUT;
         b.iter(|| Fields::read::<Heartbeat>(Object::read(black_box(BODY), known).unwrap()).unwrap());
     });
-    let verdict = Verdict::on(&site(), now());
+    let verdict = Verdict::of(&site().terms, &Rules::default(), now());
     group.bench_function("verdict, written", |b| {
         b.iter(|| Json(VerdictDocument::from(black_box(verdict.clone()))).into_response());
     });

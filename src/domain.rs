@@ -16,8 +16,16 @@ pub mod network;
 pub mod site_id;
 // The key that its local backend proves itself with.
 pub mod secret_key;
-// When its licence holds.
+// What the vendor sorts it by, and what its licence switches on.
+pub mod codes;
+// What the configuration says of all sites.
+pub mod rules;
+// How its licence is extended.
 pub mod licence;
+// What it may do, and when.
+pub mod terms;
+// Whether its local backend has heard of that.
+pub mod delivery;
 // What its local backend reports.
 pub mod heartbeat;
 // All of it together.
@@ -33,13 +41,17 @@ pub mod operation;
 
 pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
+pub use codes::{Features, Tags};
+pub use delivery::{Delivered, Delivery, DeliveryState};
 pub use heartbeat::{Heartbeat, Seen};
 pub use licence::{LicenceChange, TooFarAhead};
 pub use network::{Block, Network, Surroundings};
 pub use operation::{Effect, Operation, Refused, SiteOperation};
+pub use rules::{GraceDays, OfflineHours, Rules, SilentAfterHours, TimeZoneName};
 pub use secret_key::{KeyHash, SecretKey};
 pub use site::{NewSite, Site, SiteChange, SiteStatus};
 pub use site_id::SiteId;
-pub use text::{AppVersion, ContactEmail, LockReason, OwnerName, SiteName, TextError};
+pub use terms::{Lock, NewLock, Terms, VerdictRevision};
+pub use text::{AppVersion, ContactEmail, LockReason, Notes, OwnerName, SiteName, TextError};
 pub use time::Timestamp;
 pub use verdict::Verdict;

@@ -13,7 +13,6 @@ use crate::auth::password::Passwords;
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::certificate::CertificateState;
-use crate::domain::site::SilentAfterHours;
 use crate::domain::{Network, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::{Store, Unavailable};
@@ -34,8 +33,6 @@ pub struct App {
     pub failed_logins: FailedLoginTrail<MonotonicClock>,
     /// Limits on heartbeats.
     pub heartbeats: HeartbeatThrottle<MonotonicClock>,
-    /// When a site counts as silent.
-    pub silent_after: SilentAfterHours,
     /// What monitoring reads.
     pub metrics: Metrics,
     /// The last word of the store on whether it takes writes.
@@ -64,7 +61,6 @@ impl App {
             logins: LoginThrottle::new(0, MonotonicClock),
             failed_logins: FailedLoginTrail::new(MonotonicClock),
             heartbeats: HeartbeatThrottle::new(0, 0, 0, MonotonicClock),
-            silent_after: SilentAfterHours(0),
             metrics: Metrics::new()?,
             store_health: Default::default(),
             data_dir,

@@ -22,7 +22,7 @@ use super::tag::Group;
 use super::wire::{Given, Time};
 use crate::clock::now;
 use crate::domain::{
-    Effect, NewSite, Operation, Refused, SecretKey, SiteChange, SiteId, SiteOperation, Timestamp,
+    Effect, NewLock, NewSite, Operation, Refused, SecretKey, SiteChange, SiteId, SiteOperation, Timestamp,
 };
 use crate::store::{Applied, BatchRefused, Done};
 
@@ -162,7 +162,7 @@ impl Readable for Item {
             }
             "lock" => {
                 let site_id = fields.required("site_id");
-                let reason = fields.required("reason");
+                let reason = fields.required("reason").map(NewLock::now);
                 Some(Self::Change(Operation::Lock(reason?).on(site_id?)))
             }
             "unlock" => fields.required("site_id").map(|site_id| Self::Change(Operation::Unlock.on(site_id))),
@@ -363,7 +363,7 @@ fn answer(
                         },
                         site: site
                             .filter(|_| effect != Effect::Deleted)
-                            .map(|site| SiteDocument::new(site, now, app.silent_after)),
+                            .map(|site| SiteDocument::new(site, app.store.rules(), now)),
                         secret_key: key.map(|key| key.expose().to_owned()),
                         ..empty
                     }

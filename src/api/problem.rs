@@ -354,6 +354,10 @@ impl From<Refused> for Problem {
             Refused::NotFound => Self::no_such_site(),
             Refused::Stale => Self::stale(),
             Refused::TooFarAhead => Self::invalid_field("extend_days", TooFarAhead.to_string()),
+            Refused::AlreadyLocked => {
+                Self::conflict("the site is locked: unlock it first, or lock it without a time to begin at")
+            }
+            Refused::LockEndsTooEarly => Self::invalid_field("until", "must lie after the lock begins"),
         }
     }
 }

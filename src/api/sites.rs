@@ -29,7 +29,9 @@ use super::wire::{Given, Nullable, PathId, Time};
 use crate::auth::random::random_bytes;
 use crate::clock::now;
 use crate::domain::site::RevisionCheck;
-use crate::domain::{Actor, LockReason, NewSite, Operation, SecretKey, Site, SiteChange, SiteId, Timestamp};
+use crate::domain::{
+    Actor, LockReason, NewLock, NewSite, Operation, SecretKey, Site, SiteChange, SiteId, Timestamp,
+};
 use crate::store::{Applied, Done, SiteFilter};
 
 fn etag(site: &Site) -> String {
@@ -85,7 +87,7 @@ enum SiteAnswer {
 impl SiteAnswer {
     fn new(app: &App, site: Site) -> Self {
         let etag = etag(&site);
-        Self::Site(Json(SiteDocument::new(site, now(), app.silent_after)), etag)
+        Self::Site(Json(SiteDocument::new(site, app.store.rules(), now())), etag)
     }
 }
 
@@ -156,14 +158,13 @@ impl SitesApi {
         }
         let now = now();
         let filter = SiteFilter { status, text };
-        let page =
-            app.store.list_sites(filter.clone(), after, limit.0, MAX_SCAN, now, app.silent_after).await?;
+        let page = app.store.list_sites(filter.clone(), after, limit.0, MAX_SCAN, now).await?;
         let mut query = Vec::new();
         query.extend(filter.status.map(|status| ("status", status.as_str().to_owned())));
         query.extend(filter.text.map(|text| ("q", text)));
         let link = page.next.map(|after| next_link("/api/sites", query, limit, after));
         let sites =
-            page.sites.into_iter().map(|site| SiteDocument::new(site, now, app.silent_after)).collect();
+            page.sites.into_iter().map(|site| SiteDocument::new(site, app.store.rules(), now)).collect();
         Ok(SitesAnswer::Page(Json(sites), page.total, link))
     }
 
@@ -199,7 +200,7 @@ impl SitesApi {
             }
         };
         let (location, etag) = (format!("/api/sites/{}", site.site_id), etag(&site));
-        let document = RegisteredSiteDocument::new(site, now, app.silent_after, key.expose().to_owned());
+        let document = RegisteredSiteDocument::new(site, app.store.rules(), now, key.expose().to_owned());
         Ok(RegisterAnswer::Registered(Json(document), location, etag))
     }
 
@@ -261,7 +262,7 @@ impl SitesApi {
         body: Body<LockReason>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
         let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let operation = Operation::Lock(body.0).on(site_id).expecting(check);
+        let operation = Operation::Lock(NewLock::now(body.0)).on(site_id).expecting(check);
         let site = app.store.apply(operation, admin.actor(), now()).await??;
         Ok(SiteAnswer::new(&app, site))
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Table;
 
-use crate::domain::site::SilentAfterHours;
+use crate::domain::Rules;
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +30,7 @@ pub struct Config {
     /// The one header in which they tell a client's address.
     pub trusted_header: TrustedHeader,
     /// When a site counts as silent.
-    pub silent_after: SilentAfterHours,
+    pub rules: Rules,
     /// How long an access token lasts, in minutes.
     pub token_minutes: u32,
     /// File with the key that signs tokens; `None`: kept in the database.

@@ -14,7 +14,7 @@ use super::error::{ConfigError, Places, bad, missing};
 use super::resolved::{
     Acme, Config, ExternalAccount, KeptBackups, Limits, Log, LogFormat, TlsMode, TrustedHeader,
 };
-use crate::domain::site::SilentAfterHours;
+use crate::domain::{Rules, SilentAfterHours};
 
 /// The control socket's name in the data directory.
 pub const CONTROL_SOCKET: &str = "control.sock";
@@ -214,7 +214,7 @@ impl Settings {
             metrics_listen,
             trusted_proxies,
             trusted_header: self.trusted_header(places)?,
-            silent_after: SilentAfterHours(self.silent_after_hours),
+            rules: Rules { silent_after: SilentAfterHours(self.silent_after_hours), ..Rules::default() },
             token_minutes: self.auth.token_minutes,
             signing_key_file: given_path(&self.auth.signing_key_file),
             audit_keep_days: Some(self.audit.keep_days).filter(|&days| days > 0),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::site::Site;
 use super::site_id::SiteId;
+use super::terms::{LockPhase, Terms};
 use super::time::Timestamp;
 
 /// Who acts, and from where.
@@ -153,11 +154,28 @@ pub enum Field {
     LockReason,
     /// Until when the key before the present one works.
     OldKeyValidUntil,
+    /// What it is sorted by.
+    Tags,
+    /// What is to be remembered of it.
+    Notes,
+    /// What its licence switches on.
+    Features,
+    /// Where its days end.
+    TimeZone,
+    /// For how long its licence holds after its expiry.
+    GraceDays,
+    /// How long its leases last.
+    OfflineHours,
+    /// When a lock that is to come begins. Of one that begins at once the entry
+    /// itself tells when.
+    LockAt,
+    /// When its lock ends by itself.
+    LockUntil,
 }
 
 impl Field {
     /// Every field.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
         Self::Name,
         Self::OwnerName,
         Self::ContactEmail,
@@ -165,6 +183,14 @@ impl Field {
         Self::IsActive,
         Self::LockReason,
         Self::OldKeyValidUntil,
+        Self::Tags,
+        Self::Notes,
+        Self::Features,
+        Self::TimeZone,
+        Self::GraceDays,
+        Self::OfflineHours,
+        Self::LockAt,
+        Self::LockUntil,
     ];
 
     /// The name on the wire.
@@ -177,6 +203,14 @@ impl Field {
             Self::IsActive => "is_active",
             Self::LockReason => "lock_reason",
             Self::OldKeyValidUntil => "old_key_valid_until",
+            Self::Tags => "tags",
+            Self::Notes => "notes",
+            Self::Features => "features",
+            Self::TimeZone => "time_zone",
+            Self::GraceDays => "grace_days",
+            Self::OfflineHours => "offline_hours",
+            Self::LockAt => "lock_at",
+            Self::LockUntil => "lock_until",
         }
     }
 
@@ -185,17 +219,28 @@ impl Field {
         Self::ALL.into_iter().find(|field| field.as_str() == name)
     }
 
-    /// Its value in `site`; `None`: it has none.
-    fn of(self, site: &Site) -> Option<FieldValue> {
+    /// Its value in `site` at `now`; `None`: it has none.
+    fn of(self, site: &Site, now: Timestamp) -> Option<FieldValue> {
         let text = |text: &str| FieldValue::Text(text.to_owned());
+        let some = |text: String| Some(text).filter(|text| !text.is_empty()).map(FieldValue::Text);
+        let Terms { is_active, license_expires_at, grace_days, features, offline_hours, .. } = &site.terms;
+        let lock = site.terms.lock.as_ref().filter(|lock| lock.phase(now) != LockPhase::Over);
         match self {
             Self::Name => Some(text(site.name.as_str())),
             Self::OwnerName => Some(text(site.owner_name.as_str())),
             Self::ContactEmail => Some(text(site.contact_email.as_str())),
-            Self::LicenseExpiresAt => Some(FieldValue::Time(site.license_expires_at)),
-            Self::IsActive => Some(FieldValue::Flag(site.is_active)),
-            Self::LockReason => site.lock_reason.as_ref().map(|reason| text(reason.as_str())),
+            Self::LicenseExpiresAt => Some(FieldValue::Time(*license_expires_at)),
+            Self::IsActive => Some(FieldValue::Flag(*is_active)),
+            Self::LockReason => lock.map(|lock| text(lock.reason.as_str())),
             Self::OldKeyValidUntil => site.old_key.as_ref().map(|old| FieldValue::Time(old.valid_until)),
+            Self::Tags => some(site.tags.to_string()),
+            Self::Notes => some(site.notes.to_string()),
+            Self::Features => some(features.to_string()),
+            Self::TimeZone => site.time_zone.as_ref().map(|zone| text(zone.as_str())),
+            Self::GraceDays => grace_days.map(|days| FieldValue::Number(days.get().into())),
+            Self::OfflineHours => offline_hours.map(|hours| FieldValue::Number(hours.get().into())),
+            Self::LockAt => site.terms.scheduled_lock(now).and_then(|lock| lock.at).map(FieldValue::Time),
+            Self::LockUntil => lock.and_then(|lock| lock.until).map(FieldValue::Time),
         }
     }
 }
@@ -209,6 +254,8 @@ pub enum FieldValue {
     Time(Timestamp),
     /// Yes or no.
     Flag(bool),
+    /// A number.
+    Number(u64),
 }
 
 impl fmt::Display for FieldValue {
@@ -217,6 +264,7 @@ impl fmt::Display for FieldValue {
             Self::Text(text) => f.write_str(text),
             Self::Time(time) => time.fmt(f),
             Self::Flag(flag) => flag.fmt(f),
+            Self::Number(number) => number.fmt(f),
         }
     }
 }
@@ -277,10 +325,10 @@ pub struct AuditEntry {
     pub changes: Vec<FieldChange>,
 }
 
-/// The fields in which a site differs before and after; all that have a value
-/// when it is new (`before` is `None`) or deleted (`after` is `None`).
-pub fn differences(before: Option<&Site>, after: Option<&Site>) -> Vec<FieldChange> {
-    let value = |field: Field, site: Option<&Site>| site.and_then(|site| field.of(site));
+/// The fields in which a site differs before and after, at `now`; all that have
+/// a value when it is new (`before` is `None`) or deleted (`after` is `None`).
+pub fn differences(before: Option<&Site>, after: Option<&Site>, now: Timestamp) -> Vec<FieldChange> {
+    let value = |field: Field, site: Option<&Site>| site.and_then(|site| field.of(site, now));
     Field::ALL
         .into_iter()
         .map(|field| FieldChange { field, before: value(field, before), after: value(field, after) })

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::delivery::Delivered;
 use super::text::AppVersion;
 use super::time::Timestamp;
 
@@ -30,6 +31,19 @@ pub struct Seen {
     pub heartbeat: Heartbeat,
     /// The generation of the key that it proved itself with.
     pub key_generation: u64,
+    /// What it was told of what it may do, and has applied.
+    pub delivered: Delivered,
+    /// The last lease that it was given.
+    pub lease: Option<LastLease>,
+}
+
+/// What is stored of the last lease that a site was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastLease {
+    /// Its `iat`, which no later one is before.
+    pub issued_at: Timestamp,
+    /// The number of the newest key that it handed over.
+    pub newest_key: u64,
 }
 
 impl Seen {
@@ -68,6 +82,8 @@ mod tests {
             ip: "192.0.2.1".parse().unwrap(),
             heartbeat: Heartbeat { version: version.parse().unwrap(), uptime_seconds: 1 },
             key_generation: 1,
+            delivered: Delivered::default(),
+            lease: None,
         }
     }
 

@@ -8,10 +8,11 @@
 
 use super::audit::{Action, Actor, NewAuditEntry, differences};
 use super::licence::TooFarAhead;
+use super::rules::Rules;
 use super::secret_key::KeyHash;
 use super::site::{NewSite, RevisionCheck, Site, SiteChange};
 use super::site_id::SiteId;
-use super::text::LockReason;
+use super::terms::{LockRefused, NewLock};
 use super::time::Timestamp;
 
 /// What to do to a site.
@@ -26,9 +27,10 @@ pub enum Operation {
     },
     /// Change fields.
     Update(SiteChange),
-    /// Lock it, or change the reason of its lock.
-    Lock(LockReason),
-    /// Unlock it; no change when it is not locked.
+    /// Lock it now or later, or change the reason of its lock.
+    Lock(NewLock),
+    /// Unlock it, and take back a lock that is to come; no change when there
+    /// is neither.
     Unlock,
     /// Give it a new key (see [`Site::rotate_key`]).
     RotateKey {
@@ -86,11 +88,24 @@ pub enum Refused {
     Stale,
     /// The extension leaves the range of time.
     TooFarAhead,
+    /// A lock cannot be scheduled for a site that is locked.
+    AlreadyLocked,
+    /// A lock would end before it begins.
+    LockEndsTooEarly,
 }
 
 impl From<TooFarAhead> for Refused {
     fn from(TooFarAhead: TooFarAhead) -> Self {
         Self::TooFarAhead
+    }
+}
+
+impl From<LockRefused> for Refused {
+    fn from(refused: LockRefused) -> Self {
+        match refused {
+            LockRefused::AlreadyLocked => Self::AlreadyLocked,
+            LockRefused::EndsTooEarly => Self::LockEndsTooEarly,
+        }
     }
 }
 
@@ -115,10 +130,11 @@ pub fn decide(
     site: Option<&Site>,
     wanted: &SiteOperation,
     by: &Actor,
+    rules: &Rules,
     now: Timestamp,
 ) -> Result<Decision, Refused> {
     let entry = |action, before: Option<&Site>, after: Option<&Site>| {
-        let changes = differences(before, after);
+        let changes = differences(before, after, now);
         NewAuditEntry { site_id: Some(wanted.site_id), changes, ..NewAuditEntry::of(action, by, now) }
     };
     let expected = || match site {
@@ -131,6 +147,9 @@ pub fn decide(
         // Of a new key the trail shows nothing.
         let changed = !entry.changes.is_empty() || before.key_generation != after.key_generation;
         after.revision += u64::from(changed);
+        if changed && before.terms != after.terms {
+            after.verdict_revision = before.verdict_revision.at(&before.terms, rules, now).next(now);
+        }
         Decision { effect: Effect::Changed, site: after, entry: changed.then_some(entry) }
     };
     match &wanted.operation {
@@ -145,16 +164,16 @@ pub fn decide(
             change.clone().apply(&mut after, now)?;
             Ok(edited(Action::SiteUpdated, before, after))
         }
-        Operation::Lock(reason) => {
+        Operation::Lock(lock) => {
             let before = expected()?;
             let mut after = before.clone();
-            after.lock(reason.clone());
+            after.terms.lock(lock.clone(), now)?;
             Ok(edited(Action::SiteLocked, before, after))
         }
         Operation::Unlock => {
             let before = expected()?;
             let mut after = before.clone();
-            after.unlock();
+            after.terms.unlock();
             Ok(edited(Action::SiteUnlocked, before, after))
         }
         Operation::RotateKey { key, overlap_hours } => {
@@ -174,7 +193,7 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ActorKind, LicenceChange, SecretKey};
+    use crate::domain::{ActorKind, LicenceChange, SecretKey, Terms};
 
     const NOW: i64 = 1_900_000_000;
 
@@ -187,17 +206,20 @@ mod tests {
     }
 
     fn register() -> Operation {
+        let email = "mario@example.com".parse().unwrap();
         let new = NewSite {
-            name: "Trattoria Da Mario".parse().unwrap(),
             owner_name: "Mario Rossi".parse().unwrap(),
-            contact_email: "mario@example.com".parse().unwrap(),
-            license_expires_at: at(NOW + 100),
+            ..NewSite::named("Trattoria Da Mario".parse().unwrap(), email, at(NOW + 100))
         };
         Operation::Register { new, key: SecretKey::from_random_bits([1; 32]).hash() }
     }
 
+    fn lock() -> Operation {
+        Operation::Lock(NewLock::now("unpaid".parse().unwrap()))
+    }
+
     fn decided(site: Option<&Site>, operation: Operation) -> Result<Decision, Refused> {
-        decide(site, &operation.on(SiteId::from_u128(7)), &admin(), at(NOW))
+        decide(site, &operation.on(SiteId::from_u128(7)), &admin(), &Rules::default(), at(NOW))
     }
 
     fn site() -> Site {
@@ -226,14 +248,14 @@ mod tests {
         let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
         let updated = decided(Some(&site()), Operation::Update(change)).unwrap();
         assert_eq!((updated.effect, updated.site.revision), (Effect::Changed, 2));
-        assert!(!updated.site.is_active);
+        assert!(!updated.site.terms.is_active);
         assert_eq!(told(&updated), some(Action::SiteUpdated, &["is_active"]));
 
-        let locked = decided(Some(&site()), Operation::Lock("unpaid".parse().unwrap())).unwrap();
-        assert_eq!(locked.site.lock_reason, Some("unpaid".parse().unwrap()));
+        let locked = decided(Some(&site()), lock()).unwrap();
+        assert_eq!(locked.site.terms.locked(at(NOW)).unwrap().reason, "unpaid".parse().unwrap());
         assert_eq!(told(&locked), some(Action::SiteLocked, &["lock_reason"]));
         let unlocked = decided(Some(&locked.site), Operation::Unlock).unwrap();
-        assert_eq!((unlocked.site.lock_reason.as_ref(), unlocked.site.revision), (None, 3));
+        assert_eq!((unlocked.site.terms.lock.as_ref(), unlocked.site.revision), (None, 3));
         assert_eq!(told(&unlocked), some(Action::SiteUnlocked, &["lock_reason"]));
 
         let key = SecretKey::from_random_bits([2; 32]).hash();
@@ -249,12 +271,43 @@ mod tests {
     }
 
     #[test]
+    fn only_what_changes_the_terms_raises_the_verdict_revision() {
+        let number =
+            |site: &Site, operation| decided(Some(site), operation).unwrap().site.verdict_revision.number;
+        let change = |change| Operation::Update(change);
+        let site = site();
+        assert_eq!(site.verdict_revision.number, 1);
+        assert_eq!(number(&site, lock()), 2);
+        assert_eq!(number(&site, change(SiteChange { is_active: Some(false), ..SiteChange::default() })), 2);
+        let extension = SiteChange { licence: LicenceChange::ExtendDays(1), ..SiteChange::default() };
+        assert_eq!(number(&site, change(extension)), 2);
+        let features = SiteChange { features: Some("orders".parse().unwrap()), ..SiteChange::default() };
+        assert_eq!(number(&site, change(features)), 2);
+        let tags = SiteChange { tags: Some("vip".parse().unwrap()), ..SiteChange::default() };
+        assert_eq!(number(&site, change(tags)), 1);
+        assert_eq!(number(&site, Operation::Unlock), 1);
+        let scheduled = NewLock {
+            at: Some(at(NOW + 10)),
+            until: Some(at(NOW + 20)),
+            ..NewLock::now("unpaid".parse().unwrap())
+        };
+        let scheduled = decided(Some(&site), Operation::Lock(scheduled)).unwrap();
+        assert_eq!(told(&scheduled), some(Action::SiteLocked, &["lock_reason", "lock_at", "lock_until"]));
+        let later = |now| {
+            let wanted = Operation::Unlock.on(SiteId::from_u128(7));
+            decide(Some(&scheduled.site), &wanted, &admin(), &Rules::default(), at(now)).unwrap().site
+        };
+        assert_eq!(later(NOW + 1).verdict_revision.number, 3);
+        assert_eq!(later(NOW + 10).verdict_revision.number, 4, "it had begun by itself");
+    }
+
+    #[test]
     fn what_changes_nothing_leaves_no_entry_and_no_revision() {
-        let locked = decided(Some(&site()), Operation::Lock("unpaid".parse().unwrap())).unwrap().site;
+        let locked = decided(Some(&site()), lock()).unwrap().site;
         for (site, operation) in [
             (site(), Operation::Unlock),
             (site(), Operation::Update(SiteChange::default())),
-            (locked.clone(), Operation::Lock("unpaid".parse().unwrap())),
+            (locked.clone(), lock()),
         ] {
             let decision = decided(Some(&site), operation).unwrap();
             assert_eq!((decision.effect, decision.site.revision), (Effect::Changed, site.revision));
@@ -268,7 +321,7 @@ mod tests {
         let far = SiteChange { licence: LicenceChange::ExtendDays(1), ..SiteChange::default() };
         for operation in [
             Operation::Update(SiteChange::default()),
-            Operation::Lock("unpaid".parse().unwrap()),
+            lock(),
             Operation::Unlock,
             Operation::RotateKey { key, overlap_hours: 1 },
             Operation::Delete,
@@ -277,12 +330,12 @@ mod tests {
             let decide = |expected: &[u64]| {
                 let check = RevisionCheck::OneOf(expected.to_vec());
                 let wanted = operation.clone().on(SiteId::from_u128(7)).expecting(check);
-                decide(Some(&site()), &wanted, &admin(), at(NOW))
+                decide(Some(&site()), &wanted, &admin(), &Rules::default(), at(NOW))
             };
             assert_eq!(decide(&[2, 3]).unwrap_err(), Refused::Stale);
             assert!(decide(&[1, 2]).is_ok());
         }
-        let site = Site { license_expires_at: Timestamp::MAX, ..site() };
+        let site = Site { terms: Terms::until(Timestamp::MAX), ..site() };
         assert_eq!(decided(Some(&site), Operation::Update(far)).unwrap_err(), Refused::TooFarAhead);
     }
 }

@@ -1,10 +1,14 @@
 //! A site: one restaurant with a local backend.
 
+use super::codes::{Features, Tags};
+use super::delivery::{Delivered, Delivery};
 use super::heartbeat::Seen;
-use super::licence::{LicenceChange, TooFarAhead, is_licensed};
+use super::licence::{LicenceChange, TooFarAhead};
+use super::rules::{GraceDays, OfflineHours, Rules, TimeZoneName};
 use super::secret_key::{KeyHash, OldKey, SiteKeys};
 use super::site_id::SiteId;
-use super::text::{ContactEmail, LockReason, OwnerName, SiteName, composed};
+use super::terms::{Terms, VerdictRevision};
+use super::text::{ContactEmail, Notes, OwnerName, SiteName, composed};
 use super::time::Timestamp;
 
 /// The longest overlap of a key rotation, in hours: a week.
@@ -21,6 +25,36 @@ pub struct NewSite {
     pub contact_email: ContactEmail,
     /// When its licence expires.
     pub license_expires_at: Timestamp,
+    /// What it is sorted by.
+    pub tags: Tags,
+    /// What is to be remembered of it.
+    pub notes: Notes,
+    /// What its licence switches on.
+    pub features: Features,
+    /// Where its days end; `None`: as configured.
+    pub time_zone: Option<TimeZoneName>,
+    /// For how long its licence holds after its expiry; `None`: as configured.
+    pub grace_days: Option<GraceDays>,
+    /// How long its leases last; `None`: as configured.
+    pub offline_hours: Option<OfflineHours>,
+}
+
+impl NewSite {
+    /// With nothing said of it but what must be.
+    pub fn named(name: SiteName, contact_email: ContactEmail, license_expires_at: Timestamp) -> Self {
+        Self {
+            name,
+            owner_name: OwnerName::default(),
+            contact_email,
+            license_expires_at,
+            tags: Tags::default(),
+            notes: Notes::default(),
+            features: Features::default(),
+            time_zone: None,
+            grace_days: None,
+            offline_hours: None,
+        }
+    }
 }
 
 /// A registered site.
@@ -42,12 +76,16 @@ pub struct Site {
     pub key_generation: u64,
     /// The key before it, while a rotation's overlap lasts.
     pub old_key: Option<OldKey>,
-    /// Whether it may be licensed at all.
-    pub is_active: bool,
-    /// Why it is locked; `None` when it is not.
-    pub lock_reason: Option<LockReason>,
-    /// When its licence expires.
-    pub license_expires_at: Timestamp,
+    /// What it is sorted by.
+    pub tags: Tags,
+    /// What is to be remembered of it.
+    pub notes: Notes,
+    /// Where its days end; `None`: as configured.
+    pub time_zone: Option<TimeZoneName>,
+    /// What it may do.
+    pub terms: Terms,
+    /// Counts the changes of its terms, as of the last that somebody made.
+    pub verdict_revision: VerdictRevision,
     /// When it was registered.
     pub created_at: Timestamp,
     /// Counts the changes made by admins, from 1. Heartbeats do not count:
@@ -92,11 +130,6 @@ impl SiteStatus {
     }
 }
 
-/// How long a site may be silent, in hours, before its status says so; 0
-/// switches that off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SilentAfterHours(pub u32);
-
 impl Site {
     /// A site as it is registered. Its number is 0 until the store gives it
     /// one.
@@ -110,27 +143,29 @@ impl Site {
             key,
             key_generation: 1,
             old_key: None,
-            is_active: true,
-            lock_reason: None,
-            license_expires_at: new.license_expires_at,
+            tags: new.tags,
+            notes: new.notes,
+            time_zone: new.time_zone,
+            terms: Terms {
+                grace_days: new.grace_days,
+                features: new.features,
+                offline_hours: new.offline_hours,
+                ..Terms::until(new.license_expires_at)
+            },
+            verdict_revision: VerdictRevision::first(now),
             created_at: now,
             revision: 1,
             seen: None,
         }
     }
 
-    /// Whether its licence holds at `now`.
-    pub fn licensed(&self, now: Timestamp) -> bool {
-        is_licensed(self.is_active, self.license_expires_at, now)
-    }
-
     /// Where it stands at `now`.
-    pub fn status(&self, now: Timestamp, silent_after: SilentAfterHours) -> SiteStatus {
-        let limit = i64::from(silent_after.0) * 3600;
+    pub fn status(&self, rules: &Rules, now: Timestamp) -> SiteStatus {
+        let limit = i64::from(rules.silent_after.0) * 3600;
         match &self.seen {
-            _ if !self.is_active => SiteStatus::Inactive,
-            _ if self.lock_reason.is_some() => SiteStatus::Locked,
-            _ if !self.licensed(now) => SiteStatus::Expired,
+            _ if !self.terms.is_active => SiteStatus::Inactive,
+            _ if self.terms.locked(now).is_some() => SiteStatus::Locked,
+            _ if !self.terms.licensed(rules, now) => SiteStatus::Expired,
             None => SiteStatus::NeverSeen,
             // When it was heard last is not known.
             Some(seen) if seen.is_from_the_future(now) => SiteStatus::Silent,
@@ -152,14 +187,10 @@ impl Site {
         self.seen.as_ref().map(|seen| seen.key_generation == self.key_generation)
     }
 
-    /// Locks it, or changes the reason of its lock.
-    pub fn lock(&mut self, reason: LockReason) {
-        self.lock_reason = Some(reason);
-    }
-
-    /// Unlocks it.
-    pub fn unlock(&mut self) {
-        self.lock_reason = None;
+    /// How far the last change of what it may do has come at `now`.
+    pub fn delivery(&self, rules: &Rules, now: Timestamp) -> Delivery {
+        let delivered = self.seen.as_ref().map_or(Delivered::default(), |seen| seen.delivered);
+        delivered.of(self.verdict_revision.at(&self.terms, rules, now))
     }
 
     /// Gives it a new key; the present one goes on working for
@@ -175,12 +206,13 @@ impl Site {
     }
 
     /// Whether `needle`, in lower case, stands in the name, owner, e-mail
-    /// address or site id, without regard to case.
+    /// address, site id, tags or notes, without regard to case.
     pub fn mentions(&self, needle: &str) -> bool {
-        [self.name.as_str(), self.owner_name.as_str(), self.contact_email.as_str()]
+        [self.name.as_str(), self.owner_name.as_str(), self.contact_email.as_str(), self.notes.as_str()]
             .iter()
             .any(|text| composed(text).to_lowercase().contains(needle))
             || self.site_id.to_string().contains(needle)
+            || self.tags.iter().any(|tag| tag.contains(needle))
     }
 }
 
@@ -217,6 +249,19 @@ pub struct SiteChange {
     pub licence: LicenceChange,
     /// Switch it on or off.
     pub is_active: Option<bool>,
+    /// New tags, in place of all that it has.
+    pub tags: Option<Tags>,
+    /// New notes.
+    pub notes: Option<Notes>,
+    /// New features, in place of all that it has.
+    pub features: Option<Features>,
+    /// Where its days end; `Some(None)`: as configured.
+    pub time_zone: Option<Option<TimeZoneName>>,
+    /// How long its licence holds after its expiry; `Some(None)`: as
+    /// configured.
+    pub grace_days: Option<Option<GraceDays>>,
+    /// How long its leases last; `Some(None)`: as configured.
+    pub offline_hours: Option<Option<OfflineHours>>,
 }
 
 impl SiteChange {
@@ -226,7 +271,7 @@ impl SiteChange {
     /// [`TooFarAhead`] when an extension leaves the range of time; `site` is
     /// then unchanged.
     pub fn apply(self, site: &mut Site, now: Timestamp) -> Result<(), TooFarAhead> {
-        site.license_expires_at = self.licence.apply(site.license_expires_at, now)?;
+        site.terms.license_expires_at = self.licence.apply(site.terms.license_expires_at, now)?;
         if let Some(name) = self.name {
             site.name = name;
         }
@@ -237,7 +282,25 @@ impl SiteChange {
             site.contact_email = contact_email;
         }
         if let Some(is_active) = self.is_active {
-            site.is_active = is_active;
+            site.terms.is_active = is_active;
+        }
+        if let Some(tags) = self.tags {
+            site.tags = tags;
+        }
+        if let Some(notes) = self.notes {
+            site.notes = notes;
+        }
+        if let Some(features) = self.features {
+            site.terms.features = features;
+        }
+        if let Some(time_zone) = self.time_zone {
+            site.time_zone = time_zone;
+        }
+        if let Some(grace_days) = self.grace_days {
+            site.terms.grace_days = grace_days;
+        }
+        if let Some(offline_hours) = self.offline_hours {
+            site.terms.offline_hours = offline_hours;
         }
         Ok(())
     }
@@ -247,7 +310,9 @@ impl SiteChange {
 mod tests {
     use super::*;
     use crate::domain::heartbeat::Heartbeat;
+    use crate::domain::rules::SilentAfterHours;
     use crate::domain::secret_key::SecretKey;
+    use crate::domain::terms::Lock;
 
     const NOW: i64 = 1_900_000_000;
 
@@ -256,22 +321,15 @@ mod tests {
     }
 
     fn site() -> Site {
-        Site {
-            id: 1,
-            site_id: SiteId::from_u128(7),
-            name: "Trattoria Da Mario".parse().unwrap(),
+        let email = "mario@example.com".parse().unwrap();
+        let new = NewSite {
             owner_name: "Mario Rossi".parse().unwrap(),
-            contact_email: "mario@example.com".parse().unwrap(),
-            key: SecretKey::from_random_bits([1; 32]).hash(),
-            key_generation: 1,
-            old_key: None,
-            is_active: true,
-            lock_reason: None,
-            license_expires_at: at(NOW + 100),
-            created_at: at(NOW - 1000),
-            revision: 1,
-            seen: None,
-        }
+            tags: "rome vip".parse().unwrap(),
+            notes: "Rings on Mondays".parse().unwrap(),
+            ..NewSite::named("Trattoria Da Mario".parse().unwrap(), email, at(NOW + 100))
+        };
+        let key = SecretKey::from_random_bits([1; 32]).hash();
+        Site::registered(SiteId::from_u128(7), new, key, at(NOW - 1000))
     }
 
     fn seen(ago: i64) -> Option<Seen> {
@@ -280,37 +338,46 @@ mod tests {
             ip: "192.0.2.1".parse().unwrap(),
             heartbeat: Heartbeat { version: "1.0".parse().unwrap(), uptime_seconds: 5 },
             key_generation: 1,
+            delivered: Delivered::default(),
+            lease: None,
         })
     }
 
     #[test]
     fn status_is_the_first_that_holds() {
-        let limit = SilentAfterHours(13);
-        let status = |site: &Site| site.status(at(NOW), limit).as_str();
+        let silent_after = |hours| Rules { silent_after: SilentAfterHours(hours), ..Rules::default() };
+        let status = |site: &Site| site.status(&silent_after(13), at(NOW)).as_str();
         let mut site = site();
         assert_eq!(status(&site), "never_seen");
         site.seen = seen(13 * 3600);
         assert_eq!(status(&site), "online");
         site.seen = seen(13 * 3600 + 1);
         assert_eq!(status(&site), "silent");
-        assert_eq!(site.status(at(NOW), SilentAfterHours(0)).as_str(), "online");
+        assert_eq!(site.status(&silent_after(0), at(NOW)).as_str(), "online");
         site.seen = seen(-300);
         assert_eq!(status(&site), "online", "clocks are set back by as much");
         site.seen = seen(-301);
         assert_eq!(status(&site), "silent", "its time is that of a wrong clock");
-        assert_eq!(site.status(at(NOW), SilentAfterHours(0)).as_str(), "silent");
-        site.license_expires_at = at(NOW);
+        assert_eq!(site.status(&silent_after(0), at(NOW)).as_str(), "silent");
+        site.terms.license_expires_at = at(NOW);
         assert_eq!(status(&site), "expired");
-        site.lock_reason = Some("unpaid".parse().unwrap());
+        site.terms.lock = Some(Lock { reason: "unpaid".parse().unwrap(), at: Some(at(NOW)), until: None });
         assert_eq!(status(&site), "locked");
-        site.is_active = false;
+        site.terms.is_active = false;
         assert_eq!(status(&site), "inactive");
     }
 
     #[test]
-    fn a_search_ignores_case_and_looks_at_name_owner_address_and_id() {
+    fn a_search_ignores_case_and_looks_at_all_that_people_wrote_and_the_id() {
         let site = site();
-        for needle in ["da mario", "rossi", "mario@example", "00000000-0000-0000-0000-000000000007"] {
+        for needle in [
+            "da mario",
+            "rossi",
+            "mario@example",
+            "00000000-0000-0000-0000-000000000007",
+            "vip",
+            "on mondays",
+        ] {
             assert!(site.mentions(needle), "{needle}");
         }
         assert!(!site.mentions("luigi"));
@@ -333,7 +400,7 @@ mod tests {
     #[test]
     fn a_refused_change_leaves_the_site_as_it_was() {
         let mut site = site();
-        site.license_expires_at = Timestamp::MAX;
+        site.terms.license_expires_at = Timestamp::MAX;
         let change = SiteChange {
             name: Some("New".parse().unwrap()),
             licence: LicenceChange::ExtendDays(1),

@@ -164,6 +164,16 @@ fn reported(text: &str, min: usize, max: usize) -> Result<String, TextError> {
     bounded(&composed(&visible), min, max).map(str::to_owned)
 }
 
+/// As [`typed`], of several lines: ends of lines as `\n`, nothing empty before
+/// the first and after the last.
+fn noted(text: &str, min: usize, max: usize) -> Result<String, TextError> {
+    let text = text.replace("\r\n", "\n");
+    let lines: Vec<String> =
+        text.trim().split('\n').map(|line| typed(line, 0, max)).collect::<Result<_, _>>()?;
+    let text = lines.join("\n");
+    if (min..=max).contains(&text.chars().count()) { Ok(text) } else { Err(TextError::Length { min, max }) }
+}
+
 /// Trims `text` and holds it against its bounds, in characters.
 pub(super) fn bounded(text: &str, min: usize, max: usize) -> Result<&str, TextError> {
     let text = text.trim();
@@ -201,7 +211,8 @@ macro_rules! text_type {
 
         impl Stored for $name {
             fn from_stored(text: &str) -> Result<Self, TextError> {
-                bounded(text, Self::MIN, Self::MAX).map(|_| Self(text.to_owned()))
+                let joined = text.replace('\n', " ");
+                bounded(&joined, Self::MIN, Self::MAX).map(|_| Self(text.to_owned()))
             }
         }
 
@@ -226,10 +237,29 @@ text_type!(
     LockReason, 1, 500, stated
 );
 text_type!(
+    /// What the vendor wants to remember of a site: 0 to 2000 characters, in
+    /// several lines.
+    Notes, 0, 2000, noted
+);
+text_type!(
     /// The version that a local backend reports: 1 to 64 characters, without
     /// the invisible ones among those that it sent.
     AppVersion, 1, 64, reported
 );
+
+/// None.
+impl Default for OwnerName {
+    fn default() -> Self {
+        Self(String::new())
+    }
+}
+
+/// None.
+impl Default for Notes {
+    fn default() -> Self {
+        Self(String::new())
+    }
+}
 
 impl LockReason {
     /// What stands in the place of a reason in examples: an example that is
@@ -297,6 +327,18 @@ mod tests {
         assert!("x".repeat(501).parse::<LockReason>().is_err());
         assert!("x".repeat(64).parse::<AppVersion>().is_ok());
         assert!("x".repeat(65).parse::<AppVersion>().is_err());
+    }
+
+    #[test]
+    fn notes_have_lines_and_no_other_control_characters() {
+        let notes: Notes = "  first \r\n\n second\n".parse().unwrap();
+        assert_eq!(notes.as_str(), "first\n\nsecond");
+        assert_eq!(Notes::from_stored(notes.as_str()).unwrap(), notes);
+        assert_eq!("a\tb".parse::<Notes>(), Err(TextError::ControlCharacter));
+        assert!("a\n\u{202e}b".parse::<Notes>().is_err());
+        assert!("x\n".repeat(1000).parse::<Notes>().is_ok());
+        assert_eq!("x".repeat(2001).parse::<Notes>(), Err(TextError::Length { min: 0, max: 2000 }));
+        assert!("x\n".repeat(1001).parse::<Notes>().is_err());
     }
 
     #[test]

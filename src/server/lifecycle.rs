@@ -112,7 +112,7 @@ impl Server {
     /// [`StartError`]; the database is closed then.
     pub async fn bind(config: &Config, reload: &Reload, descriptors: usize) -> Result<Self, StartError> {
         let listeners = listener::bind_all(&config.listen, config.limits.write)?;
-        let store = Store::open(&config.data_dir.join(store::FILE_NAME))?;
+        let store = Store::open(&config.data_dir.join(store::FILE_NAME))?.with_rules(config.rules.clone());
         schedule_backups(config, &store)?;
         let wired = Self::wire(config, reload.log.announcer(), store.clone(), listeners, descriptors).await;
         if wired.is_err() {
@@ -167,7 +167,6 @@ impl Server {
                 limits.heartbeat_burst,
                 MonotonicClock,
             ),
-            silent_after: config.silent_after,
             metrics: Metrics::new().map_err(|error| StartError::System {
                 what: "set up the metrics",
                 source: io::Error::other(error),

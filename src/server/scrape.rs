@@ -102,7 +102,7 @@ impl Scrape {
             tracing::warn!(error, "the metrics could not be gathered");
             StatusCode::SERVICE_UNAVAILABLE
         };
-        let counting = self.app.store.site_statistics(now(), self.app.silent_after);
+        let counting = self.app.store.site_statistics(now());
         let counted = self.counted.get(Instant::now(), counting).await;
         let sites = counted.map_err(|error| failed(error.to_string()))?;
         let certificate = self.app.certificate.status().certificate;

@@ -6,6 +6,7 @@
 //! [`crate::domain::operation`]; here it is loaded and written down.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::codec::{EffectRow, RequestRow, Row as _};
 use super::error::{Outcome, Unavailable, unreadable};
@@ -15,7 +16,7 @@ use super::sites;
 use super::tables::{WriteTables, meta};
 use super::trail;
 use crate::domain::operation::{Decision, Effect, Refused, SiteOperation, decide};
-use crate::domain::{Actor, Site, SiteId, Timestamp};
+use crate::domain::{Actor, Rules, Site, SiteId, Timestamp};
 
 /// An operation done.
 #[derive(Debug)]
@@ -50,9 +51,10 @@ impl Store {
     /// Applies one operation; gives the site as it leaves it, or as it was
     /// when it is deleted.
     pub async fn apply(&self, wanted: SiteOperation, by: Actor, now: Timestamp) -> Outcome<Site, Refused> {
+        let rules = Arc::clone(&self.rules);
         self.write(move |tables| {
             let site = sites::of_id(tables, wanted.site_id)?;
-            match decide(site.as_ref(), &wanted, &by, now) {
+            match decide(site.as_ref(), &wanted, &by, &rules, now) {
                 Ok(decision) => write(tables, decision).map(|(_, site)| Ok(site)),
                 Err(refusal) => Ok(Err(refusal)),
             }
@@ -71,6 +73,7 @@ impl Store {
         by: Actor,
         now: Timestamp,
     ) -> Outcome<Applied, BatchRefused> {
+        let rules = Arc::clone(&self.rules);
         self.write(move |tables| {
             if let Some(once) = &once {
                 match requests::recall(tables, once, now)? {
@@ -79,7 +82,7 @@ impl Store {
                     Err(OtherBody) => return Ok(Err(BatchRefused::OtherBody)),
                 }
             }
-            let decided = decide_all(tables, &operations, &by, now)?;
+            let decided = decide_all(tables, &operations, &by, &rules, now)?;
             let refused: Vec<_> = decided
                 .iter()
                 .enumerate()
@@ -119,6 +122,7 @@ fn decide_all(
     tables: &WriteTables<'_>,
     operations: &[SiteOperation],
     by: &Actor,
+    rules: &Rules,
     now: Timestamp,
 ) -> Result<Vec<Result<Decision, Refused>>, Unavailable> {
     // The sites as the operations so far leave them; `None`: deleted.
@@ -129,7 +133,7 @@ fn decide_all(
             Some(site) => site.clone(),
             None => sites::of_id(tables, wanted.site_id)?,
         };
-        let decision = decide(site.as_ref(), wanted, by, now);
+        let decision = decide(site.as_ref(), wanted, by, rules, now);
         match &decision {
             Ok(Decision { effect: Effect::Changed, site, .. }) => {
                 left.insert(wanted.site_id, Some(site.clone()));
@@ -186,7 +190,7 @@ fn repeat(tables: &WriteTables<'_>, row: &RequestRow) -> Result<Applied, Unavail
 mod tests {
     use super::super::requests::REMEMBERED_SECONDS;
     use super::*;
-    use crate::domain::{Action, ActorKind, NewSite, Operation, SecretKey};
+    use crate::domain::{Action, ActorKind, NewLock, NewSite, Operation, SecretKey};
     use crate::store::{AuditFilter, FILE_NAME};
 
     const NOW: i64 = 1_900_000_000;
@@ -200,12 +204,8 @@ mod tests {
     }
 
     fn register(number: u128) -> SiteOperation {
-        let new = NewSite {
-            name: format!("Site {number}").parse().unwrap(),
-            owner_name: "".parse().unwrap(),
-            contact_email: "owner@example.com".parse().unwrap(),
-            license_expires_at: at(NOW + 1000),
-        };
+        let (name, email) = (format!("Site {number}").parse().unwrap(), "owner@example.com".parse().unwrap());
+        let new = NewSite::named(name, email, at(NOW + 1000));
         let key = SecretKey::from_random_bits([1; 32]).hash();
         Operation::Register { new, key }.on(SiteId::from_u128(number))
     }
@@ -239,12 +239,12 @@ mod tests {
         let operations = vec![
             register(1),
             register(2),
-            Operation::Lock("unpaid".parse().unwrap()).on(SiteId::from_u128(9)),
+            Operation::Lock(NewLock::now("unpaid".parse().unwrap())).on(SiteId::from_u128(9)),
         ];
         let applied = store.apply_batch(operations, false, None, admin(), at(NOW)).await.unwrap().unwrap();
         assert_eq!(ids(&applied), [Ok(Some(1)), Ok(Some(2)), Err(Refused::NotFound)]);
         let operations = vec![
-            Operation::Lock("unpaid".parse().unwrap()).on(SiteId::from_u128(1)),
+            Operation::Lock(NewLock::now("unpaid".parse().unwrap())).on(SiteId::from_u128(1)),
             Operation::Unlock.on(SiteId::from_u128(1)),
             Operation::Unlock.on(SiteId::from_u128(1)),
             Operation::Delete.on(SiteId::from_u128(2)),
@@ -258,7 +258,7 @@ mod tests {
             [SiteRegistered, SiteRegistered, SiteLocked, SiteUnlocked, SiteDeleted]
         );
         let site = store.site(SiteId::from_u128(1)).await.unwrap().unwrap();
-        assert_eq!((site.revision, site.lock_reason), (3, None));
+        assert_eq!((site.revision, site.terms.lock), (3, None));
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ pub(super) use self::audit::{AuditRow, StrangerRow};
 pub(super) use self::bytes::{DecodeError, Row, decode, encode};
 pub(super) use self::request::{EffectRow, RequestRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
-pub(super) use self::site::{CallingSite, SeenRow, SiteRow};
+pub(super) use self::site::{CallingSite, LastSeen, SeenRow, SiteRow};
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use super::tables::meta::{Entry, Value};
 use super::tables::{ReadTables, WriteTables};
 use super::writer::{Commit, Writer};
 use super::{migrate, open};
+use crate::domain::Rules;
 
 /// The open database. Cheap to clone; closed when [`Store::close`] has joined
 /// the writer or the last clone is gone.
@@ -27,6 +28,8 @@ pub struct Store {
     changes: Arc<Changes>,
     pub(super) clock: Arc<ClockWatch>,
     backups: Arc<Mutex<Option<Backups>>>,
+    /// What holds for all sites.
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Store {
@@ -41,6 +44,17 @@ impl Store {
         Self::start(opened).map_err(|source| OpenError::Io { path: path.to_owned(), source })
     }
 
+    /// The same, with other rules for all sites than [`Rules::default`].
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules: Arc::new(rules), ..self }
+    }
+
+    /// What holds for all sites.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// Opens what lies on a disk of a test.
     #[cfg(test)]
     pub(super) fn on_disk(disk: Arc<dyn super::disk::Disk>) -> Result<Self, redb::Error> {
@@ -53,7 +67,14 @@ impl Store {
         let engine = Arc::new(Engine::start(disk, lock, database)?);
         let writer = Writer::start(Arc::clone(&engine), Arc::clone(&changes))?;
         let clock = Arc::new(ClockWatch::new());
-        Ok(Self { engine, writer: Arc::new(writer), changes, clock, backups: Arc::default() })
+        Ok(Self {
+            engine,
+            writer: Arc::new(writer),
+            changes,
+            clock,
+            backups: Arc::default(),
+            rules: Arc::default(),
+        })
     }
 
     /// Keeps backups from now on.

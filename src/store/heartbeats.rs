@@ -2,12 +2,12 @@
 //! reads of them no more than it needs.
 
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use super::codec::{CallingSite, SeenRow};
+use super::codec::{CallingSite, LastSeen, SeenRow};
 use super::error::Outcome;
 use super::handle::Store;
-use crate::domain::{Heartbeat, KeyHash, Seen, SiteId, Timestamp, Verdict};
+use crate::domain::{Delivered, Heartbeat, KeyHash, Seen, SiteId, Timestamp, Verdict};
 
 /// Why a heartbeat was not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ impl Store {
         A: Fn(u64) -> Result<(), R> + Send + 'static,
     {
         let admitted = OnceLock::new();
+        let rules = Arc::clone(&self.rules);
         self.write(move |tables| {
             let Some(id) = tables.site_ids.get(site_id.as_u128())? else {
                 return Ok(Err(HeartbeatRefused::Unknown));
@@ -52,10 +53,20 @@ impl Store {
             if let Err(refusal) = admitted.get_or_init(|| admit(id)) {
                 return Ok(Err(HeartbeatRefused::NotAdmitted(*refusal)));
             }
-            let last = tables.heartbeats.get_as(id, SeenRow::read_time)?;
-            let seen = Seen { at: now, ip, heartbeat: heartbeat.clone(), key_generation }.not_before(last);
+            let last = tables.heartbeats.get_as(id, LastSeen::read)?;
+            let revision = site.verdict_revision.at(&site.terms, &rules, now);
+            let delivered = last.as_ref().map_or(Delivered::default(), |last| last.delivered);
+            let seen = Seen {
+                at: now,
+                ip,
+                heartbeat: heartbeat.clone(),
+                key_generation,
+                delivered: delivered.after(None, revision.number, now),
+                lease: last.as_ref().and_then(|last| last.lease),
+            };
+            let seen = seen.not_before(last.map(|last| last.at));
             tables.heartbeats.put(id, &SeenRow::from_seen(&seen))?;
-            Ok(Ok(Verdict::of(site.is_active, site.lock_reason, site.license_expires_at, now)))
+            Ok(Ok(Verdict::of(&site.terms, &rules, now)))
         })
         .await
     }

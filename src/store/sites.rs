@@ -1,11 +1,12 @@
 //! Sites, as they are read and written down.
 
+use std::sync::Arc;
+
 use super::codec::{Row as _, SeenRow, SiteRow};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::{Tables, Transaction, WriteTables};
 use super::trail;
-use crate::domain::site::SilentAfterHours;
 use crate::domain::{Site, SiteId, SiteStatus, Timestamp};
 
 /// Which sites a list shows.
@@ -47,8 +48,8 @@ impl Store {
         limit: usize,
         scan: u64,
         now: Timestamp,
-        silent_after: SilentAfterHours,
     ) -> Result<SitePage, Unavailable> {
+        let rules = Arc::clone(&self.rules);
         self.read(move |tables| {
             let needle = filter.text.as_deref().map(str::to_lowercase);
             let filtered = filter.status.is_some() || needle.is_some();
@@ -64,7 +65,7 @@ impl Store {
                 }
                 looked_at += 1;
                 let site = of_row(tables, id, row)?;
-                let passes = filter.status.is_none_or(|status| site.status(now, silent_after) == status)
+                let passes = filter.status.is_none_or(|status| site.status(&rules, now) == status)
                     && needle.as_deref().is_none_or(|needle| site.mentions(needle));
                 passed += u64::from(passes);
                 let on_page = passes && id > after && sites.len() < limit;

@@ -1,9 +1,10 @@
 //! How the sites stand as a whole.
 
+use std::sync::Arc;
+
 use super::error::Unavailable;
 use super::handle::Store;
 use super::sites;
-use crate::domain::site::SilentAfterHours;
 use crate::domain::{SiteStatus, Timestamp};
 
 /// How near an expiry is that is counted, in seconds: 14 days.
@@ -24,22 +25,19 @@ pub struct SiteStatistics {
 
 impl Store {
     /// Counts the sites. Reads every one of them.
-    pub async fn site_statistics(
-        &self,
-        now: Timestamp,
-        silent_after: SilentAfterHours,
-    ) -> Result<SiteStatistics, Unavailable> {
+    pub async fn site_statistics(&self, now: Timestamp) -> Result<SiteStatistics, Unavailable> {
+        let rules = Arc::clone(&self.rules);
         self.read(move |tables| {
             let mut counted = SiteStatistics::default();
             for entry in tables.sites.iter()? {
                 let (id, row) = entry?;
                 let site = sites::of_row(tables, id, row)?;
-                let status = site.status(now, silent_after);
+                let status = site.status(&rules, now);
                 for (known, count) in SiteStatus::ALL.iter().zip(&mut counted.by_status) {
                     *count += u64::from(*known == status);
                 }
-                let left = site.license_expires_at.seconds_since(now);
-                counted.expiring += u64::from(site.licensed(now) && left <= EXPIRING_SECONDS);
+                let left = site.terms.licence_ends_at(&rules).seconds_since(now);
+                counted.expiring += u64::from(site.terms.licensed(&rules, now) && left <= EXPIRING_SECONDS);
                 if let (SiteStatus::Online | SiteStatus::Silent, Some(seen)) = (status, &site.seen) {
                     counted.longest_silence_seconds =
                         counted.longest_silence_seconds.max(now.seconds_since(seen.at));

@@ -28,7 +28,8 @@ use super::backups::Schedule;
 use super::tables::WriteTables;
 use super::*;
 use crate::domain::{
-    Actor, ActorKind, Heartbeat, NewSite, Operation, Refused, SecretKey, Site, SiteId, Timestamp, Verdict,
+    Actor, ActorKind, Heartbeat, NewLock, NewSite, Operation, Refused, SecretKey, Site, SiteId, Timestamp,
+    Verdict,
 };
 
 const NOW: i64 = 1_900_000_000;
@@ -47,12 +48,9 @@ fn key(number: u8) -> SecretKey {
 }
 
 fn new_site(name: &str, expires: i64) -> NewSite {
-    NewSite {
-        name: name.parse().unwrap(),
-        owner_name: "Owner".parse().unwrap(),
-        contact_email: "owner@example.com".parse().unwrap(),
-        license_expires_at: at(expires),
-    }
+    let email = "owner@example.com".parse().unwrap();
+    let new = NewSite::named(name.parse().unwrap(), email, at(expires));
+    NewSite { owner_name: "Owner".parse().unwrap(), ..new }
 }
 
 /// Does `operation` to the site `number`.

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use sitewarden::domain::{
-    Actor, ActorKind, Heartbeat, KeyHash, NewSite, Operation, SecretKey, SiteChange, SiteId, Timestamp,
-    TokenEpoch,
+    Actor, ActorKind, GraceDays, Heartbeat, KeyHash, NewLock, NewSite, OfflineHours, Operation, SecretKey,
+    SiteChange, SiteId, Timestamp, TokenEpoch,
 };
 use sitewarden::store::requests::Once;
 use sitewarden::store::{
@@ -30,12 +30,8 @@ fn key(number: u8) -> KeyHash {
 }
 
 fn new_site(number: u128) -> NewSite {
-    NewSite {
-        name: format!("Site {number}").parse().unwrap(),
-        owner_name: "Owner".parse().unwrap(),
-        contact_email: "owner@example.com".parse().unwrap(),
-        license_expires_at: at(NOW + 86_400),
-    }
+    let (name, email) = (format!("Site {number}").parse().unwrap(), "owner@example.com".parse().unwrap());
+    NewSite { owner_name: "Owner".parse().unwrap(), ..NewSite::named(name, email, at(NOW + 86_400)) }
 }
 
 async fn apply(store: &Store, number: u128, operation: Operation) {
@@ -63,6 +59,22 @@ pub(crate) async fn v2(path: &Path) {
     fill(&store).await;
     let (name, ip) = ("Sysadmin".parse().unwrap(), "192.0.2.1".parse().unwrap());
     store.record_failed_login(Some(name), ip, at(NOW)).await.unwrap();
+    let said = SiteChange {
+        tags: Some("rome vip".parse().unwrap()),
+        notes: Some("Rings\non Mondays".parse().unwrap()),
+        features: Some("delivery orders".parse().unwrap()),
+        time_zone: Some("Europe/Rome".parse().ok()),
+        grace_days: Some(GraceDays::new(14)),
+        offline_hours: Some(OfflineHours::new(300)),
+        ..SiteChange::default()
+    };
+    apply(&store, 4, Operation::Update(said)).await;
+    let lock = NewLock {
+        at: Some(at(NOW + 50)),
+        until: Some(at(NOW + 60)),
+        ..NewLock::now("later".parse().unwrap())
+    };
+    apply(&store, 4, Operation::Lock(lock)).await;
     store.close();
 }
 
@@ -81,7 +93,7 @@ async fn fill(store: &Store) {
     beat(store, 1, 60, NOW + 100).await;
     beat(store, 2, u64::MAX, NOW + 200).await;
     let reason = "Ünpaid since März 🍕".parse().unwrap();
-    apply(store, 2, Operation::Lock(reason)).await;
+    apply(store, 2, Operation::Lock(NewLock::now(reason))).await;
     let change = SiteChange { is_active: Some(false), ..SiteChange::default() };
     apply(store, 3, Operation::Update(change)).await;
     apply(store, 4, Operation::RotateKey { key: key(2), overlap_hours: 24 }).await;

@@ -8,8 +8,8 @@ use crate::api::example::example_expiry;
 use crate::api::fields::{Fields, Readable};
 use crate::api::wire::{Nullable, Time};
 use crate::domain::licence::MAX_EXTEND_DAYS;
-use crate::domain::site::{MAX_OVERLAP_HOURS, SilentAfterHours};
-use crate::domain::{LicenceChange, LockReason, NewSite, Site, SiteChange, SiteStatus, Timestamp};
+use crate::domain::site::MAX_OVERLAP_HOURS;
+use crate::domain::{LicenceChange, LockReason, NewSite, Rules, Site, SiteChange, SiteStatus, Timestamp};
 
 /// Where a site stands; the first that holds, in this order.
 #[derive(Debug, Clone, Copy, Enum)]
@@ -92,13 +92,14 @@ macro_rules! site_document {
         }
 
         impl $name {
-            pub(in crate::api) fn new(site: Site, now: Timestamp, silent_after: SilentAfterHours $(, $extra: $type)?) -> Self {
-                let (licensed, status) = (site.licensed(now), site.status(now, silent_after).into());
+            pub(in crate::api) fn new(site: Site, rules: &Rules, now: Timestamp $(, $extra: $type)?) -> Self {
+                let (licensed, status) = (site.terms.licensed(rules, now), site.status(rules, now).into());
                 let last_key_used = site.uses_newest_key().map(|newest| match newest {
                     true => WhichKeyDocument::Newest,
                     false => WhichKeyDocument::Replaced,
                 });
                 let old_key = site.old_key.filter(|old| now < old.valid_until);
+                let lock_reason = site.terms.locked(now).map(|lock| lock.reason.as_str().to_owned());
                 let seen = site.seen;
                 Self {
                     id: site.id,
@@ -106,10 +107,10 @@ macro_rules! site_document {
                     name: site.name.as_str().to_owned(),
                     owner_name: site.owner_name.as_str().to_owned(),
                     contact_email: site.contact_email.as_str().to_owned(),
-                    is_active: site.is_active,
-                    is_locked: site.lock_reason.is_some(),
-                    lock_reason: Nullable(site.lock_reason.map(|reason| reason.as_str().to_owned())),
-                    license_expires_at: Time(site.license_expires_at),
+                    is_active: site.terms.is_active,
+                    is_locked: lock_reason.is_some(),
+                    lock_reason: Nullable(lock_reason),
+                    license_expires_at: Time(site.terms.license_expires_at),
                     created_at: Time(site.created_at),
                     last_seen_at: Nullable(seen.as_ref().map(|seen| Time(seen.at))),
                     last_seen_ip: Nullable(seen.as_ref().map(|seen| seen.ip.to_string())),
@@ -172,12 +173,8 @@ impl Readable for NewSite {
         let owner_name = fields.optional("owner_name").or_else(|| "".parse().ok());
         let contact_email = fields.required("contact_email");
         let license_expires_at = fields.required("license_expires_at");
-        Some(Self {
-            name: name?,
-            owner_name: owner_name?,
-            contact_email: contact_email?,
-            license_expires_at: license_expires_at?,
-        })
+        let new = Self::named(name?, contact_email?, license_expires_at?);
+        Some(Self { owner_name: owner_name?, ..new })
     }
 }
 
@@ -239,7 +236,7 @@ impl Readable for SiteChange {
             (None, Some(days)) => LicenceChange::ExtendDays(days),
             (None, None) => LicenceChange::Keep,
         };
-        Some(Self { name, owner_name, contact_email, licence, is_active })
+        Some(Self { name, owner_name, contact_email, licence, is_active, ..Self::default() })
     }
 }
 

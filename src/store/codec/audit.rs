@@ -65,6 +65,14 @@ numbered! {
     5 = IsActive,
     6 = LockReason,
     7 = OldKeyValidUntil,
+    8 = Tags,
+    9 = Notes,
+    10 = Features,
+    11 = TimeZone,
+    12 = GraceDays,
+    13 = OfflineHours,
+    14 = LockAt,
+    15 = LockUntil,
 }
 
 /// An entry of the audit trail. The number is the key of its table.
@@ -106,6 +114,7 @@ pub(super) enum ValueRow {
     Text(String),
     Time(i64),
     Flag(bool),
+    Number(u64),
 }
 
 impl ValueRow {
@@ -114,6 +123,7 @@ impl ValueRow {
             FieldValue::Text(text) => Self::Text(text.clone()),
             FieldValue::Time(time) => Self::Time(time.unix()),
             FieldValue::Flag(flag) => Self::Flag(*flag),
+            FieldValue::Number(number) => Self::Number(*number),
         }
     }
 
@@ -122,6 +132,7 @@ impl ValueRow {
             Self::Text(text) => FieldValue::Text(text),
             Self::Time(seconds) => FieldValue::Time(time("changes", seconds)?),
             Self::Flag(flag) => FieldValue::Flag(flag),
+            Self::Number(number) => FieldValue::Number(number),
         })
     }
 }
@@ -188,7 +199,7 @@ impl AuditRow {
         let (site_id, changes) = match self.site {
             SubjectRow::InItsRow(_) => {
                 let site = site.ok_or(DecodeError::Field("site"))?;
-                (Some(site.site_id), differences(None, Some(site)))
+                (Some(site.site_id), differences(None, Some(site), time("at", self.at)?))
             }
             SubjectRow::Nobody => (None, self.changes.into_iter().map(change).collect::<Result<_, _>>()?),
             SubjectRow::Site(site_id) => {
@@ -257,7 +268,8 @@ impl ValueRow {
         let value = match field {
             Field::LicenseExpiresAt | Field::OldKeyValidUntil => text.parse().ok().map(FieldValue::Time),
             Field::IsActive => text.parse().ok().map(FieldValue::Flag),
-            Field::Name | Field::OwnerName | Field::ContactEmail | Field::LockReason => None,
+            // Texts, and what version 1 knew nothing of.
+            _ => None,
         };
         match value.filter(|value| value.to_string() == text) {
             Some(value) => Self::from_value(&value),

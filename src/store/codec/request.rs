@@ -29,6 +29,8 @@ impl EffectRow {
     const NOT_FOUND: u8 = 4;
     const TOO_FAR_AHEAD: u8 = 5;
     const STALE: u8 = 6;
+    const ALREADY_LOCKED: u8 = 7;
+    const LOCK_ENDS_TOO_EARLY: u8 = 8;
 
     pub(in crate::store) fn done(effect: Effect, site_id: SiteId) -> Self {
         let what = match effect {
@@ -44,6 +46,8 @@ impl EffectRow {
             Refused::NotFound => Self::NOT_FOUND,
             Refused::TooFarAhead => Self::TOO_FAR_AHEAD,
             Refused::Stale => Self::STALE,
+            Refused::AlreadyLocked => Self::ALREADY_LOCKED,
+            Refused::LockEndsTooEarly => Self::LOCK_ENDS_TOO_EARLY,
         };
         Self { what, site_id: 0 }
     }
@@ -57,6 +61,8 @@ impl EffectRow {
             Self::NOT_FOUND => Ok(Err(Refused::NotFound)),
             Self::TOO_FAR_AHEAD => Ok(Err(Refused::TooFarAhead)),
             Self::STALE => Ok(Err(Refused::Stale)),
+            Self::ALREADY_LOCKED => Ok(Err(Refused::AlreadyLocked)),
+            Self::LOCK_ENDS_TOO_EARLY => Ok(Err(Refused::LockEndsTooEarly)),
             _ => Err(DecodeError::Field("what")),
         }
     }

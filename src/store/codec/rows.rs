@@ -35,7 +35,7 @@ macro_rules! rows {
 
 rows! {
     SiteRow in "sites", version 2 by site::upgrade;
-    SeenRow in "heartbeats";
+    SeenRow in "heartbeats", version 2 by site::upgrade_seen;
     AdminRow in "admins";
     AuditRow in "audit", version 2 by audit::upgrade;
     StrangerRow in "strangers";

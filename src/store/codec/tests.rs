@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::audit::{ChangeRow, SubjectRow, ValueRow, action_number, action_of, field_of, kind_of};
 use super::bytes::DecodeError;
-use super::site::{OldKeyRow, SiteFields};
+use super::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields};
 use super::*;
 use crate::domain::secret_key::OldKey;
 
@@ -22,6 +22,18 @@ fn any_old_key() -> impl Strategy<Value = OldKeyRow> {
     (any::<[u8; 32]>(), any_seconds()).prop_map(|(hash, valid_until)| OldKeyRow { hash, valid_until })
 }
 
+fn any_option<S: Strategy>(some: S) -> impl Strategy<Value = Option<S::Value>> {
+    proptest::option::of(some)
+}
+
+fn any_codes() -> impl Strategy<Value = String> {
+    prop_oneof![9 => Just("delivery orders".to_owned()), 9 => Just(String::new()), 1 => ".{0,9}"]
+}
+
+fn any_reached() -> impl Strategy<Value = Option<ReachedRow>> {
+    any_option((any::<u64>(), any_seconds()).prop_map(|(revision, at)| ReachedRow { revision, at }))
+}
+
 prop_compose! {
     fn any_site_row()(
         (site_id, name, owner_name, contact_email) in (any::<u128>(), ".{0,200}", ".{0,200}", ".{0,254}"),
@@ -29,13 +41,20 @@ prop_compose! {
             (any::<[u8; 32]>(), any::<u64>(), proptest::option::of(any_old_key())),
         (is_active, lock_reason) in (any::<bool>(), proptest::option::of(".{0,500}")),
         (license_expires_at, created_at, revision) in (any_seconds(), any_seconds(), any::<u64>()),
-        registration_entry in any::<u64>(),
+        (registration_entry, lock_at, lock_until, grace_days, offline_hours) in
+            (any::<u64>(), any_option(any_seconds()), any_option(any_seconds()), any_option(0..100_u8), any_option(0..9000_u16)),
+        (verdict_revision, verdict_changed_at, features, tags) in
+            (any::<u64>(), any_option(any_seconds()), any_codes(), any_codes()),
+        (notes, time_zone) in (".{0,50}", any_option("[A-Za-z/]{1,20}")),
     ) -> SiteRow {
         let fields = SiteFields {
             site_id, name, owner_name, contact_email, key_hash, is_active, lock_reason,
             license_expires_at, created_at, revision, key_generation, old_key,
         };
-        SiteRow { fields, registration_entry }
+        SiteRow {
+            fields, registration_entry, lock_at, lock_until, grace_days, offline_hours, verdict_revision,
+            verdict_changed_at, features, tags, notes, time_zone,
+        }
     }
 }
 
@@ -43,8 +62,11 @@ prop_compose! {
     fn any_seen_row()(
         at in any_seconds(), ip in any::<IpAddr>(), version in ".{0,64}",
         uptime_seconds in any::<u64>(), key_generation in any::<u64>(),
+        answered in any_reached(), acknowledged in any_reached(),
+        lease in any_option((any::<i64>(), any::<u64>())),
     ) -> SeenRow {
-        SeenRow { at, ip, version, uptime_seconds, key_generation }
+        let lease = lease.map(|(issued_after, newest_key)| LeaseRow { issued_after, newest_key });
+        SeenRow { fields: SeenFields { at, ip, version, uptime_seconds, key_generation }, answered, acknowledged, lease }
     }
 }
 
@@ -53,6 +75,7 @@ fn any_value() -> impl Strategy<Value = ValueRow> {
         ".{0,20}".prop_map(ValueRow::Text),
         any::<i64>().prop_map(ValueRow::Time),
         any::<bool>().prop_map(ValueRow::Flag),
+        any::<u64>().prop_map(ValueRow::Number),
     ]
 }
 
@@ -100,6 +123,14 @@ fn any_admin_row() -> impl Strategy<Value = AdminRow> {
     )
 }
 
+/// The fields of a registration as a record of version 1 had them.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Alone(SiteFields);
+
+impl Row for Alone {
+    const TABLE: &'static str = "sites";
+}
+
 fn round_trips<R: Row + PartialEq + Debug>(row: &R) {
     assert_eq!(&decode::<R>(&encode(row).unwrap()).unwrap(), row);
 }
@@ -141,9 +172,8 @@ proptest! {
     fn what_a_heartbeat_reads_of_a_site_is_what_the_whole_record_says(row in any_site_row(), seen in any_seen_row()) {
         let bytes = encode(&row).unwrap();
         // Version 1 is the fields alone.
-        let mut old = encode(&SiteRow { registration_entry: 0, ..row.clone() }).unwrap();
-        old.pop();
-        old[0] = 1;
+        let mut old = vec![1];
+        old.extend(&encode(&Alone(row.fields.clone())).unwrap()[1..]);
         for bytes in [bytes, old] {
             let site = decode::<SiteRow>(&bytes).unwrap().into_site(1, None);
             let calling = CallingSite::read(&bytes);
@@ -154,15 +184,13 @@ proptest! {
                 prop_assert_eq!(calling.keys.generation, site.key_generation);
                 let old = |old: Option<OldKey>| old.map(|old| (*old.hash.as_bytes(), old.valid_until));
                 prop_assert_eq!(old(calling.keys.old), old(site.old_key));
-                prop_assert_eq!(
-                    (calling.is_active, calling.lock_reason, calling.license_expires_at),
-                    (site.is_active, site.lock_reason, site.license_expires_at)
-                );
+                prop_assert_eq!((calling.terms, calling.verdict_revision), (site.terms, site.verdict_revision));
             }
         }
-        let time = SeenRow::read_time(&encode(&seen).unwrap());
+        let last = LastSeen::read(&encode(&seen).unwrap());
         if let Ok(seen) = seen.into_seen() {
-            prop_assert_eq!(time.unwrap(), seen.at);
+            let last = last.unwrap();
+            prop_assert_eq!((last.at, last.delivered, last.lease), (seen.at, seen.delivered, seen.lease));
         }
     }
 
@@ -190,7 +218,7 @@ fn texts_that_today_would_be_refused_are_read_as_they_were_stored() {
         key_generation: 1,
         old_key: None,
     };
-    let site = SiteRow { fields, registration_entry: 9 };
+    let site = SiteRow { registration_entry: 9, notes: old.to_owned(), ..SiteRow::of_version_1(fields) };
     let read = decode::<SiteRow>(&encode(&site).unwrap()).unwrap().into_site(1, None).unwrap();
     assert_eq!((read.name.as_str(), read.owner_name.as_str()), (old, old));
     assert_eq!(SiteRow::from_site(&read, 9), site);
@@ -201,7 +229,8 @@ fn texts_that_today_would_be_refused_are_read_as_they_were_stored() {
 
 #[test]
 fn a_newer_record_is_told_from_a_damaged_one() {
-    assert!(matches!(decode::<SeenRow>(&[2, 0]), Err(DecodeError::Newer { found: 2, supported: 1 })));
+    assert!(matches!(decode::<SeenRow>(&[3, 0]), Err(DecodeError::Newer { found: 3, supported: 2 })));
+    assert!(matches!(decode::<SeenRow>(&[2, 0]), Err(DecodeError::Malformed)));
     assert!(matches!(decode::<SeenRow>(&[1, 0]), Err(DecodeError::Malformed)));
     assert!(matches!(decode::<SeenRow>(&[]), Err(DecodeError::Empty)));
 }
@@ -215,14 +244,19 @@ fn version_1_records_read_as_they_always_did() {
     assert_eq!(
         row,
         SeenRow {
-            at: 1_900_000_000,
-            ip: "192.0.2.1".parse().unwrap(),
-            version: "1.2.3".into(),
-            uptime_seconds: 3600,
-            key_generation: 1
+            fields: SeenFields {
+                at: 1_900_000_000,
+                ip: "192.0.2.1".parse().unwrap(),
+                version: "1.2.3".into(),
+                uptime_seconds: 3600,
+                key_generation: 1
+            },
+            answered: None,
+            acknowledged: None,
+            lease: None
         }
     );
-    assert_eq!(encode(&row).unwrap(), seen);
+    assert_eq!(LastSeen::read(&seen).unwrap().at.unix(), 1_900_000_000);
 }
 
 #[test]
@@ -239,8 +273,9 @@ fn numbers_in_the_trail_mean_what_they_always_did() {
          signing_key_rotated backup_taken login_succeeded login_failed -"
     );
     assert_eq!(
-        said(0..=8, &|number| Some(field_of(number)?.as_str())),
-        "- name owner_name contact_email license_expires_at is_active lock_reason old_key_valid_until -"
+        said(0..=16, &|number| Some(field_of(number)?.as_str())),
+        "- name owner_name contact_email license_expires_at is_active lock_reason old_key_valid_until \
+         tags notes features time_zone grace_days offline_hours lock_at lock_until -"
     );
     for action in crate::domain::Action::ALL {
         assert_eq!(action_of(action_number(action)), Some(action));

@@ -66,7 +66,7 @@ async fn load(disk: &SimulatedDisk, seed: u64) -> Vec<Fact> {
                         next.lock = Some(format!("Reason {change}"));
                         note(&next, false);
                         let reason: LockReason = next.lock.clone().unwrap().parse().unwrap();
-                        done(&store, Operation::Lock(reason), number).await.unwrap().unwrap();
+                        done(&store, Operation::Lock(NewLock::now(reason)), number).await.unwrap().unwrap();
                     } else {
                         next.uptime = Some(change as u64);
                         note(&next, false);
@@ -124,7 +124,7 @@ async fn holds(store: &Store, facts: &[Fact]) -> Result<(), String> {
     for (number, states) in allowed {
         let found = site(store, number).await.map_or_else(Known::default, |site| Known {
             registered: true,
-            lock: site.lock_reason.map(|reason| reason.as_str().to_owned()),
+            lock: site.terms.lock.map(|lock| lock.reason.as_str().to_owned()),
             uptime: site.seen.map(|seen| seen.heartbeat.uptime_seconds),
         });
         if !states.contains(&found) {

@@ -3,7 +3,6 @@
 
 use super::simulated::Dice;
 use super::*;
-use crate::domain::site::SilentAfterHours;
 use crate::domain::{Admin, TokenEpoch};
 use crate::store::inspect::check;
 use crate::store::requests::Once;
@@ -15,8 +14,7 @@ fn files() -> usize {
 
 /// Everything that the store can tell, as text.
 async fn content(store: &Store) -> String {
-    let page =
-        store.list_sites(SiteFilter::default(), 0, 1000, 1000, at(NOW), SilentAfterHours(0)).await.unwrap();
+    let page = store.list_sites(SiteFilter::default(), 0, 1000, 1000, at(NOW)).await.unwrap();
     let hashes: Vec<_> = page.sites.iter().map(|site| *site.key.as_bytes()).collect();
     let admin = store.admin(1).await.unwrap();
     let admin = admin.map(|Admin { username, password_hash, token_epoch, created_at, .. }| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use redb::{ReadableDatabase, TableDefinition};
 
 use super::*;
-use crate::domain::{Effect, LockReason, TokenEpoch};
+use crate::domain::{Effect, TokenEpoch};
 use crate::store::inspect::{CheckError, check};
 use crate::store::migrate::Step;
 use crate::store::requests::Once;
@@ -84,10 +84,10 @@ async fn a_file_of_schema_version_1_is_read_in_every_field() {
         assert_eq!(site.key_generation, if number == 4 { 2 } else { 1 });
         let old_key = site.old_key.map(|old| (old.hash.matches(&key(1).hash()), old.valid_until));
         assert_eq!(old_key, (number == 4).then_some((true, at(NOW + 86_400))));
-        assert_eq!(site.is_active, number != 3);
+        assert_eq!(site.terms.is_active, number != 3);
         assert_eq!(site.revision, if number == 1 { 1 } else { 2 });
-        assert_eq!((site.license_expires_at, site.created_at), (at(NOW + 86_400), at(NOW)));
-        let reason = site.lock_reason.as_ref().map(LockReason::as_str);
+        assert_eq!((site.terms.license_expires_at, site.created_at), (at(NOW + 86_400), at(NOW)));
+        let reason = site.terms.lock.as_ref().map(|lock| lock.reason.as_str());
         assert_eq!(reason, (number == 2).then_some("Ünpaid since März 🍕"));
         let seen = site.seen.map(|seen| (seen.at, seen.ip, seen.heartbeat.uptime_seconds));
         assert_eq!(

@@ -1,7 +1,6 @@
 //! Pages of sites.
 
 use super::*;
-use crate::domain::site::SilentAfterHours;
 
 /// Follows the pages to their end: the numbers on each, and what it said of
 /// how many there are.
@@ -9,7 +8,7 @@ async fn pages(store: &Store, text: &str, limit: usize, scan: u64) -> Vec<(Vec<u
     let (mut pages, mut after) = (Vec::new(), Some(0));
     while let Some(from) = after {
         let filter = SiteFilter { status: None, text: Some(text.to_owned()) };
-        let page = store.list_sites(filter, from, limit, scan, at(NOW), SilentAfterHours(13)).await.unwrap();
+        let page = store.list_sites(filter, from, limit, scan, at(NOW)).await.unwrap();
         assert!(page.next.is_none_or(|next| next > from), "each page leads on");
         pages.push((page.sites.iter().map(|site| site.id).collect(), page.total));
         after = page.next;

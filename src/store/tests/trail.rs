@@ -61,7 +61,7 @@ fn changes() -> Vec<Operation> {
         change(SiteChange { name: Some("Another".parse().unwrap()), ..SiteChange::default() }),
         change(SiteChange { licence: LicenceChange::ExtendDays(30), ..SiteChange::default() }),
         change(SiteChange { is_active: Some(false), ..SiteChange::default() }),
-        Operation::Lock("unpaid".parse().unwrap()),
+        Operation::Lock(NewLock::now("unpaid".parse().unwrap())),
         Operation::RotateKey { key: key(2).hash(), overlap_hours: 24 },
         Operation::Delete,
     ]
@@ -85,7 +85,9 @@ async fn a_registration_is_told_as_it_was_whatever_becomes_of_the_site() {
         assert_eq!(left_to_rows(&store).await, count - usize::try_from(number).unwrap());
     }
     // And whatever comes after the first change.
-    for operation in [Operation::Unlock, Operation::Lock("again".parse().unwrap()), Operation::Delete] {
+    for operation in
+        [Operation::Unlock, Operation::Lock(NewLock::now("again".parse().unwrap())), Operation::Delete]
+    {
         done(&store, operation, 1).await.unwrap().unwrap();
         assert_eq!(trail(&store).await[..count], expected);
     }
@@ -114,7 +116,8 @@ async fn a_batch_that_changes_a_site_twice_completes_its_entry_once() {
     let store = open_in(directory.path());
     register(&store, 1).await.unwrap();
     let site = SiteId::from_u128(1);
-    let batch = [Operation::Lock("unpaid".parse().unwrap()), Operation::Unlock, Operation::Delete];
+    let batch =
+        [Operation::Lock(NewLock::now("unpaid".parse().unwrap())), Operation::Unlock, Operation::Delete];
     let batch = batch.map(|operation| operation.on(site)).to_vec();
     store.apply_batch(batch, true, None, root(), at(NOW)).await.unwrap().unwrap();
     let told = trail(&store).await;
@@ -129,7 +132,7 @@ async fn a_pruned_entry_is_no_obstacle_to_a_change() {
         register(&store, number).await.unwrap();
     }
     assert_eq!(store.prune_audit(at(NOW + 1)).await.unwrap(), 2);
-    done(&store, Operation::Lock("unpaid".parse().unwrap()), 1).await.unwrap().unwrap();
+    done(&store, Operation::Lock(NewLock::now("unpaid".parse().unwrap())), 1).await.unwrap().unwrap();
     done(&store, Operation::Delete, 2).await.unwrap().unwrap();
     let told: Vec<_> = trail(&store).await.into_iter().map(|entry| (entry.id, entry.action)).collect();
     assert_eq!(told, [(3, Action::SiteLocked), (4, Action::SiteDeleted)]);
@@ -144,7 +147,7 @@ async fn a_backup_tells_what_the_database_told_and_so_does_the_restored_one() {
     for number in 1..=3 {
         register(&store, number).await.unwrap();
     }
-    done(&store, Operation::Lock("unpaid".parse().unwrap()), 2).await.unwrap().unwrap();
+    done(&store, Operation::Lock(NewLock::now("unpaid".parse().unwrap())), 2).await.unwrap().unwrap();
     done(&store, Operation::Delete, 3).await.unwrap().unwrap();
     let told = trail(&store).await;
     let (backup, _) = store.snapshot(directory.path()).await.unwrap();
@@ -166,7 +169,9 @@ async fn the_trail_of_an_older_file_is_told_as_it_was_after_the_upgrade_and_afte
     let told = trail(&store).await;
     let registrations = (1..=5).map(|id| registered(id, id.into()));
     assert_eq!(told[..5], registrations.collect::<Vec<_>>());
-    for (operation, number) in [(Operation::Lock("late".parse().unwrap()), 1), (Operation::Delete, 2)] {
+    for (operation, number) in
+        [(Operation::Lock(NewLock::now("late".parse().unwrap())), 1), (Operation::Delete, 2)]
+    {
         done(&store, operation, number).await.unwrap().unwrap();
     }
     assert_eq!(trail(&store).await[..told.len()], told);
@@ -206,7 +211,10 @@ async fn a_registration_in_the_trail_takes_few_bytes() {
 async fn check_finds_an_entry_whose_site_does_not_speak_for_it() {
     for (damage, reason) in [
         (Operation::Delete, "record 1: the field site is out of bounds"),
-        (Operation::Lock("unpaid".parse().unwrap()), "record 1: site 1 was not registered by it"),
+        (
+            Operation::Lock(NewLock::now("unpaid".parse().unwrap())),
+            "record 1: site 1 was not registered by it",
+        ),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let store = open_in(directory.path());

@@ -149,7 +149,7 @@ async fn a_heartbeat_after_an_answered_lock_is_told_of_it_however_they_race() {
             let store = store.clone();
             tokio::spawn(async move { beat(&store, 1, round, NOW).await })
         };
-        done(&store, Operation::Lock(reason.clone()), 1).await.unwrap().unwrap();
+        done(&store, Operation::Lock(NewLock::now(reason.clone())), 1).await.unwrap().unwrap();
         assert_eq!(beat(&store, 1, round, NOW).await.unwrap().lock_reason, Some(reason.clone()));
         // The one that raced got either state whole.
         let told = racing.await.unwrap().unwrap().lock_reason;
@@ -163,7 +163,7 @@ async fn a_heartbeat_after_an_answered_lock_is_told_of_it_however_they_race() {
 async fn a_heartbeat_in_the_very_second_of_expiry_is_unlicensed_and_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path());
-    let expiry = register(&store, 1).await.unwrap().license_expires_at.unix();
+    let expiry = register(&store, 1).await.unwrap().terms.license_expires_at.unix();
     assert!(beat(&store, 1, 1, expiry - 1).await.unwrap().licensed);
     assert!(!beat(&store, 1, 2, expiry).await.unwrap().licensed);
     assert_eq!(site(&store, 1).await.unwrap().seen.unwrap().at, at(expiry));

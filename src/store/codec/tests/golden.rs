@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::codec::audit::{ChangeRow, SubjectRow, ValueRow};
 use crate::store::codec::bytes::body_of;
 use crate::store::codec::rows::each_row;
-use crate::store::codec::site::{OldKeyRow, SiteFields};
+use crate::store::codec::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields};
 use crate::store::codec::*;
 
 /// A type of record with a record that has something in every field.
@@ -50,23 +50,46 @@ impl Sample for SiteRow {
             key_generation: 2,
             old_key: Some(OldKeyRow { hash: [8; 32], valid_until: -5 }),
         };
-        Self { fields, registration_entry: 70_000 }
+        Self {
+            fields,
+            registration_entry: 70_000,
+            lock_at: Some(AT - 2),
+            lock_until: Some(AT + 2),
+            grace_days: Some(14),
+            offline_hours: Some(300),
+            verdict_revision: 4,
+            verdict_changed_at: Some(AT + 3),
+            features: "delivery orders".to_owned(),
+            tags: "rome vip".to_owned(),
+            notes: "Rings\non Mondays".to_owned(),
+            time_zone: Some("Europe/Rome".to_owned()),
+        }
     }
 
     fn upgraded(_: u8) -> Self {
-        Self { registration_entry: 0, ..Self::sample() }
+        Self::of_version_1(Self::sample().fields)
     }
 }
 
 impl Sample for SeenRow {
     fn sample() -> Self {
-        Self {
+        let fields = SeenFields {
             at: AT,
             ip: "2001:db8::1".parse().unwrap(),
             version: "1.2.3".to_owned(),
             uptime_seconds: u64::MAX,
             key_generation: 1,
+        };
+        Self {
+            fields,
+            answered: Some(ReachedRow { revision: 300, at: AT - 1 }),
+            acknowledged: Some(ReachedRow { revision: 299, at: AT - 2 }),
+            lease: Some(LeaseRow { issued_after: 5, newest_key: 2 }),
         }
+    }
+
+    fn upgraded(_: u8) -> Self {
+        Self { answered: None, acknowledged: None, lease: None, ..Self::sample() }
     }
 }
 
@@ -96,6 +119,7 @@ impl Sample for AuditRow {
                 change(1, None, Some(ValueRow::Text("b".to_owned()))),
                 change(4, Some(ValueRow::Time(AT)), Some(ValueRow::Time(-1))),
                 change(5, Some(ValueRow::Flag(true)), None),
+                change(12, Some(ValueRow::Number(14)), None),
             ],
         }
     }

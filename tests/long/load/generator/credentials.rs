@@ -93,12 +93,9 @@ pub(crate) async fn seed(data_dir: &str, sites: u64) -> Result<(), Failure> {
         let mut tasks = Vec::new();
         for &number in some {
             let (store, by) = (store.clone(), by.clone());
-            let site = NewSite {
-                name: format!("Trattoria number {number}").parse()?,
-                owner_name: format!("Owner of number {number}").parse()?,
-                contact_email: format!("site{number}@example.com").parse()?,
-                license_expires_at: expires,
-            };
+            let name = format!("Trattoria number {number}").parse()?;
+            let new = NewSite::named(name, format!("site{number}@example.com").parse()?, expires);
+            let site = NewSite { owner_name: format!("Owner of number {number}").parse()?, ..new };
             tasks.push(tokio::spawn(async move {
                 let operation = Operation::Register { new: site, key: key(number).hash() };
                 store.apply(operation.on(id(number)), by, now).await

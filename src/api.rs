@@ -42,6 +42,7 @@ mod file;
 mod gzip;
 mod routes;
 mod service;
+mod short_path;
 pub mod specification;
 
 pub use self::app::{App, BackupTurn, Caller, Peer, SigningKeyPlace, StoreHealth};

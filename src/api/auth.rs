@@ -23,7 +23,7 @@ use crate::auth::host_user::HostUser;
 use crate::auth::password::TypedPassword;
 use crate::auth::throttle::RetryAfter;
 use crate::clock::now;
-use crate::domain::{Actor, ActorKind, Admin, Network, Username};
+use crate::domain::{Actor, ActorKind, Admin, Network, NewPassword, Username};
 use crate::metrics::Throttle;
 
 /// Where tokens are got; also the OAuth2 token URL in the specification.
@@ -79,7 +79,7 @@ impl std::str::FromStr for AnyPassword {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.len() {
-            1..=1024 => Ok(Self(text.to_owned())),
+            1..=NewPassword::MAX_BYTES => Ok(Self(text.to_owned())),
             _ => Err("must be 1 to 1024 bytes"),
         }
     }

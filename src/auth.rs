@@ -2,10 +2,12 @@
 
 mod buffer;
 mod crowd;
+pub mod heartbeat_throttle;
 pub mod host_user;
 pub mod initial_password;
+pub mod login_throttle;
 pub mod password;
 pub mod queue;
 pub mod random;
-pub mod throttle;
+pub mod retry_after;
 pub mod token;

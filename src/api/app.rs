@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use governor::clock::MonotonicClock;
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::auth::heartbeat_throttle::HeartbeatThrottle;
 use crate::auth::host_user::HostUser;
+use crate::auth::login_throttle::{FailedLoginTrail, LoginThrottle};
 use crate::auth::password::Passwords;
-use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::certificate::CertificateState;
 use crate::domain::{Network, Timestamp};

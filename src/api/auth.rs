@@ -21,7 +21,7 @@ use super::tag::Group;
 use super::wire::{Nullable, Time};
 use crate::auth::host_user::HostUser;
 use crate::auth::password::TypedPassword;
-use crate::auth::throttle::RetryAfter;
+use crate::auth::retry_after::RetryAfter;
 use crate::clock::now;
 use crate::domain::{Actor, ActorKind, Admin, Network, NewPassword, Username};
 use crate::metrics::Throttle;

@@ -74,7 +74,7 @@ mod tests {
     use crate::api::app::Peer;
     use crate::api::problem::Problem;
     use crate::api::routes::routes;
-    use crate::auth::throttle::HeartbeatThrottle;
+    use crate::auth::heartbeat_throttle::HeartbeatThrottle;
     use crate::clock;
     use crate::domain::{Actor, ActorKind, NewLock, NewSite, Operation, SecretKey, SiteId};
     use crate::store::{FILE_NAME, Store};

@@ -161,6 +161,7 @@ impl Server {
             tokens: Tokens::new(&signing_key, config.token_minutes),
             signing_key: signing_key_place,
             logins: LoginThrottle::new(limits.failed_logins_per_minute, MonotonicClock),
+            past_logins: Default::default(),
             failed_logins: FailedLoginTrail::new(MonotonicClock),
             heartbeats: HeartbeatThrottle::new(
                 limits.failed_heartbeats_per_minute,
@@ -177,7 +178,6 @@ impl Server {
             backup_turn: Default::default(),
             certificate: state,
         });
-        app.remember_logins(clock::now()).await;
         let observed = Arc::downgrade(&app);
         app.store.observe_commits(move |commit| {
             if let Some(app) = observed.upgrade() {
@@ -219,6 +219,8 @@ impl Server {
             tokio::spawn(notify::feed_watchdog(app.store.clone())),
             tokio::spawn(sweep::sweep(Arc::clone(&app), config.audit_keep_days)),
         ];
+        let recalling = Arc::clone(&app);
+        background.push(tokio::spawn(async move { recalling.remember_logins(clock::now()).await }));
         let scheme = if door.acceptor.is_some() { "https" } else { "http" };
         for listener in &self.listeners {
             let url = listener.url(scheme);

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use poem::IntoResponse as _;
-use sitewarden::api::fields::{Fields, Json, Readable};
-use sitewarden::api::heartbeat::VerdictDocument;
+use sitewarden::api::fields::{Fields, Readable};
+use sitewarden::api::heartbeat_answer::VerdictAnswer;
 use sitewarden::api::object::Object;
 use sitewarden::domain;
 use sitewarden::domain::{
@@ -143,7 +143,7 @@ fn json(c: &mut Criterion) {
     });
     let verdict = Verdict::of(&site().terms, &Rules::default(), now());
     group.bench_function("verdict, written", |b| {
-        b.iter(|| Json(VerdictDocument::from(black_box(verdict.clone()))).into_response());
+        b.iter(|| VerdictAnswer(black_box(verdict.clone())).json());
     });
 }
 

@@ -31,7 +31,7 @@ pub mod backup;
 pub mod batch;
 pub mod health;
 pub mod heartbeat;
-mod heartbeat_answer;
+pub mod heartbeat_answer;
 pub mod lease_keys;
 mod negotiation;
 pub mod signing_key;
@@ -46,6 +46,7 @@ mod file;
 mod gzip;
 mod routes;
 mod service;
+mod short_path;
 pub mod specification;
 
 pub use self::app::{App, BackupTurn, Caller, Peer, SigningKeyPlace, StoreHealth};

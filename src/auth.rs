@@ -2,11 +2,13 @@
 
 mod buffer;
 mod crowd;
+pub mod heartbeat_throttle;
 pub mod host_user;
 pub mod initial_password;
 pub mod lease_key;
+pub mod login_throttle;
 pub mod password;
 pub mod queue;
 pub mod random;
-pub mod throttle;
+pub mod retry_after;
 pub mod token;

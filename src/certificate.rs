@@ -146,7 +146,7 @@ pub enum NotRenewable {
     InFiles,
     /// It renews itself when that is time.
     #[error(
-        "the certificate is self-signed and is not renewed by hand: it is made anew at a start when it is about to end"
+        "the certificate is self-signed and is not renewed by hand: a new one is made at a start when it is about to end"
     )]
     SelfSigned,
     /// There is none.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use governor::clock::MonotonicClock;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OnceCell, Semaphore};
 
+use crate::auth::heartbeat_throttle::HeartbeatThrottle;
 use crate::auth::host_user::HostUser;
 use crate::auth::lease_key::LeaseKeys;
+use crate::auth::login_throttle::{FailedLoginTrail, LoginThrottle};
 use crate::auth::password::Passwords;
-use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::certificate::CertificateState;
 use crate::domain::{Network, Timestamp};
@@ -32,6 +33,8 @@ pub struct App {
     pub lease_keys: LeaseKeys,
     /// Limit on failed logins.
     pub logins: LoginThrottle<MonotonicClock>,
+    /// Whether the throttle knows the logins of before this start.
+    pub past_logins: PastLogins,
     /// Limit on what failed logins may write.
     pub failed_logins: FailedLoginTrail<MonotonicClock>,
     /// Limits on heartbeats.
@@ -63,6 +66,7 @@ impl App {
             signing_key: SigningKeyPlace::new(signing_key_given),
             lease_keys: LeaseKeys::new(String::new(), Vec::new(), false),
             logins: LoginThrottle::new(0, MonotonicClock),
+            past_logins: Default::default(),
             failed_logins: FailedLoginTrail::new(MonotonicClock),
             heartbeats: HeartbeatThrottle::new(0, 0, 0, MonotonicClock),
             metrics: Metrics::new()?,
@@ -78,7 +82,15 @@ impl App {
     /// Has the throttle know the networks from which admins have logged in
     /// before this start, which come first in line. Without it they are
     /// strangers until they log in again.
+    ///
+    /// It reads thousands of entries of the audit trail, which heartbeats and
+    /// the start need not wait for: a login does, for what is left of it. It is
+    /// done once, however often it is asked for.
     pub async fn remember_logins(&self, now: Timestamp) {
+        self.past_logins.0.get_or_init(|| self.look_for_past_logins(now)).await;
+    }
+
+    async fn look_for_past_logins(&self, now: Timestamp) {
         match self.store.recent_logins().await {
             Ok(logins) => self.logins.remember(logins.into_iter().map(|(ip, at)| {
                 let age = u64::try_from(now.seconds_since(at)).unwrap_or_default();
@@ -88,6 +100,10 @@ impl App {
         }
     }
 }
+
+/// Whether the logins of before this start have been looked for.
+#[derive(Debug, Default)]
+pub struct PastLogins(OnceCell<()>);
 
 /// The address of whoever sent the request, put there by the server.
 #[derive(Debug, Clone, Copy)]

@@ -21,9 +21,9 @@ use super::tag::Group;
 use super::wire::{Nullable, Time};
 use crate::auth::host_user::HostUser;
 use crate::auth::password::TypedPassword;
-use crate::auth::throttle::RetryAfter;
+use crate::auth::retry_after::RetryAfter;
 use crate::clock::now;
-use crate::domain::{Actor, ActorKind, Admin, Network, Username};
+use crate::domain::{Actor, ActorKind, Admin, Network, NewPassword, Username};
 use crate::metrics::Throttle;
 
 /// Where tokens are got; also the OAuth2 token URL in the specification.
@@ -79,7 +79,7 @@ impl std::str::FromStr for AnyPassword {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.len() {
-            1..=1024 => Ok(Self(text.to_owned())),
+            1..=NewPassword::MAX_BYTES => Ok(Self(text.to_owned())),
             _ => Err("must be 1 to 1024 bytes"),
         }
     }
@@ -351,6 +351,7 @@ impl AuthApi {
         >,
     > {
         let network = Network::of(peer.0.0);
+        app.remember_logins(now()).await;
         let turned_away = |_: &RetryAfter| app.metrics.throttled(Throttle::Login);
         let claim = app.logins.claim(network).inspect_err(turned_away)?;
         let turn = app.passwords.turn(claim).await.inspect_err(|_| app.metrics.throttled(Throttle::Queue))?;
@@ -405,5 +406,44 @@ impl AuthApi {
             role: "sysadmin".to_owned(),
             created_at: Nullable(created_at.map(Time)),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use governor::clock::MonotonicClock;
+    use poem::http::Method;
+    use poem::{Endpoint as _, EndpointExt as _};
+
+    use super::*;
+    use crate::api::routes::routes;
+    use crate::auth::login_throttle::LoginThrottle;
+    use crate::auth::queue::Standing;
+    use crate::store::{FILE_NAME, Store};
+
+    #[tokio::test]
+    async fn a_login_finds_those_of_before_the_start_remembered_though_the_start_did_not_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join(FILE_NAME)).unwrap();
+        let here = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+        let admin = Actor { kind: ActorKind::Admin, name: "anna".to_owned(), ip: Some(here) };
+        store.record_login(admin, now()).await.unwrap();
+        let app = App::at_rest(store, dir.path().to_owned(), true).unwrap();
+        let app = Arc::new(App { logins: LoginThrottle::new(5, MonotonicClock), ..app });
+        let standing = || app.logins.claim(Network::of(here)).unwrap().standing;
+        assert_eq!(standing(), Standing::New);
+        let mut login = Request::builder()
+            .method(Method::POST)
+            .uri_str(LOGIN_PATH)
+            .content_type("application/json")
+            .body(r#"{"username":"anna","password":"wrong"}"#);
+        login.set_data(Peer(here));
+        login.set_data(Caller::Stranger);
+        login.set_data(ProvedSender::default());
+        let answer = routes(Arc::clone(&app)).map_to_response().get_response(login).await;
+        assert_eq!(answer.status(), poem::http::StatusCode::UNAUTHORIZED);
+        assert_eq!(standing(), Standing::Known);
     }
 }

@@ -113,7 +113,7 @@ impl Example for BatchDocument {
 }
 
 /// A batch, read. A bad item does not make the batch a bad one.
-struct Batch {
+pub(super) struct Batch {
     all_or_nothing: bool,
     items: Vec<Result<Item, FieldErrors>>,
 }

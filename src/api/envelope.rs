@@ -24,7 +24,8 @@ use super::problem::{self, Problem};
 use super::query::{self, QueryFaults};
 use super::routes::{Operation, operations, routes};
 use super::sender::ProvedSender;
-use super::{docs, gzip};
+use super::short_path::ShortPath;
+use super::{docs, gzip, heartbeat};
 use crate::certificate::CertificateState;
 use crate::clock;
 use crate::domain::ActorKind;
@@ -33,8 +34,6 @@ use crate::metrics::Metrics;
 /// The most of a site id that was presented which is logged: a good one has
 /// 36 characters.
 const MAX_SITE_ID: usize = 64;
-/// The one route on which sites prove themselves.
-const HEARTBEAT: &str = "/api/heartbeat";
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -83,8 +82,10 @@ impl Api {
     pub fn new(app: Arc<App>) -> Self {
         let certificate = Arc::clone(&app.certificate);
         let on_panic = |_: Box<dyn std::any::Any + Send>| Problem::internal("a handler panicked");
-        let routes =
-            routes(Arc::clone(&app)).with(CatchPanic::new().with_handler(on_panic)).map_to_response().boxed();
+        let routes = ShortPath::new(Arc::clone(&app), routes(Arc::clone(&app)))
+            .with(CatchPanic::new().with_handler(on_panic))
+            .map_to_response()
+            .boxed();
         let mut patterns: Vec<Pattern> =
             operations().into_iter().map(|(path, operations)| Pattern::new(path, operations)).collect();
         // A path that is written out counts before one with a parameter.
@@ -180,7 +181,10 @@ impl Api {
             pattern: self.patterns.iter().find(|pattern| pattern.matches(path)),
             peer: request.data::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
             sender: ProvedSender::default(),
-            site_id: (path == HEARTBEAT).then(|| request.headers().get("X-Site-ID")).flatten().map(shown),
+            site_id: (path == heartbeat::PATH)
+                .then(|| request.headers().get("X-Site-ID"))
+                .flatten()
+                .map(shown),
         }
     }
 

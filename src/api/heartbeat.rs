@@ -12,15 +12,18 @@ use poem_openapi::{Object, OpenApi};
 use super::app::{App, Peer};
 use super::field_errors::FieldErrors;
 use super::fields::{Body, Fields, Readable};
-use super::heartbeat_answer::{AnswerBody, Applied, HeartbeatAnswer, NonceText, REVISION};
+use super::heartbeat_answer::{AnswerBody, Applied, HeartbeatAnswer, NONCE, NonceText, REVISION};
 use super::negotiation::prefers_lease;
 use super::problem::{Failure, Problem, failure};
 use super::tag::Group;
-use super::wire::{Given, Nullable, Presented, Time};
+use super::wire::{Given, Presented};
 use crate::clock::now;
 use crate::domain::{Heartbeat, LeaseRequest, Network, SecretKey, SiteId, Verdict};
 use crate::metrics::{HeartbeatOutcome, Throttle};
 use crate::store::{Answer, Call, HeartbeatRefused};
+
+/// The one path on which sites prove themselves.
+pub(super) const PATH: &str = "/api/heartbeat";
 
 /// Greatest `uptime_seconds`: 2^53 - 1, the greatest whole number that every
 /// JSON reader keeps exact (RFC 8259, section 6).
@@ -50,42 +53,6 @@ impl Readable for Heartbeat {
         let version = fields.required("version");
         let uptime_seconds = fields.required_integer("uptime_seconds", 0..=MAX_UPTIME_SECONDS);
         Some(Self { version: version?, uptime_seconds: uptime_seconds? })
-    }
-}
-
-/// What the site may do until its next heartbeat.
-#[derive(Object)]
-#[oai(rename = "Verdict", example)]
-pub struct VerdictDocument {
-    /// The site is active and its licence has not expired.
-    licensed: bool,
-    /// The site is locked from afar.
-    locked: bool,
-    /// Why it is locked, 1 to 500 characters; null when it is not.
-    lock_reason: Nullable<String>,
-    /// When the licence expires or expired.
-    expires_at: Time,
-}
-
-impl Example for VerdictDocument {
-    fn example() -> Self {
-        Self {
-            licensed: true,
-            locked: false,
-            lock_reason: Nullable(None),
-            expires_at: Time(super::example::example_expiry()),
-        }
-    }
-}
-
-impl From<Verdict> for VerdictDocument {
-    fn from(verdict: Verdict) -> Self {
-        Self {
-            licensed: verdict.licensed,
-            locked: verdict.lock_reason.is_some(),
-            lock_reason: Nullable(verdict.lock_reason.map(|reason| reason.as_str().to_owned())),
-            expires_at: Time(verdict.expires_at),
-        }
     }
 }
 
@@ -121,7 +88,7 @@ impl HeartbeatApi {
     /// `/.well-known/jwks.json`, on which the local backend may go on while the
     /// server cannot be reached.
     #[oai(path = "/heartbeat", method = "post", operation_id = "heartbeat")]
-    async fn heartbeat(
+    pub(super) async fn heartbeat(
         &self,
         app: Data<&Arc<App>>,
         peer: Data<&Peer>,
@@ -169,7 +136,7 @@ impl HeartbeatApi {
         };
         let mut errors = FieldErrors::default();
         let applied = applied.0.take(REVISION, &mut errors);
-        let nonce = nonce.0.take("X-Lease-Nonce", &mut errors);
+        let nonce = nonce.0.take(NONCE, &mut errors);
         if !errors.is_empty() {
             return Err(Problem { errors, ..Problem::malformed("a header cannot be understood") }.into());
         }

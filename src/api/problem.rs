@@ -21,7 +21,7 @@ pub use super::field_errors::{FieldError, FieldErrors};
 use crate::auth::password::PasswordFault;
 use crate::auth::queue::NoTurn;
 use crate::auth::random::NoRandomness;
-use crate::auth::throttle::RetryAfter;
+use crate::auth::retry_after::RetryAfter;
 use crate::auth::token::SigningFailed;
 use crate::certificate::NotRenewable;
 use crate::domain::{Refused, TooFarAhead};

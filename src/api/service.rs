@@ -39,7 +39,7 @@ heartbeat again: the answer says so, with your reason. `POST /api/sites/{site_id
 - Who changed what: `GET /api/audit`.
 
 A login lasts 15 minutes unless configured otherwise. When answers turn to 401, press **Authorize**, **Logout**, and \
-log in anew.
+log in again.
 
 Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are problem details (RFC 9457) with the \
 `request_id` that the server's log has too. Every path is answered with and without a trailing slash.";

@@ -21,7 +21,7 @@ impl SiteId {
     }
 
     /// From the store's form.
-    pub fn from_u128(value: u128) -> Self {
+    pub const fn from_u128(value: u128) -> Self {
         Self(Uuid::from_u128(value))
     }
 }

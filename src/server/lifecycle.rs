@@ -44,9 +44,10 @@ use super::signals::{Signal, Signals};
 use super::{data_dir, first_start, lease_key, notify, signing_key, sweep};
 use crate::api::envelope::Api;
 use crate::api::{App, SigningKeyPlace};
+use crate::auth::heartbeat_throttle::HeartbeatThrottle;
+use crate::auth::login_throttle::{FailedLoginTrail, LoginThrottle};
 use crate::auth::password::Passwords;
 use crate::auth::random::random_bytes;
-use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::certificate::CertificateState;
 use crate::clock;
@@ -167,6 +168,7 @@ impl Server {
             signing_key: signing_key_place,
             lease_keys,
             logins: LoginThrottle::new(limits.failed_logins_per_minute, MonotonicClock),
+            past_logins: Default::default(),
             failed_logins: FailedLoginTrail::new(MonotonicClock),
             heartbeats: HeartbeatThrottle::new(
                 limits.failed_heartbeats_per_minute,
@@ -183,7 +185,6 @@ impl Server {
             backup_turn: Default::default(),
             certificate: state,
         });
-        app.remember_logins(clock::now()).await;
         let observed = Arc::downgrade(&app);
         app.store.observe_commits(move |commit| {
             if let Some(app) = observed.upgrade() {
@@ -225,6 +226,8 @@ impl Server {
             tokio::spawn(notify::feed_watchdog(app.store.clone())),
             tokio::spawn(sweep::sweep(Arc::clone(&app), config.audit_keep_days)),
         ];
+        let recalling = Arc::clone(&app);
+        background.push(tokio::spawn(async move { recalling.remember_logins(clock::now()).await }));
         let scheme = if door.acceptor.is_some() { "https" } else { "http" };
         for listener in &self.listeners {
             let url = listener.url(scheme);

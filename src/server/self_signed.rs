@@ -96,7 +96,7 @@ impl SelfSigned {
                     Fate::Replaced => {
                         tracing::warn!(
                             clock = %now, not_before = %facts.not_before, not_after = %facts.not_after,
-                            "the self-signed certificate is not valid or ends soon and is made anew: give the new one to the clients that trust it"
+                            "the self-signed certificate is not valid or ends soon, and a new one takes its place: give the new one to the clients that trust it"
                         );
                         self.make(now).await?
                     }

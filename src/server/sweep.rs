@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::forget::forget_old;
 use crate::api::App;
-use crate::auth::throttle::FAILED_LOGINS_RECORDED_PER_HOUR;
+use crate::auth::login_throttle::FAILED_LOGINS_RECORDED_PER_HOUR;
 use crate::clock;
 
 /// How often.

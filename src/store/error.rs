@@ -29,7 +29,9 @@ pub enum OpenError {
     },
     /// There is no file, but there are copies of one: to begin a new one would put
     /// an empty one in their place.
-    #[error("{path} is missing, and there are copies of it: {remedy}, or move the copies away to begin anew")]
+    #[error(
+        "{path} is missing, and there are copies of it: {remedy}, or move the copies away to begin with an empty database"
+    )]
     Missing {
         /// The file.
         path: PathBuf,

@@ -29,7 +29,7 @@ fn verified(server: &Server, answer: &Answer) -> (Value, Value) {
     let head: Value = serde_json::from_slice(&part(token, 0)).unwrap();
     let set = server.get("/.well-known/jwks.json").send().json();
     let keys = set["keys"].as_array().unwrap();
-    let key = keys.iter().find(|key| key["kid"] == head["kid"]).expect("a key of the set");
+    let key = keys.iter().find(|key| key["kid"] == head["kid"]).unwrap();
     let coordinate = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
     let point = [vec![4], coordinate("x"), coordinate("y")].concat();
     let (message, _) = token.rsplit_once('.').unwrap();

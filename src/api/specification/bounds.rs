@@ -89,6 +89,8 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::auth::Login;
+    use crate::api::batch::Batch;
     use crate::api::fields::{Fields, Readable};
     use crate::api::object::Object;
     use crate::api::specification::json as document;
@@ -156,6 +158,27 @@ mod tests {
             }
         }
         assert_eq!(tried, 3 * 2 + 2 + 3 * 2 + 2 + 4 + 4 + 8, "a field has lost its bounds");
+    }
+
+    #[test]
+    fn a_login_and_a_batch_are_read_to_their_bounds_and_not_beyond() {
+        let document: Value = serde_json::from_str(document()).unwrap();
+        let schemas = &document["components"]["schemas"];
+        let bound = |place: &str| usize::try_from(schemas.pointer(place).unwrap().as_u64().unwrap()).unwrap();
+        for field in ["username", "password"] {
+            let least = bound(&format!("/Login/properties/{field}/minLength"));
+            let most = bound(&format!("/Login/properties/{field}/maxLength"));
+            for (length, taken) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
+                let mut login = json!({ "username": "x", "password": "x" });
+                login[field] = json!("x".repeat(length));
+                assert_eq!(reads::<Login>(&login), taken, "{field} of {length}");
+            }
+        }
+        let least = bound("/Batch/properties/items/minItems");
+        let most = bound("/Batch/properties/items/maxItems");
+        for (items, taken) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
+            assert_eq!(reads::<Batch>(&json!({ "items": vec![0; items] })), taken, "{items} items");
+        }
     }
 
     #[test]

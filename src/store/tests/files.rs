@@ -246,7 +246,7 @@ fn a_missing_database_is_not_begun_anew_over_damaged_copies() {
         let (from, to) = (backup.display(), directory.path().display());
         let expected = format!(
             "none of those in {from} is good; put a good one in place with: sitewarden restore FILE --data-dir \
-             {to}, or move the copies away to begin anew"
+             {to}, or move the copies away to begin with an empty database"
         );
         assert!(refusal.to_string().ends_with(&expected), "{refusal}");
         assert_eq!(std::fs::read(backup.join(FILE_NAME)).unwrap(), b"no database");

@@ -1,4 +1,4 @@
-//! Limits on guessing, by the generic cell rate algorithm (governor).
+//! Limits on guessing passwords, by the generic cell rate algorithm.
 //!
 //! What each promises:
 //! - [`LoginThrottle`]: an address may fail so often a minute; all addresses
@@ -11,10 +11,7 @@
 //!   2), also share in the allowance of the name. Only a password that was
 //!   checked and wrong counts: a refusal, a fault and a client that goes away
 //!   before its turn cost nothing.
-//! - [`HeartbeatThrottle`]: an address may fail so often a minute, then it is
-//!   answered 429 in place of 401; a right key passes all the same, since another
-//!   site may sit behind the same address. Each site has an allowance of its
-//!   own for heartbeats that were accepted.
+//! - [`FailedLoginTrail`]: so many failed logins an hour are recorded one by one.
 //!
 //! State is bounded: a table that is full forgives an old guesser rather than
 //! refuse a newcomer, and what has recovered is swept away every minute.
@@ -26,19 +23,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock, Reference};
+use governor::clock::{Clock, Reference as _};
 use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::HashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{NotUntil, Quota, RateLimiter};
+use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 
 use super::queue::{Claim, Standing};
+use super::retry_after::RetryAfter;
 use crate::domain::time::SECONDS_PER_DAY;
 use crate::domain::{Network, Surroundings};
 
-/// Most networks whose failures are remembered, for each throttle.
-pub const MAX_NETWORKS: usize = 16_384;
+/// Most networks whose failures are remembered.
+const MAX_NETWORKS: usize = 16_384;
 /// Most surroundings of networks that guesses are counted for.
 const MAX_SURROUNDINGS: usize = 16_384;
 /// Most names that guesses are counted for.
@@ -59,28 +56,7 @@ pub const SURROUNDINGS_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
 /// Failed logins that are recorded one by one in an hour; more are only counted.
 pub const FAILED_LOGINS_RECORDED_PER_HOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
 
-type Keyed<K, C> = RateLimiter<K, HashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 type Single<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
-
-/// Refused for now; may be tried again after [`RetryAfter::seconds`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryAfter(Duration);
-
-impl RetryAfter {
-    /// Whole seconds to wait, rounded up, at least 1.
-    pub fn seconds(self) -> u64 {
-        (self.0.as_secs() + u64::from(self.0.subsec_nanos() > 0)).max(1)
-    }
-
-    /// Refused for a second.
-    pub fn a_second() -> Self {
-        Self(Duration::from_secs(1))
-    }
-
-    fn until<P: Reference>(refused: &NotUntil<P>, now: P) -> Self {
-        Self(refused.wait_time_from(now))
-    }
-}
 
 /// Limits failed logins.
 pub struct LoginThrottle<C: Clock> {
@@ -144,7 +120,7 @@ impl Allowance {
 
     fn check(self, level: Level, now: Duration) -> Result<(), RetryAfter> {
         let over = (level.0.max(now) + self.each).saturating_sub(now + MINUTE);
-        if over.is_zero() { Ok(()) } else { Err(RetryAfter(over)) }
+        if over.is_zero() { Ok(()) } else { Err(RetryAfter::waiting(over)) }
     }
 
     fn count(self, level: &mut Level, now: Duration) {
@@ -387,75 +363,6 @@ impl<C: Clock> FailedLoginTrail<C> {
     }
 }
 
-/// Limits heartbeats.
-pub struct HeartbeatThrottle<C: Clock> {
-    clock: C,
-    failures: Option<Keyed<Option<Network>, C>>,
-    sites: Option<Keyed<u64, C>>,
-}
-
-impl<C: Clock + Clone> HeartbeatThrottle<C> {
-    /// `failed_per_minute` for each network; `per_hour` and `burst` for each
-    /// site. 0 switches a limit off.
-    pub fn new(failed_per_minute: u32, per_hour: u32, burst: u32, clock: C) -> Self {
-        let failures = NonZeroU32::new(failed_per_minute)
-            .map(|limit| RateLimiter::hashmap_with_clock(Quota::per_minute(limit), clock.clone()));
-        let sites = NonZeroU32::new(per_hour).map(|per_hour| {
-            let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-            RateLimiter::hashmap_with_clock(Quota::per_hour(per_hour).allow_burst(burst), clock.clone())
-        });
-        Self { clock, failures, sites }
-    }
-
-    /// Counts a heartbeat that proved to be of the site with this number.
-    ///
-    /// # Errors
-    /// [`RetryAfter`] when the site has called too often.
-    pub fn accept(&self, site: u64) -> Result<(), RetryAfter> {
-        check(self.sites.as_ref(), &site, &self.clock)
-    }
-
-    /// Counts a heartbeat whose id or key was wrong.
-    ///
-    /// # Errors
-    /// [`RetryAfter`] when the network has failed too often.
-    pub fn fail(&self, network: Network) -> Result<(), RetryAfter> {
-        let known = self.failures.as_ref().is_some_and(|failures| failures.len() < MAX_NETWORKS);
-        // Past the bound, all networks share one count until the next sweep;
-        // it decides between 401 and 429 only.
-        check(self.failures.as_ref(), &known.then_some(network), &self.clock)
-    }
-
-    /// Forgets the networks and sites whose allowance is whole again. To be
-    /// called about once a minute.
-    pub fn sweep(&self) {
-        if let Some(failures) = &self.failures {
-            failures.retain_recent();
-            failures.shrink_to_fit();
-        }
-        if let Some(sites) = &self.sites {
-            sites.retain_recent();
-            sites.shrink_to_fit();
-        }
-    }
-
-    /// How many networks and how many sites are remembered.
-    pub fn remembered(&self) -> (usize, usize) {
-        (self.failures.as_ref().map_or(0, Keyed::len), self.sites.as_ref().map_or(0, Keyed::len))
-    }
-}
-
-fn check<K: Hash + Eq + Clone, C: Clock>(
-    limit: Option<&Keyed<K, C>>,
-    key: &K,
-    clock: &C,
-) -> Result<(), RetryAfter> {
-    match limit {
-        Some(limit) => limit.check_key(key).map_err(|refused| RetryAfter::until(&refused, clock.now())),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use governor::clock::FakeRelativeClock;
@@ -659,38 +566,6 @@ mod tests {
     }
 
     #[test]
-    fn a_site_has_a_burst_and_then_an_hourly_rate_of_its_own() {
-        let clock = FakeRelativeClock::default();
-        let throttle = HeartbeatThrottle::new(30, 60, 10, clock.clone());
-        for _ in 0..10 {
-            throttle.accept(1).unwrap();
-        }
-        assert_eq!(throttle.accept(1).unwrap_err().seconds(), 60);
-        throttle.accept(2).unwrap();
-        clock.advance(Duration::from_secs(60));
-        throttle.accept(1).unwrap();
-        assert_eq!(throttle.accept(1).unwrap_err().seconds(), 60);
-    }
-
-    #[test]
-    fn failed_heartbeats_are_counted_by_address_and_bounded() {
-        let clock = FakeRelativeClock::default();
-        let throttle = HeartbeatThrottle::new(30, 60, 10, clock.clone());
-        for _ in 0..30 {
-            throttle.fail(network(1)).unwrap();
-        }
-        assert_eq!(throttle.fail(network(1)).unwrap_err().seconds(), 2);
-        throttle.fail(network(2)).unwrap();
-        for from in 3..u32::try_from(MAX_NETWORKS).unwrap() + 100 {
-            let _ = throttle.fail(network(from));
-        }
-        assert!(throttle.remembered().0 <= MAX_NETWORKS + 1);
-        clock.advance(Duration::from_secs(121));
-        throttle.sweep();
-        assert_eq!(throttle.remembered(), (0, 0));
-    }
-
-    #[test]
     fn the_trail_of_failed_logins_is_bounded() {
         let clock = FakeRelativeClock::default();
         let trail = FailedLoginTrail::new(clock.clone());
@@ -701,14 +576,10 @@ mod tests {
     }
 
     #[test]
-    fn zero_switches_a_limit_off() {
-        let clock = FakeRelativeClock::default();
-        let logins = LoginThrottle::new(0, clock.clone());
-        let heartbeats = HeartbeatThrottle::new(0, 0, 0, clock);
+    fn zero_switches_the_limit_off() {
+        let logins = LoginThrottle::new(0, FakeRelativeClock::default());
         for _ in 0..1000 {
             assert!(logins.attempt(network(1), "a").unwrap().is_none());
-            heartbeats.accept(1).unwrap();
-            heartbeats.fail(network(1)).unwrap();
         }
     }
 }

@@ -41,6 +41,8 @@ pub mod verdict;
 pub mod admin;
 // The trail that a change leaves.
 pub mod audit;
+// What shows that nobody rewrote it.
+pub mod chain;
 // What can be done to a site, and what decides it.
 pub mod operation;
 

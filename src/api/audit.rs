@@ -6,6 +6,7 @@ use std::sync::Arc;
 use poem::web::Data;
 use poem_openapi::param::Query;
 use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::ToJSON as _;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde_json::json;
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use super::query::QueryFaults;
 use super::tag::Group;
 use super::wire::{Given, Nullable, Parameter, Time};
 use crate::domain::audit::FieldValue;
+use crate::domain::chain::{ChainFault, ChainHead, ChainReport, ForgottenRun};
 use crate::domain::{Action, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
 use crate::store::AuditFilter;
 
@@ -207,7 +209,111 @@ enum AuditAnswer {
     ),
 }
 
-/// The route `/api/audit`.
+/// The newest entry of the audit trail, and its hash: note it elsewhere, to
+/// tell later whether anything before it was rewritten.
+#[derive(Object)]
+#[oai(rename = "AuditHead")]
+pub struct AuditHeadDocument {
+    /// Number of the newest entry; 0 before the first.
+    number: u64,
+    /// Its hash in the chain, in hexadecimal digits.
+    hash: String,
+    /// Both as one text, `number:hash`, as `expect` takes it.
+    head: String,
+}
+
+impl From<ChainHead> for AuditHeadDocument {
+    fn from(head: ChainHead) -> Self {
+        Self { number: head.number, hash: head.hash.to_string(), head: head.to_string() }
+    }
+}
+
+/// Entries that were forgotten because of their age.
+#[derive(Object)]
+#[oai(rename = "ForgottenEntries")]
+pub struct ForgottenDocument {
+    /// Number of the first.
+    first: u64,
+    /// Number of the last.
+    last: u64,
+    /// Hash of the last: the entry after it goes on from there.
+    hash: String,
+}
+
+/// The first entry that is not what was recorded.
+#[derive(Object)]
+#[oai(rename = "AuditFault")]
+pub struct AuditFaultDocument {
+    /// Its number.
+    number: u64,
+    /// What is wrong with it: `changed` (or put in another's place, or one
+    /// before it was changed and hashed again), `removed`, `added` or
+    /// `unreadable`.
+    kind: String,
+}
+
+/// How the audit trail stands.
+#[derive(Object)]
+#[oai(rename = "AuditVerification")]
+pub struct AuditVerificationDocument {
+    /// Whether the trail is whole and, where a head was expected, the same up
+    /// to there.
+    good: bool,
+    /// How many entries were held against the chain.
+    entries: u64,
+    /// The head; where there is a fault, the last good entry before it.
+    head: AuditHeadDocument,
+    /// The first fault; null: there is none.
+    fault: Nullable<AuditFaultDocument>,
+    /// What became of the head that was expected: `met`; `differs` (that entry
+    /// or one before it is another); `cut_off` (the trail ends before it);
+    /// `forgotten` (it was forgotten because of its age, so that nothing can
+    /// be said). Null: none was expected, or the fault comes before it.
+    expected: Nullable<String>,
+    /// Up to which entry the chain was made when an older version was
+    /// upgraded: it tells nothing of what was before. 0: there is none.
+    chained_at_upgrade: u64,
+    /// What was forgotten because of its age.
+    forgotten: Vec<ForgottenDocument>,
+}
+
+impl AuditVerificationDocument {
+    /// As it is answered.
+    pub fn json(&self) -> serde_json::Value {
+        self.to_json().unwrap_or_default()
+    }
+}
+
+impl From<ChainReport> for AuditVerificationDocument {
+    fn from(report: ChainReport) -> Self {
+        let fault = |fault: ChainFault| AuditFaultDocument {
+            number: fault.number,
+            kind: fault.kind.as_str().to_owned(),
+        };
+        let forgotten = |run: &ForgottenRun| ForgottenDocument {
+            first: run.first,
+            last: run.last,
+            hash: run.hash.to_string(),
+        };
+        Self {
+            good: report.is_good(),
+            entries: report.entries,
+            head: report.head.into(),
+            fault: Nullable(report.fault.map(fault)),
+            expected: Nullable(report.expectation.map(|became| became.as_str().to_owned())),
+            chained_at_upgrade: report.chain.upgraded,
+            forgotten: report.chain.runs().iter().map(forgotten).collect(),
+        }
+    }
+}
+
+impl Parameter for ChainHead {
+    fn schema() -> MetaSchema {
+        MetaSchema { pattern: Some("^[0-9]{1,20}:[0-9A-Fa-f]{64}$".to_owned()), ..MetaSchema::new("string") }
+    }
+}
+
+/// The routes under `/api/audit`.
 pub struct AuditApi;
 
 #[OpenApi(prefix_path = "/api", tag = "Group::Audit")]
@@ -272,6 +378,43 @@ impl AuditApi {
         let link = page.next.map(|after| next_link("/api/audit", query, limit, after));
         let entries = page.entries.into_iter().map(AuditEntryDocument::from).collect();
         Ok(AuditAnswer::Page(Json(entries), page.total, link))
+    }
+
+    /// The head of the audit trail
+    ///
+    /// Each entry has a hash over what it tells and over the hash of the entry
+    /// before it. Who notes the newest one elsewhere can have the trail held
+    /// against it later.
+    #[oai(path = "/audit/head", method = "get", operation_id = "audit_head")]
+    async fn head(
+        &self,
+        _admin: Sysadmin,
+        app: Data<&Arc<App>>,
+    ) -> Result<Json<AuditHeadDocument>, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
+        Ok(Json(app.store.audit_head().await.map_err(Problem::from)?.into()))
+    }
+
+    /// Was the audit trail rewritten
+    ///
+    /// Holds every entry against the chain of hashes, and names the first that
+    /// was changed, removed, added or cannot be read. Without a head that was
+    /// noted elsewhere it cannot tell whether somebody who can write to the
+    /// database has made the whole chain again, or cut off its newest entries.
+    #[oai(path = "/audit/verify", method = "get", operation_id = "verify_audit")]
+    async fn verify(
+        &self,
+        _admin: Sysadmin,
+        app: Data<&Arc<App>>,
+        /// A head that was noted before, as `number:hash`.
+        expect: Query<Given<ChainHead>>,
+        faults: QueryFaults,
+    ) -> Result<Json<AuditVerificationDocument>, Failure<{ failure::SYSADMIN }>> {
+        let QueryFaults(mut errors) = faults;
+        let expected = expect.0.take("expect", &mut errors);
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors).into());
+        }
+        Ok(Json(app.store.verify_audit(expected).await?.into()))
     }
 }
 

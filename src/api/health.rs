@@ -7,6 +7,7 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi};
 
 use super::app::App;
+use super::audit::AuditHeadDocument;
 use super::auth::Sysadmin;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
@@ -35,6 +36,9 @@ pub struct HealthDocument {
     /// How the clock stands; told to sysadmins only.
     #[oai(skip_serializing_if_is_none)]
     clock: Option<ClockDocument>,
+    /// The head of the audit trail; told to sysadmins only.
+    #[oai(skip_serializing_if_is_none)]
+    audit: Option<AuditHeadDocument>,
 }
 
 /// How the clock stands.
@@ -91,7 +95,7 @@ impl HealthApi {
     ///
     /// 200 while the store takes writes, 503 when it does not. Whoever sends
     /// the access token of a sysadmin is also told how the certificate and the
-    /// clock stand and how the backups go; a token that does not hold counts
+    /// clock stand, how the backups go and the head of the audit trail; a token that does not hold counts
     /// as none. Backups that fail make no 503: sites are served all the same,
     /// and a restart would not help; `last_error` and the metrics tell of them.
     #[oai(path = "/health", method = "get", operation_id = "health")]
@@ -108,6 +112,11 @@ impl HealthApi {
             certificate: sysadmin.then(|| app.certificate.status().into()),
             backup: app.store.backup_state().filter(|_| sysadmin).map(BackupDocument::from),
             clock: app.store.clock().filter(|_| sysadmin).map(ClockDocument::from),
+            audit: if sysadmin {
+                Some(app.store.audit_head().await.map_err(Problem::from)?.into())
+            } else {
+                None
+            },
         }))
     }
 }

@@ -1,6 +1,9 @@
-//! `sitewarden audit`
+//! `sitewarden audit`, and what stands under it.
 
-use clap::Args;
+// The chain of the trail.
+mod chain;
+
+use clap::{Args, Subcommand};
 use serde::Deserialize;
 
 use super::client::{Shown, Target};
@@ -15,6 +18,8 @@ use crate::domain::{Action, ActorKind, SiteId, Timestamp};
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Audit {
+    #[command(subcommand)]
+    about: Option<About>,
     /// Only entries on this site
     #[arg(long, value_name = "ID", value_parser = site_id)]
     site: Option<SiteId>,
@@ -39,9 +44,33 @@ pub(super) struct Audit {
     limit: u16,
 }
 
+/// What is asked of the trail as a whole.
+#[derive(Debug, Subcommand)]
+enum About {
+    Head(chain::Head),
+    Verify(chain::Verify),
+}
+
 impl Audit {
     pub(super) fn run(&self, target: &Target) -> Ended {
-        self.run_on(target).unwrap_or_else(|error| error.tell())
+        let done = match &self.about {
+            None => self.run_on(target),
+            Some(_) if self.is_narrowed() => {
+                Err(CommandError::Usage("the whole trail is looked at: leave the filters out".to_owned()))
+            }
+            Some(About::Head(head)) => head.run(target),
+            Some(About::Verify(verify)) => verify.run(target),
+        };
+        done.unwrap_or_else(|error| error.tell())
+    }
+
+    fn is_narrowed(&self) -> bool {
+        self.site.is_some()
+            || self.admin.is_some()
+            || self.action.is_some()
+            || self.actor_kind.is_some()
+            || self.since.is_some()
+            || self.until.is_some()
     }
 
     fn run_on(&self, target: &Target) -> Result<Ended, CommandError> {

@@ -10,6 +10,7 @@ use super::error::{Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::ReadTables;
 use super::trail;
+use crate::domain::chain::{ChainHead, ChainReport};
 use crate::domain::{Action, Actor, ActorKind, AuditEntry, NewAuditEntry, SiteId, Timestamp};
 
 /// Most entries that one transaction prunes, so that writers do not wait.
@@ -158,13 +159,18 @@ impl Store {
         if old.is_empty() {
             return Ok(0);
         }
-        self.write_always(move |tables| {
-            for id in &old {
-                tables.audit.remove(*id)?;
-            }
-            Ok(old.len())
-        })
-        .await
+        self.write_always(move |tables| trail::forget(tables, &old)).await
+    }
+
+    /// The head of the chain of the trail.
+    pub async fn audit_head(&self) -> Result<ChainHead, Unavailable> {
+        self.read(trail::head).await
+    }
+
+    /// Holds the whole trail against its chain, and the chain against a head
+    /// that somebody noted. It reads every entry.
+    pub async fn verify_audit(&self, expected: Option<ChainHead>) -> Result<ChainReport, Unavailable> {
+        self.read(move |tables| trail::verify(tables, expected)).await
     }
 }
 

@@ -22,7 +22,7 @@ mod site;
 mod rows;
 
 pub(super) use self::admin::AdminRow;
-pub(super) use self::audit::{AuditRow, StrangerRow};
+pub(super) use self::audit::{AuditRow, ChainRow, StrangerRow};
 pub(super) use self::bytes::{DecodeError, Row, decode, encode};
 pub(super) use self::request::{EffectRow, RequestRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};

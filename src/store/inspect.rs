@@ -19,6 +19,7 @@ use super::tables::meta::Bytes;
 use super::tables::{self, EachRecord, ReadTables, meta};
 use super::trail;
 use crate::domain::Timestamp;
+use crate::domain::chain::{ChainHead, ChainReport};
 
 /// What a good file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +91,31 @@ pub fn check(path: &Path) -> Result<Report, CheckError> {
 /// # Errors
 /// As [`check`].
 pub fn check_open(file: &File, path: &Path) -> Result<Report, CheckError> {
+    with(file, path, look)
+}
+
+/// Holds the audit trail in the file against its chain, and the chain against
+/// a head that somebody noted. A trail of a version without a chain is chained
+/// first, in memory.
+///
+/// # Errors
+/// As [`check`], where the file is no good database; what is wrong with the
+/// trail stands in the report.
+pub fn verify_audit(path: &Path, expected: Option<ChainHead>) -> Result<ChainReport, CheckError> {
+    let file = File::open(path).map_err(|source| CheckError::Io { path: path.to_owned(), source })?;
+    with(&file, path, |file, _| {
+        let (database, ..) = opened(file)?;
+        let transaction = database.begin_read().map_err(Unavailable::from)?;
+        Ok(trail::verify(&ReadTables::of(&transaction), expected)?)
+    })
+}
+
+/// What `looking` finds in a file of so many bytes that nobody else has open.
+fn with<T>(
+    file: &File,
+    path: &Path,
+    looking: impl FnOnce(&File, u64) -> Result<T, Fault>,
+) -> Result<T, CheckError> {
     let io_error = |source| CheckError::Io { path: path.to_owned(), source };
     // Held while we look. Where locks cannot be had, nobody else has one.
     if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
@@ -101,7 +127,7 @@ pub fn check_open(file: &File, path: &Path) -> Result<Report, CheckError> {
         return Err(damaged("it is empty".to_owned()));
     }
     // redb may panic over what something else than a crash has damaged.
-    match catch_unwind(AssertUnwindSafe(|| look(file, bytes))) {
+    match catch_unwind(AssertUnwindSafe(|| looking(file, bytes))) {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(Fault::Newer(found))) => Err(CheckError::Newer { path: path.to_owned(), found }),
         Ok(Err(Fault::Io(source))) => Err(io_error(source)),
@@ -140,6 +166,17 @@ impl From<Unavailable> for Fault {
 }
 
 fn look(file: &File, bytes: u64) -> Result<Report, Fault> {
+    let (database, schema_version, closed_cleanly) = opened(file)?;
+    let transaction = database.begin_read().map_err(Unavailable::from)?;
+    let tables = ReadTables::of(&transaction);
+    let newest_heartbeat = read_all(&tables)?;
+    Ok(Report { schema_version, bytes, closed_cleanly, counts: tables.counts()?, newest_heartbeat })
+}
+
+/// The database in the file, each page of which is held against its checksum,
+/// as one of today; its changes stay in memory. And its schema version as it
+/// was, and whether it was closed cleanly.
+fn opened(file: &File) -> Result<(Database, u32, bool), Fault> {
     let again = || file.try_clone().map(FileBytes).map_err(Fault::Io);
     let closed_cleanly = match Database::builder().open_read_only_with_backend(again()?) {
         Ok(_) => true,
@@ -156,10 +193,7 @@ fn look(file: &File, bytes: u64) -> Result<Report, Fault> {
         return Err(Fault::Newer(schema_version));
     }
     migrate::migrate(&database, schema_version, STEPS)?;
-    let transaction = database.begin_read().map_err(Unavailable::from)?;
-    let tables = ReadTables::of(&transaction);
-    let newest_heartbeat = read_all(&tables)?;
-    Ok(Report { schema_version, bytes, closed_cleanly, counts: tables.counts()?, newest_heartbeat })
+    Ok((database, schema_version, closed_cleanly))
 }
 
 /// Reads every record of every table, holds the indexes against the tables,

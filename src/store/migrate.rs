@@ -9,20 +9,21 @@ use redb::{Database, WriteTransaction};
 
 use super::error::Unavailable;
 use super::tables::{self, WriteTables, meta};
+use super::trail;
 
 /// Makes a file of one schema version into one of the next.
 pub(super) type Step = fn(&WriteTransaction) -> Result<(), Unavailable>;
 
 /// The steps, that from version 1 to version 2 first. They are never taken
 /// away: a file of any age can be opened.
-pub(super) const STEPS: &[Step] = &[no_change];
+pub(super) const STEPS: &[Step] = &[chain_the_trail];
 
 /// To version 2: the tables stay as they are, and old rows are read as they
-/// are. But registrations and audit entries are written as version 2 of their
-/// records, in which an entry may leave to the site's row what it tells: a
-/// build that knows nothing of that must not open the file.
-fn no_change(_: &WriteTransaction) -> Result<(), Unavailable> {
-    Ok(())
+/// are, but for those of the audit trail, of which each gets its hash in the
+/// chain. An entry may leave to the site's row what it tells: a build that
+/// knows nothing of that must not open the file.
+fn chain_the_trail(transaction: &WriteTransaction) -> Result<(), Unavailable> {
+    trail::chain_all(&mut WriteTables::of(transaction))
 }
 
 /// The schema version that this build writes, and the newest that it reads.

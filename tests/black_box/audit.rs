@@ -296,3 +296,62 @@ fn a_user_of_the_host_is_in_the_trail_under_the_name_of_the_system() {
         (&json!(user), &json!("system"), &Value::Null, &json!("anna"))
     );
 }
+
+/// The hash of an entry as the API tells of it, by the words of the
+/// documentation alone.
+fn hash_after(before: &[u8], entry: &Value) -> Vec<u8> {
+    let mut bytes = before.to_vec();
+    let mut tell = |text: Option<String>| {
+        bytes.push(u8::from(text.is_some()));
+        if let Some(text) = text {
+            bytes.extend((text.len() as u64).to_be_bytes());
+            bytes.extend(text.as_bytes());
+        }
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    tell(Some("sitewarden audit entry 1".to_owned()));
+    tell(Some(entry["id"].to_string()));
+    for field in ["at", "actor", "actor_kind", "ip", "action", "site_id", "admin"] {
+        tell(text(&entry[field]));
+    }
+    let changes = entry["changes"].as_array().unwrap();
+    tell(Some(changes.len().to_string()));
+    for change in changes {
+        for field in ["field", "before", "after"] {
+            tell(text(&change[field]));
+        }
+    }
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes).as_ref().to_vec()
+}
+
+#[test]
+fn who_reads_the_trail_can_compute_the_head_that_the_server_tells_sysadmins() {
+    let admin = Sysadmin::start();
+    let site = admin.register(json!({ "name": "Trattoria \"Ünal\" 🍕" }));
+    admin.change("POST", &format!("{}/lock", path_of(&site)), &json!({ "reason": "unpaid" }));
+    admin.change("POST", &format!("{}/unlock", path_of(&site)), &json!({}));
+    let mut entries = admin.audit("");
+    entries.reverse();
+    let hash = entries.iter().fold(vec![0; 32], |before, entry| hash_after(&before, entry));
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let head = admin.get("/api/audit/head").json();
+    let number = entries.len();
+    let expected = json!({ "number": number, "hash": hash, "head": format!("{number}:{hash}") });
+    assert_eq!(head, expected);
+    let health = |call: crate::client::Call| call.send().json()["audit"].clone();
+    assert_eq!(health(admin.server.get("/health").bearer(&admin.token)), expected);
+    assert_eq!(health(admin.server.get("/health")), Value::Null, "strangers are not told");
+    let verify = admin.get(&format!("/api/audit/verify?expect={number}:{hash}")).json();
+    assert_eq!(
+        verify,
+        json!({
+            "good": true, "entries": number, "head": expected, "fault": null, "expected": "met",
+            "chained_at_upgrade": 0, "forgotten": [],
+        })
+    );
+    let bad = admin.server.get("/api/audit/verify?expect=7").bearer(&admin.token).send();
+    bad.assert_names(422, &["expect"]);
+    for path in ["/api/audit/head", "/api/audit/verify"] {
+        assert_eq!(admin.server.get(path).send().status, 401);
+    }
+}

@@ -12,11 +12,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::bytes::{DecodeError, body_of, time};
+use super::bytes::{DecodeError, Row as _, body_of, time};
 use crate::domain::audit::{Field, FieldValue, differences};
-use crate::domain::{
-    Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry, Site, SiteId, Timestamp,
-};
+use crate::domain::chain::{Chain, ChainHash, ForgottenRun};
+use crate::domain::{Action, Actor, ActorKind, AuditEntry, FieldChange, Site, SiteId, Timestamp};
 
 /// Makes the numbers of an enum of the domain, there and back.
 macro_rules! numbered {
@@ -91,6 +90,8 @@ pub(in crate::store) struct AuditRow {
     pub(super) site: SubjectRow,
     pub(super) admin: Option<String>,
     pub(super) changes: Vec<ChangeRow>,
+    /// Its hash in the chain. It comes last: [`AuditRow::hash_in`].
+    pub(super) chain: [u8; 32],
 }
 
 /// Which site an entry is on.
@@ -144,7 +145,7 @@ impl ValueRow {
 
 impl AuditRow {
     /// The row of an entry that holds all that it tells.
-    pub(in crate::store) fn from_entry(entry: &AuditEntry) -> Self {
+    pub(in crate::store) fn from_entry(entry: &AuditEntry, chain: ChainHash) -> Self {
         let change = |change: &FieldChange| ChangeRow {
             field: field_number(change.field),
             before: change.before.as_ref().map(ValueRow::from_value),
@@ -159,14 +160,28 @@ impl AuditRow {
             site: entry.site_id.map_or(SubjectRow::Nobody, |site_id| SubjectRow::Site(site_id.as_u128())),
             admin: entry.admin.clone(),
             changes: entry.changes.iter().map(change).collect(),
+            chain: *chain.as_bytes(),
         }
     }
 
     /// The row of the entry on the registration of the site with this number,
     /// whose row holds what it tells.
-    pub(in crate::store) fn of_registration(entry: NewAuditEntry, site: u64) -> Self {
-        let entry = NewAuditEntry { changes: Vec::new(), ..entry }.numbered(0);
-        Self { site: SubjectRow::InItsRow(site), ..Self::from_entry(&entry) }
+    pub(in crate::store) fn of_registration(entry: AuditEntry, site: u64, chain: ChainHash) -> Self {
+        let entry = AuditEntry { changes: Vec::new(), ..entry };
+        Self { site: SubjectRow::InItsRow(site), ..Self::from_entry(&entry, chain) }
+    }
+
+    /// Its hash in the chain.
+    pub(in crate::store) fn chain(&self) -> ChainHash {
+        ChainHash::from_bytes(self.chain)
+    }
+
+    /// The hash of the entry in these bytes, which are not read further.
+    pub(in crate::store) fn hash_in(bytes: &[u8]) -> Result<ChainHash, DecodeError> {
+        match (bytes.first(), bytes.last_chunk()) {
+            (Some(&version), Some(hash)) if version == Self::VERSION => Ok(ChainHash::from_bytes(*hash)),
+            _ => Err(DecodeError::Malformed),
+        }
     }
 
     /// The number of the site whose row holds what this entry tells, and that
@@ -263,6 +278,8 @@ pub(super) fn upgrade(version: u8, body: &[u8]) -> Result<AuditRow, DecodeError>
         site: row.site_id.map_or(SubjectRow::Nobody, SubjectRow::Site),
         admin: row.admin,
         changes: row.changes.into_iter().map(change).collect::<Result<_, _>>()?,
+        // It had none; the upgrade of the file makes one.
+        chain: [0; 32],
     })
 }
 
@@ -311,5 +328,80 @@ impl StrangerRow {
             admin: self.admin,
             changes: Vec::new(),
         })
+    }
+}
+
+/// What there is of the chain beside the entries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::store) struct ChainRow {
+    pub(super) upgraded: u64,
+    pub(super) runs: Vec<RunRow>,
+}
+
+/// Entries that were forgotten: the first, the last, the hash of the last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RunRow {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) hash: [u8; 32],
+}
+
+impl ChainRow {
+    pub(in crate::store) fn from_chain(chain: &Chain) -> Self {
+        let run =
+            |run: &ForgottenRun| RunRow { first: run.first, last: run.last, hash: *run.hash.as_bytes() };
+        Self { upgraded: chain.upgraded, runs: chain.runs().iter().map(run).collect() }
+    }
+
+    pub(in crate::store) fn into_chain(self) -> Chain {
+        let run = |run: RunRow| ForgottenRun {
+            first: run.first,
+            last: run.last,
+            hash: ChainHash::from_bytes(run.hash),
+        };
+        Chain::of(self.upgraded, self.runs.into_iter().map(run).collect())
+    }
+}
+
+/// What tests do to records behind the server's back.
+#[cfg(test)]
+mod tampering {
+    use super::{AuditRow, ChainRow};
+
+    impl AuditRow {
+        /// Has it tell something else.
+        pub(in crate::store) fn tell_otherwise(&mut self, what: usize) {
+            match what {
+                0 => self.at += 1,
+                1 => self.actor_name.push('a'),
+                2 => self.ip = Some("192.0.2.66".parse().unwrap()),
+                3 => self.admin = Some("somebody".to_owned()),
+                _ => self.chain[5] ^= 1,
+            }
+        }
+    }
+
+    impl ChainRow {
+        /// Has it tell of something else that was forgotten, in the one run
+        /// that it has; gives the first entry that does not fit any more.
+        pub(in crate::store) fn forget_otherwise(&mut self, what: usize) -> u64 {
+            let run = &mut self.runs[0];
+            match what {
+                // One more, which is still there.
+                0 => {
+                    run.last += 1;
+                    run.last
+                }
+                1 => {
+                    run.hash[0] ^= 1;
+                    run.last + 1
+                }
+                _ => {
+                    let first = run.first;
+                    self.runs.clear();
+                    first
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The list of the types of record.
 
 use super::admin::AdminRow;
-use super::audit::{AuditRow, StrangerRow};
+use super::audit::{AuditRow, ChainRow, StrangerRow};
 use super::bytes::{DecodeError, Row};
 use super::request::RequestRow;
 use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
@@ -45,4 +45,5 @@ rows! {
     AcmeAccountRow in "meta";
     AcmeCertificateRow in "meta";
     AcmeSetbackRow in "meta";
+    ChainRow in "meta";
 }

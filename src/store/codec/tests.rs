@@ -99,8 +99,9 @@ prop_compose! {
         at in any::<i64>(), actor_kind in any::<u8>(), actor_name in ".{0,64}",
         ip in any::<Option<IpAddr>>(), action in any::<u8>(), site in any_subject(),
         admin in any::<Option<String>>(), changes in proptest::collection::vec(any_change(), 0..7),
+        chain in any::<[u8; 32]>(),
     ) -> AuditRow {
-        AuditRow { at, actor_kind, actor_name, ip, action, site, admin, changes }
+        AuditRow { at, actor_kind, actor_name, ip, action, site, admin, changes, chain }
     }
 }
 
@@ -165,6 +166,7 @@ proptest! {
         let _ = decode::<AcmeAccountRow>(&bytes);
         let _ = decode::<AcmeCertificateRow>(&bytes);
         let _ = decode::<AcmeSetbackRow>(&bytes);
+        let _ = decode::<ChainRow>(&bytes).map(ChainRow::into_chain);
         if let Ok(row) = decode::<RequestRow>(&bytes) {
             let _ = row.effects.iter().map(EffectRow::read).count();
         }

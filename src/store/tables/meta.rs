@@ -6,7 +6,9 @@ use std::marker::PhantomData;
 use redb::WriteTransaction;
 
 use super::super::changes::Changed;
-use super::super::codec::{self, AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, DecodeError, TlsRow};
+use super::super::codec::{
+    self, AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, ChainRow, DecodeError, TlsRow,
+};
 use super::super::error::{Unavailable, unreadable};
 use super::table::{Key, Record, Table, Transaction};
 use crate::domain::Timestamp;
@@ -80,6 +82,8 @@ entries! {
     ACME_CERTIFICATE: "acme_certificate" => AcmeCertificateRow, Records;
     /// Orders that failed since.
     ACME_SETBACK: "acme_setback" => AcmeSetbackRow, Records;
+    /// What there is of the chain of the audit trail beside its entries.
+    CHAIN: "audit_chain" => ChainRow, Records;
 }
 
 /// A sequence of numbers that only tests use.
@@ -167,7 +171,7 @@ macro_rules! records {
         }
     )* };
 }
-records!(TlsRow, AcmeAccountRow, AcmeCertificateRow);
+records!(TlsRow, AcmeAccountRow, AcmeCertificateRow, ChainRow);
 
 impl Value for AcmeSetbackRow {
     fn bytes(&self) -> Result<Cow<'_, [u8]>, Unavailable> {

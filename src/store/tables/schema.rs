@@ -3,9 +3,11 @@
 
 use redb::{Database, ReadableDatabase};
 
+use super::super::codec::ChainRow;
 use super::super::error::{Unavailable, unreadable};
 use super::list::{NAMES, ReadTables, WriteTables};
 use super::meta;
+use crate::domain::chain::Chain;
 
 /// Makes the tables of a file that has none.
 pub(in crate::store) fn prepare(database: &Database, schema: u32) -> Result<(), Unavailable> {
@@ -14,6 +16,7 @@ pub(in crate::store) fn prepare(database: &Database, schema: u32) -> Result<(), 
         let mut tables = WriteTables::of(&transaction);
         tables.make_missing()?;
         tables.meta.set(meta::SCHEMA, &schema)?;
+        tables.meta.set(meta::CHAIN, &ChainRow::from_chain(&Chain::default()))?;
         drop(tables);
         transaction.commit()?;
     }

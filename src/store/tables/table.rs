@@ -227,6 +227,13 @@ impl<'txn, T: Transaction, K: Key, R: Record> Table<'txn, T, K, R> {
         Ok(self.opened()?.iter()?.map(|entry| self.entry(entry?)))
     }
 
+    /// The keys of all rows, good or not, in their order.
+    pub(in crate::store) fn keys(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<K::Owned, Unavailable>>, Unavailable> {
+        Ok(self.opened()?.iter()?.map(|entry| Ok(K::owned(entry?.0.value()))))
+    }
+
     fn entry(
         &self,
         (key, stored): (redb::AccessGuard<'_, K>, redb::AccessGuard<'_, R::Stored>),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::codec::audit::{ChangeRow, SubjectRow, ValueRow};
+use crate::store::codec::audit::{ChangeRow, RunRow, SubjectRow, ValueRow};
 use crate::store::codec::bytes::body_of;
 use crate::store::codec::rows::each_row;
 use crate::store::codec::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields, WatchRow};
@@ -122,12 +122,13 @@ impl Sample for AuditRow {
                 change(5, Some(ValueRow::Flag(true)), None),
                 change(12, Some(ValueRow::Number(14)), None),
             ],
+            chain: [7; 32],
         }
     }
 
     /// As version 0.1.0 stored a failed login.
     fn upgraded(_: u8) -> Self {
-        let mut row = Self { actor_kind: 3, action: 14, ..Self::sample() };
+        let mut row = Self { actor_kind: 3, action: 14, chain: [0; 32], ..Self::sample() };
         row.changes.truncate(1);
         row
     }
@@ -184,6 +185,12 @@ impl Sample for AcmeSetbackRow {
             retry_at: AT,
             reason: "no route".to_owned(),
         }
+    }
+}
+
+impl Sample for ChainRow {
+    fn sample() -> Self {
+        Self { upgraded: 300, runs: vec![RunRow { first: 1, last: 299, hash: [9; 32] }] }
     }
 }
 
@@ -318,6 +325,7 @@ fn each_kind_of_subject_of_an_entry_has_its_number() {
         let row = AuditRow { site, admin: None, changes: Vec::new(), ..AuditRow::sample() };
         let bytes = encode(&row).unwrap();
         assert_eq!(decode::<AuditRow>(&bytes).unwrap(), row);
+        let bytes = &bytes[..bytes.len() - 32];
         bytes[bytes.len() - 4..].to_vec()
     };
     assert_eq!(number(SubjectRow::Nobody)[1..], [0, 0, 0]);

@@ -447,6 +447,11 @@ func vectors(path string) int {
 				Expect              seen
 			}
 		}
+		Waits []struct {
+			Failures     int
+			RetryAfter   *float64 `json:"retry_after"`
+			Draw, Expect float64
+		}
 	}
 	if err := read(path, &document); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -481,6 +486,16 @@ func vectors(path string) int {
 				failed++
 				fmt.Fprintf(os.Stderr, "%s, step %d: %s, not %s\n", test.Name, number, got, want)
 			}
+		}
+	}
+	for _, wait := range document.Waits {
+		asked := -1.0
+		if wait.RetryAfter != nil {
+			asked = *wait.RetryAfter
+		}
+		if seen := nextCall(wait.Failures, asked, wait.Draw); max(seen-wait.Expect, wait.Expect-seen) > 0.001 {
+			failed++
+			fmt.Fprintf(os.Stderr, "%+v: %v\n", wait, seen)
 		}
 	}
 	fmt.Printf("%d cases, %d steps failed\n", len(document.Cases), failed)

@@ -271,6 +271,13 @@ function vectors(path) {
       }
     }
   }
+  for (const wait of document.waits) {
+    const seen = nextCall(wait.failures, wait.retry_after, () => wait.draw);
+    if (Math.abs(seen - wait.expect) > 0.001) {
+      failed += 1;
+      console.error(`${JSON.stringify(wait)}: ${seen}`);
+    }
+  }
   console.log(`${document.cases.length} cases, ${failed} steps failed`);
   return failed ? 1 : 0;
 }

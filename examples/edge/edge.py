@@ -286,6 +286,11 @@ def vectors(path):
             if seen != step["expect"]:
                 failed += 1
                 print(f"{case['name']}, step {number}: {seen}, not {step['expect']}", file=sys.stderr)
+    for wait in document["waits"]:
+        seen = next_call(wait["failures"], wait["retry_after"], lambda: wait["draw"])
+        if abs(seen - wait["expect"]) > 0.001:
+            failed += 1
+            print(f"{wait}: {seen}", file=sys.stderr)
     print(f"{len(document['cases'])} cases, {failed} steps failed")
     return 1 if failed else 0
 

@@ -202,5 +202,20 @@ def cases():
         start(), answer(locked, 10, T, see(T, "locked")), answer(older, 20, T, see(T + 10, "locked", refused="iat"))]}  # fmt: skip
 
 
+def waits():
+    """Failures in a row, the server's Retry-After, the draw from 0 to 1, and the seconds to wait."""
+    for given in (
+        (0, None, 0.0, 19440), (0, None, 0.5, 21600), (0, None, 1.0, 23760),
+        (0, 20000, 0.3, 20000), (0, 1, 0.3, 300), (0, 10**8, 0.3, 86400),
+        (1, None, 1.0, 30), (2, None, 1.0, 60), (2, None, 0.5, 30), (7, None, 1.0, 1800), (100000, None, 1.0, 1800),
+        (1, 600, 0.5, 615), (1, 0, 0.0, 300), (1, 10**8, 0.0, 86400),
+    ):  # fmt: skip
+        yield dict(zip(("failures", "retry_after", "draw", "expect"), given))
+
+
+def document():
+    return {"site_id": SITE, "pins": {"keys": [A.jwk]}, "cases": list(cases()), "waits": list(waits())}
+
+
 if __name__ == "__main__":
-    print(json.dumps({"site_id": SITE, "pins": {"keys": [A.jwk]}, "cases": list(cases())}, indent=1))
+    print(json.dumps(document(), indent=1))

@@ -149,8 +149,8 @@ public class Edge {
                 long keptTime = (Long) kept.get("time"), keptSkew = (Long) kept.get("skew");
                 if (!siteId.equals(claims.get("sub"))) return;
                 // The till's clock counts for no less than the last known time,
-                // and is put right by what it was wrong when last looked at.
-                time = Math.max(Math.max(keptTime, (Long) claims.get("iat")), wall - keptSkew);
+                // and less what it was ahead when last looked at.
+                time = Math.max(Math.max(keptTime, (Long) claims.get("iat")), wall - Math.max(0, keptSkew));
                 skew = wall - time;
                 applied = (Long) kept.get("applied");
                 text = (String) kept.get("lease");
@@ -351,7 +351,7 @@ public class Edge {
             long before = core.skew;
             core.tick(monotonic(), wall());
             System.out.println(Json.write(core.decision())); // and here: a lock may have begun
-            if (monotonic() - saved >= SAVE_EVERY || Math.abs(core.skew - before) >= CLOCK_JUMP) {
+            if (monotonic() - saved >= (failures > 0 ? TICK : SAVE_EVERY) || Math.abs(core.skew - before) >= CLOCK_JUMP) {
                 saved = monotonic();
                 try {
                     save(file, core.kept());

@@ -170,9 +170,13 @@ func NewCore(siteID string, pins []Jwk, kept *Kept, mono, wall int64) *Core {
 	if err != nil || claims.Sub != siteID {
 		return c
 	}
-	// The till's clock counts for no less than the last known time, and is put
-	// right by what it was wrong when last looked at.
-	for _, at := range []int64{kept.Time, *claims.Iat, wall - kept.Skew} {
+	// The till's clock counts for no less than the last known time, and less
+	// what it was ahead when last looked at.
+	ahead := kept.Skew
+	if ahead < 0 {
+		ahead = 0
+	}
+	for _, at := range []int64{kept.Time, *claims.Iat, wall - ahead} {
 		if c.lease == nil || at > c.Time {
 			c.Time, c.lease = at, claims
 		}
@@ -419,7 +423,11 @@ func run(once bool) int {
 		before := core.Skew
 		core.Tick(monotonic(), wall())
 		tell() // and here: a lock may have begun
-		if monotonic()-saved >= saveEvery || core.Skew-before >= clockJump || before-core.Skew >= clockJump {
+		every := int64(saveEvery)
+		if failures > 0 {
+			every = tickSeconds
+		}
+		if monotonic()-saved >= every || core.Skew-before >= clockJump || before-core.Skew >= clockJump {
 			saved = monotonic()
 			if err := save(file, core.Kept()); err != nil {
 				fmt.Fprintln(os.Stderr, "cannot keep the lease:", err)

@@ -80,9 +80,9 @@ class Core {
       for (const text of kept.announced) this.adopt(text, opened(text, this.keys));
       const claims = opened(kept.lease, this.keys);
       if (claims.sub !== siteId || !Number.isFinite(kept.time) || !Number.isFinite(kept.skew)) return;
-      // The till's clock counts for no less than the last known time, and is
-      // put right by what it was wrong when last looked at.
-      this.time = Math.max(kept.time, claims.iat, wall - kept.skew);
+      // The till's clock counts for no less than the last known time, and
+      // less what it was ahead when last looked at.
+      this.time = Math.max(kept.time, claims.iat, wall - Math.max(0, kept.skew));
       this.skew = wall - this.time;
       Object.assign(this, { text: kept.lease, lease: claims, applied: kept.applied });
     } catch {} // none, or somebody wrote it who is not the server: as if there were none
@@ -239,7 +239,7 @@ async function main(env, once) {
     const before = core.skew;
     core.tick(monotonic(), wall());
     console.log(JSON.stringify(core.decision())); // and here: a lock may have begun
-    if (monotonic() - saved >= SAVE_EVERY || Math.abs(core.skew - before) >= CLOCK_JUMP) {
+    if (monotonic() - saved >= (failures ? TICK : SAVE_EVERY) || Math.abs(core.skew - before) >= CLOCK_JUMP) {
       saved = monotonic();
       try {
         save(file, core.kept());

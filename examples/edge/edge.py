@@ -103,9 +103,9 @@ class Core:
                 self._adopt(text, opened(text, self.keys))
             claims = opened(kept["lease"], self.keys)
             if claims.get("sub") == site_id:
-                # The till's clock counts for no less than the last known time,
-                # and is put right by what it was wrong when last looked at.
-                self.time = max(kept["time"], claims["iat"], wall - kept["skew"])
+                # The till's clock counts for no less than the last known time, and
+                # less what it was ahead when last looked at.
+                self.time = max(kept["time"], claims["iat"], wall - max(0, kept["skew"]))
                 self.text, self.lease, self.applied = kept["lease"], claims, kept["applied"]
                 self.skew = wall - self.time
         except (Refused, KeyError, TypeError):
@@ -258,7 +258,7 @@ def main():
         before = core.skew
         core.tick(monotonic(), int(time.time()))
         print(json.dumps(core.decision()), flush=True)  # and here: a lock may have begun
-        if monotonic() - saved >= SAVE_EVERY or abs(core.skew - before) >= CLOCK_JUMP:
+        if monotonic() - saved >= (TICK if failures else SAVE_EVERY) or abs(core.skew - before) >= CLOCK_JUMP:
             saved = monotonic()
             try:
                 save(file, core.kept())

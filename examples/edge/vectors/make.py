@@ -129,7 +129,7 @@ def good():
         start(), answer(lease(claims(), B), 5, T, see(T + 5, "no_lease", refused="kid")),
         answer(announcing, 10, T, see(T)),
         answer(lease(claims(T + 6 * H), B), 10 + 6 * H, T, see(T + 6 * H)),
-        step("restart", 0, T + 7 * H, see(T + 13 * H)),
+        step("restart", 0, T + 13 * H, see(T + 13 * H)),
         answer(lease(claims(T + 14 * H), B), 3600, T + 8 * H, see(T + 14 * H))]  # fmt: skip
     yield "a next key signed by a stranger is not adopted", [
         start(), answer(lease(claims(next_jwk=B.jwk), C), 10, T, see(T + 10, "no_lease", refused="kid")),
@@ -148,6 +148,13 @@ def good():
     yield "clock set forward while off: stopped, until a fresh lease", [
         start(), first, step("restart", 0, T + 9000 * H, see(T + 9000 * H, "offline")),
         answer(lease(claims(T + H)), 60, T + 9000 * H + 60, see(T + H))]  # fmt: skip
+    yield "a clock that was behind is put right over a restart", [
+        start(T - 9000 * H), answer(lease(), 10, T - 9000 * H, see(T)),
+        step("restart", 0, T + 2 * H, see(T + 2 * H))]  # fmt: skip
+    yield "a clock that is always behind", [
+        start(T - 9000 * H), answer(lease(), 10, T - 9000 * H, see(T)),
+        step("tick", 10 + H, T - 8999 * H, see(T + H)),
+        step("restart", 0, T - 8990 * H, see(T + H))]  # fmt: skip
     yield "the till's clock is behind the server's", [start(T - 500 * H), answer(lease(), 10, T - 500 * H, see(T))]
     yield "grace: warning from half of it, then the end", [
         start(), first,

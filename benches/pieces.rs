@@ -22,7 +22,7 @@ use sitewarden::domain::{
     Actor, ActorKind, Delivered, Heartbeat, NewSite, Operation, Rules, SecretKey, Seen, Site, SiteId,
     Timestamp, Verdict,
 };
-use sitewarden::store::Store;
+use sitewarden::store::{Call, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -81,6 +81,10 @@ fn key() -> SecretKey {
 
 fn heartbeat() -> Heartbeat {
     Heartbeat { version: "2.4.1".parse().unwrap(), uptime_seconds: 86_400 }
+}
+
+fn call(site_id: SiteId) -> Call {
+    Call { site_id, key: key().hash(), heartbeat: heartbeat(), ip: PEER, applied: None, lease: None }
 }
 
 fn new_site() -> NewSite {
@@ -195,12 +199,12 @@ impl Filled {
             let (store, site) = (self.store.clone(), self.next());
             let beat = async move {
                 let admit = |_| Ok::<(), ()>(());
-                store.record_heartbeat(site, key().hash(), heartbeat(), PEER, now(), admit).await
+                store.record_heartbeat(call(site), now(), admit).await
             };
             tasks.spawn_on(beat, self.runtime.handle());
         }
         for recorded in self.runtime.block_on(tasks.join_all()) {
-            assert!(recorded.unwrap().unwrap().licensed);
+            assert!(recorded.unwrap().unwrap().verdict.licensed);
         }
     }
 }

@@ -31,9 +31,13 @@ pub mod backup;
 pub mod batch;
 pub mod health;
 pub mod heartbeat;
+mod heartbeat_answer;
+pub mod lease_keys;
+mod negotiation;
 pub mod signing_key;
 pub mod sites;
 pub mod tls;
+pub mod watch;
 
 // All of them together, and the pages that describe them.
 pub mod docs;

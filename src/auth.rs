@@ -4,6 +4,7 @@ mod buffer;
 mod crowd;
 pub mod host_user;
 pub mod initial_password;
+pub mod lease_key;
 pub mod password;
 pub mod queue;
 pub mod random;

@@ -31,6 +31,7 @@ mod completions;
 mod configuration;
 mod healthcheck;
 mod heartbeat;
+mod lease_key;
 mod login;
 mod manpages;
 mod openapi;

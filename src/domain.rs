@@ -26,6 +26,11 @@ pub mod licence;
 pub mod terms;
 // Whether its local backend has heard of that.
 pub mod delivery;
+// When that calls next.
+pub mod slot;
+// What it may go on with without a server, and which keys vouch for it.
+pub mod lease;
+pub mod lease_key;
 // What its local backend reports.
 pub mod heartbeat;
 // All of it together.
@@ -44,6 +49,7 @@ pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry
 pub use codes::{Features, Tags};
 pub use delivery::{Delivered, Delivery, DeliveryState};
 pub use heartbeat::{Heartbeat, Seen};
+pub use lease::{Lease, LeaseRequest, Nonce};
 pub use licence::{LicenceChange, TooFarAhead};
 pub use network::{Block, Network, Surroundings};
 pub use operation::{Effect, Operation, Refused, SiteOperation};

@@ -13,6 +13,7 @@ mod data_dir;
 mod error;
 mod first_start;
 mod forget;
+mod lease_key;
 mod lifecycle;
 mod notify;
 mod reload;

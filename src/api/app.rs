@@ -9,6 +9,7 @@ use governor::clock::MonotonicClock;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::auth::host_user::HostUser;
+use crate::auth::lease_key::LeaseKeys;
 use crate::auth::password::Passwords;
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
@@ -27,6 +28,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Where the key that signs them comes from.
     pub signing_key: SigningKeyPlace,
+    /// The keys that sign leases.
+    pub lease_keys: LeaseKeys,
     /// Limit on failed logins.
     pub logins: LoginThrottle<MonotonicClock>,
     /// Limit on what failed logins may write.
@@ -58,6 +61,7 @@ impl App {
             passwords: Passwords::default(),
             tokens: Tokens::new(&[], 0),
             signing_key: SigningKeyPlace::new(signing_key_given),
+            lease_keys: LeaseKeys::new(String::new(), Vec::new(), false),
             logins: LoginThrottle::new(0, MonotonicClock),
             failed_logins: FailedLoginTrail::new(MonotonicClock),
             heartbeats: HeartbeatThrottle::new(0, 0, 0, MonotonicClock),

@@ -33,6 +33,8 @@ pub enum ActorKindDocument {
     System,
     /// Nothing: a login that failed.
     Stranger,
+    /// A site's own key; the name is that of the site.
+    Site,
 }
 
 impl From<ActorKind> for ActorKindDocument {
@@ -41,6 +43,7 @@ impl From<ActorKind> for ActorKindDocument {
             ActorKind::Admin => Self::Admin,
             ActorKind::System => Self::System,
             ActorKind::Stranger => Self::Stranger,
+            ActorKind::Site => Self::Site,
         }
     }
 }

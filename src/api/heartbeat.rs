@@ -3,20 +3,24 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use poem::Request;
 use poem::web::Data;
 use poem_openapi::param::Header;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use super::app::{App, Peer};
-use super::fields::{Body, Fields, Json, Readable};
+use super::field_errors::FieldErrors;
+use super::fields::{Body, Fields, Readable};
+use super::heartbeat_answer::{AnswerBody, Applied, HeartbeatAnswer, NonceText, REVISION};
+use super::negotiation::prefers_lease;
 use super::problem::{Failure, Problem, failure};
 use super::tag::Group;
-use super::wire::{Nullable, Presented, Time};
+use super::wire::{Given, Nullable, Presented, Time};
 use crate::clock::now;
-use crate::domain::{Heartbeat, Network, SecretKey, SiteId, Verdict};
+use crate::domain::{Heartbeat, LeaseRequest, Network, SecretKey, SiteId, Verdict};
 use crate::metrics::{HeartbeatOutcome, Throttle};
-use crate::store::HeartbeatRefused;
+use crate::store::{Answer, Call, HeartbeatRefused};
 
 /// Greatest `uptime_seconds`: 2^53 - 1, the greatest whole number that every
 /// JSON reader keeps exact (RFC 8259, section 6).
@@ -111,6 +115,11 @@ impl HeartbeatApi {
     /// licensed: keep to the last verdict and try again later, after
     /// `Retry-After` where it is given. 60 heartbeats an hour, at most 10 at
     /// once, are accepted from a site unless configured otherwise.
+    ///
+    /// With `Accept: application/vnd.sitewarden.lease+jwt` the answer is a lease
+    /// instead: a JWS (RFC 7515) signed with ES256 by a key of
+    /// `/.well-known/jwks.json`, on which the local backend may go on while the
+    /// server cannot be reached.
     #[oai(path = "/heartbeat", method = "post", operation_id = "heartbeat")]
     async fn heartbeat(
         &self,
@@ -122,9 +131,17 @@ impl HeartbeatApi {
         /// The site's `secret_key`.
         #[oai(name = "X-Site-Key")]
         key: Header<Presented>,
+        /// The `X-Verdict-Revision` of the last answer that the local backend has
+        /// applied. One that was never answered is ignored.
+        #[oai(name = "X-Verdict-Revision")]
+        applied: Header<Given<Applied>>,
+        /// A text that a lease is to repeat: 16 to 64 visible ASCII characters.
+        #[oai(name = "X-Lease-Nonce")]
+        nonce: Header<Given<NonceText>>,
+        request: &Request,
         body: Body<Heartbeat>,
     ) -> Result<
-        Json<VerdictDocument>,
+        HeartbeatAnswer,
         Failure<
             {
                 failure::MALFORMED
@@ -150,22 +167,33 @@ impl HeartbeatApi {
         let Some(credentials) = Credentials::read(&site_id.0, &key.0) else {
             return Err(refuse().into());
         };
+        let mut errors = FieldErrors::default();
+        let applied = applied.0.take(REVISION, &mut errors);
+        let nonce = nonce.0.take("X-Lease-Nonce", &mut errors);
+        if !errors.is_empty() {
+            return Err(Problem { errors, ..Problem::malformed("a header cannot be understood") }.into());
+        }
+        let now = now();
+        let lease = prefers_lease(request.headers())
+            .then(|| LeaseRequest { nonce: nonce.map(|nonce| nonce.0), newest_key: app.lease_keys.newest() });
+        let call = Call {
+            site_id: credentials.site_id,
+            key: credentials.key.hash(),
+            heartbeat: body.0,
+            ip: peer.0.0,
+            applied: applied.map(|applied| applied.0),
+            lease,
+        };
         let throttle = Arc::clone(app.0);
-        let recorded = app
-            .store
-            .record_heartbeat(
-                credentials.site_id,
-                credentials.key.hash(),
-                body.0,
-                peer.0.0,
-                now(),
-                move |site| throttle.heartbeats.accept(site),
-            )
-            .await?;
-        match recorded {
-            Ok(verdict) => {
+        let admit = move |site| throttle.heartbeats.accept(site);
+        match app.store.record_heartbeat(call, now, admit).await? {
+            Ok(Answer { verdict, revision, wait_seconds, lease }) => {
                 app.metrics.heartbeat(outcome_of(&verdict));
-                Ok(Json(verdict.into()))
+                let body = match lease {
+                    Some(lease) => AnswerBody::Lease(app.lease_keys.sign(&lease, now)?),
+                    None => AnswerBody::Verdict(verdict),
+                };
+                Ok(HeartbeatAnswer { body, revision, wait_seconds })
             }
             Err(HeartbeatRefused::Unknown) => Err(refuse().into()),
             Err(HeartbeatRefused::NotAdmitted(wait)) => {

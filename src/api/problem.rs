@@ -362,6 +362,12 @@ impl From<Refused> for Problem {
     }
 }
 
+impl From<crate::auth::lease_key::SigningFailed> for Problem {
+    fn from(error: crate::auth::lease_key::SigningFailed) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
 impl From<NotRenewable> for Problem {
     fn from(refused: NotRenewable) -> Self {
         Self::conflict(&refused.to_string())

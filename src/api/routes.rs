@@ -5,13 +5,22 @@ use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
-use poem::{EndpointExt, IntoEndpoint, Route, RouteMethod};
+use poem::web::Data;
+use poem::{EndpointExt, IntoEndpoint, Request, Response, Route, RouteMethod};
 use poem_openapi::OpenApi as _;
 use poem_openapi::registry::{MetaOperation, MetaParamIn};
 
 use super::app::App;
-use super::docs;
 use super::service::{Groups, service};
+use super::{docs, lease_keys};
+
+/// Where the public halves of the keys that sign leases are (RFC 8615).
+const KEY_SET: &str = "/.well-known/jwks.json";
+
+#[poem::handler]
+fn key_set(app: Data<&Arc<App>>, request: &Request) -> Response {
+    lease_keys::key_set(&app, request)
+}
 
 /// All routes, without the envelope.
 pub(super) fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
@@ -24,6 +33,7 @@ pub(super) fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
         .at("/docs", RouteMethod::new().get(poem::endpoint::make_sync(docs::page)))
         .at("/docs/:asset", RouteMethod::new().get(poem::endpoint::make_sync(docs::asset)))
         .at("/openapi.json", RouteMethod::new().get(poem::endpoint::make_sync(docs::json_file)))
+        .at(KEY_SET, RouteMethod::new().get(key_set))
         .at("/openapi.yaml", RouteMethod::new().get(poem::endpoint::make_sync(docs::yaml_file)))
         .data(app)
         .map_to_response()
@@ -62,7 +72,7 @@ pub(super) fn operations() -> HashMap<String, Vec<Operation>> {
         let taken = path.operations.into_iter().map(Operation::described);
         operations.entry(path.path).or_default().extend(taken);
     }
-    for path in ["/", "/docs", "/docs/{asset}", "/openapi.json", "/openapi.yaml"] {
+    for path in ["/", KEY_SET, "/docs", "/docs/{asset}", "/openapi.json", "/openapi.yaml"] {
         operations.insert(path.to_owned(), vec![Operation::open_page()]);
     }
     operations

@@ -10,9 +10,11 @@ use super::backup::BackupApi;
 use super::batch::BatchApi;
 use super::health::HealthApi;
 use super::heartbeat::HeartbeatApi;
+use super::lease_keys::LeaseKeysApi;
 use super::signing_key::SigningKeyApi;
 use super::sites::SitesApi;
 use super::tls::TlsApi;
+use super::watch::WatchApi;
 
 const INTRODUCTION: &str = "\
 The licence server for software that runs at many sites.
@@ -46,8 +48,10 @@ Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are
 pub(super) type Groups = (
     AuthApi,
     SitesApi,
+    WatchApi,
     BatchApi,
     HeartbeatApi,
+    LeaseKeysApi,
     AdminsApi,
     AuditApi,
     BackupApi,
@@ -60,8 +64,10 @@ fn groups() -> Groups {
     (
         AuthApi,
         SitesApi,
+        WatchApi,
         BatchApi,
         HeartbeatApi,
+        LeaseKeysApi,
         AdminsApi,
         AuditApi,
         BackupApi,

@@ -385,7 +385,7 @@ fn expected(if_match: Header<Given<Revisions>>) -> Result<RevisionCheck, Problem
 }
 
 /// The site that a path names.
-fn known(site_id: &PathId) -> Result<SiteId, Problem> {
+pub(super) fn known(site_id: &PathId) -> Result<SiteId, Problem> {
     site_id.0.ok_or_else(|| {
         let errors = FieldErrors::one("site_id", "must be a UUID");
         Problem { errors, ..Problem::malformed("the path does not hold a site_id") }

@@ -14,6 +14,9 @@ pub(super) enum Group {
     /// What a site's local backend calls every 6 hours.
     #[oai(rename = "Heartbeat")]
     Heartbeat,
+    /// The keys that sign leases.
+    #[oai(rename = "Leases")]
+    Leases,
     /// Who may log in.
     #[oai(rename = "Admins")]
     Admins,

@@ -8,8 +8,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::client::Target;
 use super::screen::Ended;
 use super::{
-    admin, audit, backup, check, completions, configuration, healthcheck, heartbeat, login, manpages,
-    openapi, restore, serve, site, tls,
+    admin, audit, backup, check, completions, configuration, healthcheck, heartbeat, lease_key, login,
+    manpages, openapi, restore, serve, site, tls,
 };
 
 /// Licence server for software that runs at many sites.
@@ -80,6 +80,13 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// The keys that sign leases: list them, replace them
+    LeaseKey {
+        #[command(subcommand)]
+        command: lease_key::LeaseKey,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Ask the server whether it is well
     Healthcheck {
         #[command(flatten)]
@@ -121,6 +128,7 @@ impl Arguments {
             Command::Restore(restore) => restore.run(),
             Command::Login { command, target } => command.run(&target),
             Command::Tls { command, target } => command.run(&target),
+            Command::LeaseKey { command, target } => command.run(&target),
             Command::Healthcheck { command, target } => command.run(&target),
             Command::Config { command, target } => command.run(&target),
             Command::Heartbeat(heartbeat) => heartbeat.run(),

@@ -20,6 +20,7 @@ mod rotate_key;
 mod show;
 mod unlock;
 mod update;
+mod watch;
 // Which of them runs.
 mod command;
 

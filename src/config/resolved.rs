@@ -35,6 +35,8 @@ pub struct Config {
     pub token_minutes: u32,
     /// File with the key that signs tokens; `None`: kept in the database.
     pub signing_key_file: Option<PathBuf>,
+    /// Who signs leases; `None`: the host's name.
+    pub lease_issuer: Option<String>,
     /// Days that entries of the audit trail are kept; `None`: for ever.
     pub audit_keep_days: Option<u32>,
     /// What a stranger may use.

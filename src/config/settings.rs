@@ -48,6 +48,7 @@ pub struct Settings {
     log: LogSettings,
     auth: Auth,
     audit: Audit,
+    lease: LeaseSettings,
     limits: LimitSettings,
     backup: BackupSettings,
 }
@@ -81,6 +82,11 @@ struct Auth {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Audit {
     keep_days: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LeaseSettings {
+    issuer: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -133,6 +139,7 @@ impl Default for Settings {
             log: LogSettings { level: "info".into(), format: "auto".into() },
             auth: Auth { token_minutes: 15, signing_key_file: String::new() },
             audit: Audit { keep_days: 730 },
+            lease: LeaseSettings { issuer: String::new() },
             limits: LimitSettings {
                 max_connections: 4096,
                 max_connections_per_address: 256,
@@ -217,6 +224,7 @@ impl Settings {
             rules: Rules { silent_after: SilentAfterHours(self.silent_after_hours), ..Rules::default() },
             token_minutes: self.auth.token_minutes,
             signing_key_file: given_path(&self.auth.signing_key_file),
+            lease_issuer: self.issuer(),
             audit_keep_days: Some(self.audit.keep_days).filter(|&days| days > 0),
             limits: Limits {
                 max_connections: count(limits.max_connections),
@@ -265,6 +273,15 @@ impl Settings {
             })
         };
         self.trusted_proxies.iter().map(parse).collect()
+    }
+
+    /// Who signs leases: what is configured, else the first name of the
+    /// certificate.
+    fn issuer(&self) -> Option<String> {
+        let configured = Some(self.lease.issuer.trim()).filter(|issuer| !issuer.is_empty());
+        configured
+            .map(str::to_owned)
+            .or_else(|| self.tls.domains.first().map(|name| name.to_ascii_lowercase()))
     }
 
     fn trusted_header(&self, places: &Places) -> Result<TrustedHeader, ConfigError> {

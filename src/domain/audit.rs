@@ -31,11 +31,13 @@ pub enum ActorKind {
     /// named, and empty where it was none's: people type passwords into the
     /// wrong field.
     Stranger,
+    /// A site's own key.
+    Site,
 }
 
 impl ActorKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Admin, Self::System, Self::Stranger];
+    pub const ALL: [Self; 4] = [Self::Admin, Self::System, Self::Stranger, Self::Site];
 
     /// The kind of this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -48,6 +50,7 @@ impl ActorKind {
             Self::Admin => "admin",
             Self::System => "system",
             Self::Stranger => "stranger",
+            Self::Site => "site",
         }
     }
 }
@@ -83,11 +86,17 @@ pub enum Action {
     LoginSucceeded,
     /// A login failed.
     LoginFailed,
+    /// A new key for leases was announced, or signs from now on.
+    LeaseKeyRotated,
+    /// A site was told to call more often for a day, or no longer.
+    SiteWatched,
+    /// A local backend said that it has applied a change.
+    ChangeAcknowledged,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::SiteRegistered,
         Self::SiteUpdated,
         Self::SiteLocked,
@@ -102,6 +111,9 @@ impl Action {
         Self::BackupTaken,
         Self::LoginSucceeded,
         Self::LoginFailed,
+        Self::LeaseKeyRotated,
+        Self::SiteWatched,
+        Self::ChangeAcknowledged,
     ];
 
     /// The name on the wire and in the store.
@@ -121,13 +133,16 @@ impl Action {
             Self::BackupTaken => "backup_taken",
             Self::LoginSucceeded => "login_succeeded",
             Self::LoginFailed => "login_failed",
+            Self::LeaseKeyRotated => "lease_key_rotated",
+            Self::SiteWatched => "site_watched",
+            Self::ChangeAcknowledged => "change_acknowledged",
         }
     }
 
     /// Whether it leaves everything as it was, so that only the trail tells of
     /// it.
     pub fn is_in_passing(self) -> bool {
-        matches!(self, Self::LoginSucceeded | Self::BackupTaken)
+        matches!(self, Self::LoginSucceeded | Self::BackupTaken | Self::ChangeAcknowledged)
     }
 
     /// The action of this name.
@@ -171,11 +186,15 @@ pub enum Field {
     LockAt,
     /// When its lock ends by itself.
     LockUntil,
+    /// Until when it calls more often.
+    WatchUntil,
+    /// The number of the change of what it may do.
+    VerdictRevision,
 }
 
 impl Field {
     /// Every field.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Name,
         Self::OwnerName,
         Self::ContactEmail,
@@ -191,6 +210,8 @@ impl Field {
         Self::OfflineHours,
         Self::LockAt,
         Self::LockUntil,
+        Self::WatchUntil,
+        Self::VerdictRevision,
     ];
 
     /// The name on the wire.
@@ -211,6 +232,8 @@ impl Field {
             Self::OfflineHours => "offline_hours",
             Self::LockAt => "lock_at",
             Self::LockUntil => "lock_until",
+            Self::WatchUntil => "watch_until",
+            Self::VerdictRevision => "verdict_revision",
         }
     }
 
@@ -241,6 +264,9 @@ impl Field {
             Self::OfflineHours => offline_hours.map(|hours| FieldValue::Number(hours.get().into())),
             Self::LockAt => site.terms.scheduled_lock(now).and_then(|lock| lock.at).map(FieldValue::Time),
             Self::LockUntil => lock.and_then(|lock| lock.until).map(FieldValue::Time),
+            Self::WatchUntil => site.watch.map(|watch| FieldValue::Time(watch.until)),
+            // Told by an entry of its own, when it is acknowledged.
+            Self::VerdictRevision => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::audit::{Action, Actor, NewAuditEntry, differences};
 use super::licence::TooFarAhead;
 use super::rules::Rules;
 use super::secret_key::KeyHash;
-use super::site::{NewSite, RevisionCheck, Site, SiteChange};
+use super::site::{NewSite, RevisionCheck, Site, SiteChange, Watch};
 use super::site_id::SiteId;
 use super::terms::{LockRefused, NewLock};
 use super::time::Timestamp;
@@ -39,6 +39,8 @@ pub enum Operation {
         /// For how long the present key goes on working, in hours.
         overlap_hours: u8,
     },
+    /// Have it call more often for a while; `None`: no longer.
+    Watch(Option<Watch>),
     /// Delete it; its key stops working.
     Delete,
 }
@@ -148,7 +150,7 @@ pub fn decide(
         let changed = !entry.changes.is_empty() || before.key_generation != after.key_generation;
         after.revision += u64::from(changed);
         if changed && before.terms != after.terms {
-            after.verdict_revision = before.verdict_revision.at(&before.terms, rules, now).next(now);
+            after.verdict_revision = before.verdict_revision.at(&before.terms, rules, now).next(rules, now);
         }
         Decision { effect: Effect::Changed, site: after, entry: changed.then_some(entry) }
     };
@@ -181,6 +183,10 @@ pub fn decide(
             let mut after = before.clone();
             after.rotate_key(*key, *overlap_hours, now);
             Ok(edited(Action::SiteKeyRotated, before, after))
+        }
+        Operation::Watch(watch) => {
+            let before = expected()?;
+            Ok(edited(Action::SiteWatched, before, Site { watch: *watch, ..before.clone() }))
         }
         Operation::Delete => {
             let site = expected()?;

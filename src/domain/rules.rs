@@ -108,6 +108,10 @@ pub struct Rules {
     pub offline_hours: OfflineHours,
     /// In which zone days end.
     pub time_zone: TimeZoneName,
+    /// The least number that the next change of what a site may do gets. After
+    /// a backup is restored it is beyond all that were given since the backup,
+    /// so that no word on one of those is taken for one on a later change.
+    pub least_revision: u64,
 }
 
 /// As without any configuration.
@@ -118,6 +122,7 @@ impl Default for Rules {
             grace_days: GraceDays(0),
             offline_hours: OfflineHours(168),
             time_zone: TimeZoneName("UTC".to_owned()),
+            least_revision: 0,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::secret_key::{KeyHash, OldKey, SiteKeys};
 use super::site_id::SiteId;
 use super::terms::{Terms, VerdictRevision};
 use super::text::{ContactEmail, Notes, OwnerName, SiteName, composed};
-use super::time::Timestamp;
+use super::time::{SECONDS_PER_DAY, Timestamp};
 
 /// The longest overlap of a key rotation, in hours: a week.
 pub const MAX_OVERLAP_HOURS: u8 = 168;
@@ -57,6 +57,35 @@ impl NewSite {
     }
 }
 
+/// A time in which a site is to call more often, because something is about to
+/// change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watch {
+    /// Minutes between two calls, within [`Watch::MINUTES`].
+    pub minutes: u8,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+impl Watch {
+    /// How many minutes there may be between two calls.
+    pub const MINUTES: std::ops::RangeInclusive<u8> = 5..=60;
+    /// How long it lasts, in seconds: a day.
+    pub const SECONDS: i64 = SECONDS_PER_DAY;
+
+    /// For a day from `now` on; `None` when `minutes` are out of bounds.
+    pub fn from_now(minutes: u8, now: Timestamp) -> Option<Self> {
+        let until = now.checked_add_seconds(Self::SECONDS).unwrap_or(Timestamp::MAX);
+        Self::MINUTES.contains(&minutes).then_some(Self { minutes, until })
+    }
+
+    /// Seconds to the next call of a site that is to call in `slot` seconds
+    /// otherwise.
+    pub fn seconds_to_next(watch: Option<Self>, slot: i64, now: Timestamp) -> i64 {
+        watch.filter(|watch| now < watch.until).map_or(slot, |watch| slot.min(i64::from(watch.minutes) * 60))
+    }
+}
+
 /// A registered site.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -86,6 +115,8 @@ pub struct Site {
     pub terms: Terms,
     /// Counts the changes of its terms, as of the last that somebody made.
     pub verdict_revision: VerdictRevision,
+    /// Until when it is to call more often.
+    pub watch: Option<Watch>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// Counts the changes made by admins, from 1. Heartbeats do not count:
@@ -153,6 +184,7 @@ impl Site {
                 ..Terms::until(new.license_expires_at)
             },
             verdict_revision: VerdictRevision::first(now),
+            watch: None,
             created_at: now,
             revision: 1,
             seen: None,

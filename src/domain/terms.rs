@@ -186,8 +186,8 @@ impl VerdictRevision {
     }
 
     /// The one after it, made by somebody at `now`.
-    pub fn next(self, now: Timestamp) -> Self {
-        Self { number: self.number + 1, changed_at: now }
+    pub fn next(self, rules: &Rules, now: Timestamp) -> Self {
+        Self { number: (self.number + 1).max(rules.least_revision), changed_at: now }
     }
 }
 
@@ -272,7 +272,10 @@ mod tests {
         assert_eq!(revision(1_000_000), (8, 1_000_000));
         let since = VerdictRevision { number: 9, changed_at: at(100) };
         assert_eq!(since.at(&terms, &rules, at(150)), since, "what was before it is in it");
-        assert_eq!(since.next(at(300)), VerdictRevision { number: 10, changed_at: at(300) });
+        assert_eq!(since.next(&rules, at(300)), VerdictRevision { number: 10, changed_at: at(300) });
+        let restored = Rules { least_revision: 1_900_000_000, ..Rules::default() };
+        assert_eq!(since.next(&restored, at(300)).number, 1_900_000_000);
+        assert_eq!(since.next(&restored, at(300)).next(&restored, at(301)).number, 1_900_000_001);
     }
 
     proptest! {

@@ -56,6 +56,17 @@ pub enum StartError {
         /// What is wrong.
         reason: String,
     },
+    /// The lease key that systemd gives.
+    #[error(
+        "cannot use the lease key in {path} (the credential lease-key): {reason}: give a P-256 key as \
+         openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 makes it"
+    )]
+    LeaseKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file that `acme` needs.
     #[error("cannot use {path} ({key}): {reason}")]
     Acme {

@@ -41,15 +41,17 @@ use super::peer::Proxies;
 use super::reload::Reload;
 use super::scrape::Scrape;
 use super::signals::{Signal, Signals};
-use super::{data_dir, first_start, notify, signing_key, sweep};
+use super::{data_dir, first_start, lease_key, notify, signing_key, sweep};
 use crate::api::envelope::Api;
 use crate::api::{App, SigningKeyPlace};
 use crate::auth::password::Passwords;
+use crate::auth::random::random_bytes;
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
 use crate::certificate::CertificateState;
 use crate::clock;
 use crate::config::{Config, TlsMode};
+use crate::domain::Rules;
 use crate::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::telemetry::Announcer;
@@ -144,6 +146,10 @@ impl Server {
         let is_first_start =
             first_start::make_first_admin(&store, &passwords, &config.data_dir, announcer).await?;
         first_start::replace_counted_epochs(&store).await?;
+        let least_revision = store.go_on(random_bytes()?, clock::now()).await?;
+        let rules = Rules { least_revision, ..config.rules.clone() };
+        let store = store.with_rules(rules);
+        let lease_keys = lease_key::keys(&store, config).await?;
         let given = signing_key::given(config)?;
         let signing_key_place = SigningKeyPlace::new(given.is_some());
         let signing_key = match given {
@@ -159,6 +165,7 @@ impl Server {
             passwords,
             tokens: Tokens::new(&signing_key, config.token_minutes),
             signing_key: signing_key_place,
+            lease_keys,
             logins: LoginThrottle::new(limits.failed_logins_per_minute, MonotonicClock),
             failed_logins: FailedLoginTrail::new(MonotonicClock),
             heartbeats: HeartbeatThrottle::new(

@@ -25,7 +25,7 @@ pub(super) use self::admin::AdminRow;
 pub(super) use self::audit::{AuditRow, StrangerRow};
 pub(super) use self::bytes::{DecodeError, Row, decode, encode};
 pub(super) use self::request::{EffectRow, RequestRow};
-pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
+pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
 pub(super) use self::site::{CallingSite, LastSeen, SeenRow, SiteRow};
 
 #[cfg(test)]

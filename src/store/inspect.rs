@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use redb::{Database, DatabaseError, ReadableDatabase};
 
 use super::codec::{
-    AdminRow, AuditRow, DecodeError, EffectRow, RequestRow, Row, SeenRow, SiteRow, StrangerRow,
+    AdminRow, AuditRow, DecodeError, EffectRow, LeaseKeyRow, RequestRow, Row, SeenRow, SiteRow, StrangerRow,
 };
 use super::disk::{FileBytes, Overlay};
 use super::error::{Unavailable, unreadable};
@@ -249,6 +249,10 @@ impl EachRecord for Reading {
         let read = row.effects.iter().try_for_each(|effect| EffectRow::read(effect).map(drop));
         read.map_err(|error| unreadable(RequestRow::TABLE, error))?;
         if request.len() == 32 { Ok(()) } else { Err(unreadable(RequestRow::TABLE, "wrong length")) }
+    }
+
+    fn lease_keys(&mut self, _: &ReadTables<'_>, number: u64, row: LeaseKeyRow) -> Result<(), Unavailable> {
+        read::<LeaseKeyRow, _>(number, row.stored(number)).map(drop)
     }
 
     fn meta(&mut self, _: &ReadTables<'_>, name: String, bytes: Bytes) -> Result<(), Unavailable> {

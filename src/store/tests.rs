@@ -64,13 +64,18 @@ async fn register(store: &Store, number: u128) -> Result<Site, Unavailable> {
     Ok(done(store, operation, number).await?.unwrap())
 }
 
+/// A heartbeat of the site `number`, which asks for nothing.
+fn call(number: u128, heartbeat: Heartbeat) -> Call {
+    let site_id = SiteId::from_u128(number);
+    Call { site_id, key: key(1).hash(), heartbeat, ip: HERE, applied: None, lease: None }
+}
+
 /// A heartbeat that reports `uptime`, at `now`.
 async fn beat(store: &Store, number: u128, uptime: u64, now: i64) -> Result<Verdict, Unavailable> {
     let heartbeat = Heartbeat { version: "1.0".parse().unwrap(), uptime_seconds: uptime };
     let admit = |_| Ok::<(), ()>(());
-    let verdict =
-        store.record_heartbeat(SiteId::from_u128(number), key(1).hash(), heartbeat, HERE, at(now), admit);
-    Ok(verdict.await?.unwrap())
+    let answer = store.record_heartbeat(call(number, heartbeat), at(now), admit);
+    Ok(answer.await?.unwrap().verdict)
 }
 
 async fn site(store: &Store, number: u128) -> Option<Site> {

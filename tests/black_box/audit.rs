@@ -21,7 +21,7 @@ impl Sysadmin {
         answer.json().as_array().unwrap().clone()
     }
 
-    fn newest_in_audit(&self) -> Value {
+    pub(crate) fn newest_in_audit(&self) -> Value {
         self.audit("?limit=1").remove(0)
     }
 }

@@ -29,6 +29,7 @@ mod story;
 // Starting, running, stopping.
 mod clock;
 mod config;
+mod lease;
 mod log;
 mod metrics;
 mod planted;

@@ -40,7 +40,7 @@ impl Sysadmin {
         self.call("PUT", &path_of(site)).json(&change).send()
     }
 
-    fn lock(&self, site: &Value, reason: Value) -> Answer {
+    pub(crate) fn lock(&self, site: &Value, reason: Value) -> Answer {
         self.call("POST", &format!("{}/lock", path_of(site))).json(&reason).send()
     }
 

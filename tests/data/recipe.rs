@@ -9,7 +9,7 @@ use sitewarden::domain::{
 };
 use sitewarden::store::requests::Once;
 use sitewarden::store::{
-    AcmeAccount, AcmeCertificate, AcmeSetback, CreateRefused, SigningKey, Store, TlsIdentity,
+    AcmeAccount, AcmeCertificate, AcmeSetback, Call, CreateRefused, SigningKey, Store, TlsIdentity,
 };
 
 /// The schema version of the newer file.
@@ -42,7 +42,8 @@ async fn beat(store: &Store, number: u128, uptime_seconds: u64, now: i64) {
     let heartbeat = Heartbeat { version: "1.0".parse().unwrap(), uptime_seconds };
     let (id, ip) = (SiteId::from_u128(number), "127.0.0.1".parse().unwrap());
     let admit = |_| Ok::<(), ()>(());
-    store.record_heartbeat(id, key(1), heartbeat, ip, at(now), admit).await.unwrap().unwrap();
+    let call = Call { site_id: id, key: key(1), heartbeat, ip, applied: None, lease: None };
+    store.record_heartbeat(call, at(now), admit).await.unwrap().unwrap();
 }
 
 /// Makes, at `path`, a file that holds what the one of version 0.1.0 does: a

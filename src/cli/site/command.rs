@@ -13,6 +13,7 @@ use super::rotate_key::RotateKey;
 use super::show::Show;
 use super::unlock::Unlock;
 use super::update::Update;
+use super::watch::Watch;
 use crate::cli::client::Target;
 use crate::cli::screen::Ended;
 
@@ -29,6 +30,7 @@ pub(crate) enum Site {
     Export(Export),
     Lock(Lock),
     Unlock(Unlock),
+    Watch(Watch),
     RotateKey(RotateKey),
     #[command(visible_alias = "delete")]
     Rm(Remove),
@@ -46,6 +48,7 @@ impl Site {
             Self::Export(export) => export.run(target),
             Self::Lock(lock) => lock.run(target),
             Self::Unlock(unlock) => unlock.run(target),
+            Self::Watch(watch) => watch.run(target),
             Self::RotateKey(rotate_key) => rotate_key.run(target),
             Self::Rm(remove) => remove.run(target),
         };

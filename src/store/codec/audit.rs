@@ -36,7 +36,7 @@ macro_rules! numbered {
     };
 }
 
-numbered! { ActorKind by kind_number, kind_of: 1 = Admin, 2 = System, 3 = Stranger, }
+numbered! { ActorKind by kind_number, kind_of: 1 = Admin, 2 = System, 3 = Stranger, 4 = Site, }
 
 numbered! {
     Action by action_number, action_of:
@@ -54,6 +54,9 @@ numbered! {
     12 = BackupTaken,
     13 = LoginSucceeded,
     14 = LoginFailed,
+    40 = LeaseKeyRotated,
+    41 = SiteWatched,
+    42 = ChangeAcknowledged,
 }
 
 numbered! {
@@ -73,6 +76,8 @@ numbered! {
     13 = OfflineHours,
     14 = LockAt,
     15 = LockUntil,
+    16 = WatchUntil,
+    17 = VerdictRevision,
 }
 
 /// An entry of the audit trail. The number is the key of its table.

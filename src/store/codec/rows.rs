@@ -4,7 +4,7 @@ use super::admin::AdminRow;
 use super::audit::{AuditRow, StrangerRow};
 use super::bytes::{DecodeError, Row};
 use super::request::RequestRow;
-use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
+use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
 use super::site::{SeenRow, SiteRow};
 #[cfg(test)]
 use super::tests::golden;
@@ -40,6 +40,7 @@ rows! {
     AuditRow in "audit", version 2 by audit::upgrade;
     StrangerRow in "strangers";
     RequestRow in "requests";
+    LeaseKeyRow in "lease_keys";
     TlsRow in "meta";
     AcmeAccountRow in "meta";
     AcmeCertificateRow in "meta";

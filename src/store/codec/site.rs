@@ -8,6 +8,7 @@ use super::bytes::{DecodeError, body_of, borrow, borrow_body, text, time};
 use crate::domain::delivery::Reached;
 use crate::domain::heartbeat::LastLease;
 use crate::domain::secret_key::{OldKey, SiteKeys};
+use crate::domain::site::Watch;
 use crate::domain::{
     Delivered, GraceDays, Heartbeat, KeyHash, Lock, OfflineHours, Seen, Site, SiteId, Terms, Timestamp,
     VerdictRevision,
@@ -33,6 +34,20 @@ pub(in crate::store) struct SiteRow {
     pub(super) tags: String,
     pub(super) notes: String,
     pub(super) time_zone: Option<String>,
+    pub(super) watch: Option<WatchRow>,
+}
+
+/// Minutes between two calls, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct WatchRow {
+    pub(super) minutes: u8,
+    pub(super) until: i64,
+}
+
+impl WatchRow {
+    fn read(self) -> Result<Watch, DecodeError> {
+        Ok(Watch { minutes: self.minutes, until: time("watch", self.until)? })
+    }
 }
 
 /// All of it that version 1 had.
@@ -75,6 +90,7 @@ impl SiteRow {
             tags: String::new(),
             notes: String::new(),
             time_zone: None,
+            watch: None,
         }
     }
 
@@ -113,6 +129,7 @@ impl SiteRow {
             tags: site.tags.to_string(),
             notes: site.notes.as_str().to_owned(),
             time_zone: site.time_zone.as_ref().map(|zone| zone.as_str().to_owned()),
+            watch: site.watch.map(|watch| WatchRow { minutes: watch.minutes, until: watch.until.unix() }),
         }
     }
 
@@ -141,6 +158,7 @@ impl SiteRow {
             tags: self.tags.parse().map_err(|_| DecodeError::Field("tags"))?,
             notes: text("notes", &self.notes)?,
             time_zone: self.time_zone.as_deref().map(|zone| text("time_zone", zone)).transpose()?,
+            watch: self.watch.map(WatchRow::read).transpose()?,
             created_at,
             revision: fields.revision,
             key_generation: fields.key_generation,
@@ -212,6 +230,7 @@ pub(in crate::store) struct CallingSite {
     pub(in crate::store) keys: SiteKeys,
     pub(in crate::store) terms: Terms,
     pub(in crate::store) verdict_revision: VerdictRevision,
+    pub(in crate::store) watch: Option<Watch>,
 }
 
 /// [`SiteFields`] with the texts where they lie: what a heartbeat does not need
@@ -248,6 +267,7 @@ struct SiteRowInPlace<'a> {
     _tags: &'a str,
     _notes: &'a str,
     _time_zone: Option<&'a str>,
+    watch: Option<WatchRow>,
 }
 
 impl<'a> SiteRowInPlace<'a> {
@@ -266,6 +286,7 @@ impl<'a> SiteRowInPlace<'a> {
             _tags: "",
             _notes: "",
             _time_zone: None,
+            watch: None,
         }
     }
 }
@@ -297,6 +318,7 @@ impl CallingSite {
             },
             terms: terms.read()?,
             verdict_revision: verdict_revision(row.verdict_revision, row.verdict_changed_at, created_at)?,
+            watch: row.watch.map(WatchRow::read).transpose()?,
         })
     }
 }

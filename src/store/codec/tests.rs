@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::audit::{ChangeRow, SubjectRow, ValueRow, action_number, action_of, field_of, kind_of};
 use super::bytes::DecodeError;
-use super::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields};
+use super::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields, WatchRow};
 use super::*;
 use crate::domain::secret_key::OldKey;
 
@@ -45,7 +45,8 @@ prop_compose! {
             (any::<u64>(), any_option(any_seconds()), any_option(any_seconds()), any_option(0..100_u8), any_option(0..9000_u16)),
         (verdict_revision, verdict_changed_at, features, tags) in
             (any::<u64>(), any_option(any_seconds()), any_codes(), any_codes()),
-        (notes, time_zone) in (".{0,50}", any_option("[A-Za-z/]{1,20}")),
+        (notes, time_zone, watch) in
+            (".{0,50}", any_option("[A-Za-z/]{1,20}"), any_option((any::<u8>(), any_seconds()))),
     ) -> SiteRow {
         let fields = SiteFields {
             site_id, name, owner_name, contact_email, key_hash, is_active, lock_reason,
@@ -54,6 +55,7 @@ prop_compose! {
         SiteRow {
             fields, registration_entry, lock_at, lock_until, grace_days, offline_hours, verdict_revision,
             verdict_changed_at, features, tags, notes, time_zone,
+            watch: watch.map(|(minutes, until)| WatchRow { minutes, until }),
         }
     }
 }
@@ -184,7 +186,7 @@ proptest! {
                 prop_assert_eq!(calling.keys.generation, site.key_generation);
                 let old = |old: Option<OldKey>| old.map(|old| (*old.hash.as_bytes(), old.valid_until));
                 prop_assert_eq!(old(calling.keys.old), old(site.old_key));
-                prop_assert_eq!((calling.terms, calling.verdict_revision), (site.terms, site.verdict_revision));
+                prop_assert_eq!((calling.terms, calling.verdict_revision, calling.watch), (site.terms, site.verdict_revision, site.watch));
             }
         }
         let last = LastSeen::read(&encode(&seen).unwrap());
@@ -265,7 +267,7 @@ fn numbers_in_the_trail_mean_what_they_always_did() {
         let names: Vec<_> = numbers.map(|number| name(number).unwrap_or("-")).collect();
         names.join(" ")
     };
-    assert_eq!(said(0..=4, &|number| Some(kind_of(number)?.as_str())), "- admin system stranger -");
+    assert_eq!(said(0..=5, &|number| Some(kind_of(number)?.as_str())), "- admin system stranger site -");
     assert_eq!(
         said(0..=15, &|number| Some(action_of(number)?.as_str())),
         "- site_registered site_updated site_locked site_unlocked site_key_rotated site_deleted \
@@ -273,9 +275,13 @@ fn numbers_in_the_trail_mean_what_they_always_did() {
          signing_key_rotated backup_taken login_succeeded login_failed -"
     );
     assert_eq!(
-        said(0..=16, &|number| Some(field_of(number)?.as_str())),
+        said(0..=18, &|number| Some(field_of(number)?.as_str())),
         "- name owner_name contact_email license_expires_at is_active lock_reason old_key_valid_until \
-         tags notes features time_zone grace_days offline_hours lock_at lock_until -"
+         tags notes features time_zone grace_days offline_hours lock_at lock_until watch_until verdict_revision -"
+    );
+    assert_eq!(
+        said(39..=43, &|number| Some(action_of(number)?.as_str())),
+        "- lease_key_rotated site_watched change_acknowledged -"
     );
     for action in crate::domain::Action::ALL {
         assert_eq!(action_of(action_number(action)), Some(action));

@@ -6,7 +6,7 @@
 use redb::{ReadTransaction, WriteTransaction};
 
 use super::super::changes::Changed;
-use super::super::codec::{AdminRow, AuditRow, RequestRow, SeenRow, SiteRow, StrangerRow};
+use super::super::codec::{AdminRow, AuditRow, LeaseKeyRow, RequestRow, SeenRow, SiteRow, StrangerRow};
 use super::super::error::Unavailable;
 use super::meta::{self, Bytes, Entry};
 use super::table::{Key, Table, Transaction};
@@ -110,6 +110,8 @@ tables! {
     strangers: STRANGERS, u64 => StrangerRow, changed: unfollowed, copied: none;
     /// SHA-256 of a request to do once → what was done.
     requests: "requests_v1", &'static [u8] => RequestRow, changed: records, copied: every;
+    /// Number of a key that signs leases → the key.
+    lease_keys: "lease_keys_v1", u64 => LeaseKeyRow, changed: records, copied: every;
     /// Everything that there is one of, by its name in [`meta`].
     meta: META, &'static str => Bytes, changed: records, copied: meta::is_copied;
 }

@@ -68,6 +68,10 @@ entries! {
     KNOWN_TIME: "known_time" => Timestamp, Unfollowed;
     /// The key that signs tokens.
     SIGNING_KEY: "signing_key" => [u8; 32], Records;
+    /// What tells the database from copies of it.
+    LINEAGE: "lineage" => [u8; 16], Unfollowed;
+    /// The least number that the next change of what a site may do gets.
+    LEAST_REVISION: "least_revision" => u64, Records;
     /// The self-signed certificate and its key.
     TLS_IDENTITY: "tls_identity" => TlsRow, Records;
     /// The account with an ACME server.
@@ -82,9 +86,10 @@ entries! {
 #[cfg(test)]
 pub(in crate::store) const COUNT: Entry<u64> = Entry::new("count", Changed::Unfollowed);
 
-/// Whoever has the key that signs tokens is an admin: it stays where it is.
+/// Whoever has the key that signs tokens is an admin: it stays where it is. And
+/// a copy is to be known as one.
 pub(super) fn is_copied(name: &str) -> bool {
-    name != SIGNING_KEY.name
+    ![SIGNING_KEY.name, LINEAGE.name].contains(&name)
 }
 
 /// What stands under a name, in bytes.

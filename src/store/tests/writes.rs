@@ -115,7 +115,7 @@ async fn a_heartbeat_whose_batch_is_run_again_is_admitted_once() {
         };
         let id = SiteId::from_u128(1);
         tokio::spawn(async move {
-            store.record_heartbeat(id, key(1).hash(), heartbeat, HERE, at(NOW), admit).await
+            store.record_heartbeat(Call { site_id: id, ..call(1, heartbeat) }, at(NOW), admit).await
         })
     };
     let in_queue = |count| {
@@ -133,7 +133,7 @@ async fn a_heartbeat_whose_batch_is_run_again_is_admitted_once() {
     registered.await.unwrap().unwrap();
     assert!(matches!(panics.await.unwrap(), Err(Unavailable::Panicked)));
     let [admitted, refused] = beats;
-    assert!(admitted.await.unwrap().unwrap().unwrap().licensed);
+    assert!(admitted.await.unwrap().unwrap().unwrap().verdict.licensed);
     assert_eq!(refused.await.unwrap().unwrap().unwrap_err(), HeartbeatRefused::NotAdmitted("too often"));
     assert_eq!(asked.load(Ordering::Relaxed), 2, "once for each heartbeat");
 }

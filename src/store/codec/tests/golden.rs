@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::codec::audit::{ChangeRow, SubjectRow, ValueRow};
 use crate::store::codec::bytes::body_of;
 use crate::store::codec::rows::each_row;
-use crate::store::codec::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields};
+use crate::store::codec::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields, WatchRow};
 use crate::store::codec::*;
 
 /// A type of record with a record that has something in every field.
@@ -63,6 +63,7 @@ impl Sample for SiteRow {
             tags: "rome vip".to_owned(),
             notes: "Rings\non Mondays".to_owned(),
             time_zone: Some("Europe/Rome".to_owned()),
+            watch: Some(WatchRow { minutes: 15, until: AT + 4 }),
         }
     }
 
@@ -142,6 +143,12 @@ impl Sample for RequestRow {
     fn sample() -> Self {
         let effects = (1..=5).map(|what| EffectRow { what, site_id: u128::from(what) << 100 }).collect();
         Self { at: AT, body: [9; 32], salt: [10; 32], effects }
+    }
+}
+
+impl Sample for LeaseKeyRow {
+    fn sample() -> Self {
+        Self { pkcs8: vec![5, 6, 7], created_at: AT, signs_from: AT + 300 }
     }
 }
 

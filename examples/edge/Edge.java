@@ -39,7 +39,9 @@ import java.security.spec.ECGenParameterSpec;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.ECPoint;
 import java.security.spec.ECPublicKeySpec;
+import java.time.DateTimeException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
@@ -121,8 +123,12 @@ public class Edge {
         if (!valid) throw new Refused("signature");
         for (var name : List.of("licensed", "locked")) if (!(claims.get(name) instanceof Boolean)) throw new Refused("claims");
         for (var name : List.of("iat", "exp", "rev")) if (!(claims.get(name) instanceof Long)) throw new Refused("claims");
-        for (var name : List.of("lock_at", "lock_until"))
-            if (claims.get(name) != null && !(claims.get(name) instanceof Long)) throw new Refused("claims");
+        try { // times as text, like all of the server's but iat and exp
+            for (var name : List.of("lock_at", "lock_until"))
+                if (claims.get(name) != null) claims.put(name, Instant.parse((String) claims.get(name)).getEpochSecond());
+        } catch (ClassCastException | DateTimeException e) {
+            throw new Refused("claims");
+        }
         return claims;
     }
 

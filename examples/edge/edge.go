@@ -57,9 +57,9 @@ type Claims struct {
 	Sub, Nonce       string
 	Iat, Exp, Rev    *int64
 	Licensed, Locked *bool
-	LockAt           *int64 `json:"lock_at"`
-	LockUntil        *int64 `json:"lock_until"`
-	NextJwk          *Jwk   `json:"next_jwk"`
+	LockAt           *time.Time `json:"lock_at"`
+	LockUntil        *time.Time `json:"lock_until"`
+	NextJwk          *Jwk       `json:"next_jwk"`
 }
 
 // thumbprint is that of RFC 7638.
@@ -237,8 +237,8 @@ func (c *Core) Decision() Decision {
 	if lease == nil {
 		return Decision{Why: "no_lease"}
 	}
-	begun := *lease.Locked || (lease.LockAt != nil && now >= *lease.LockAt)
-	over := lease.LockUntil != nil && now >= *lease.LockUntil
+	begun := *lease.Locked || (lease.LockAt != nil && now >= lease.LockAt.Unix())
+	over := lease.LockUntil != nil && now >= lease.LockUntil.Unix()
 	why := "licensed"
 	switch {
 	case begun && !over:

@@ -64,9 +64,16 @@ function opened(text, keys) {
   if (!valid) throw new Refused("signature");
   const ok =
     ["licensed", "locked"].every((name) => typeof claims[name] === "boolean") &&
-    ["iat", "exp", "rev"].every((name) => Number.isSafeInteger(claims[name])) &&
-    ["lock_at", "lock_until"].every((name) => claims[name] == null || Number.isSafeInteger(claims[name]));
+    ["iat", "exp", "rev"].every((name) => Number.isSafeInteger(claims[name]));
   if (!ok) throw new Refused("claims");
+  for (const name of ["lock_at", "lock_until"]) {
+    // Times as text, like all of the server's but iat and exp.
+    if (claims[name] == null) continue;
+    const text = claims[name];
+    if (typeof text !== "string" || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text)) throw new Refused("claims");
+    claims[name] = Date.parse(text) / 1000;
+    if (Number.isNaN(claims[name])) throw new Refused("claims");
+  }
   return claims;
 }
 

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -25,6 +26,10 @@ GRACE = 168 * H
 
 def b64(raw):
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def iso(at):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def compact(value):
@@ -57,7 +62,7 @@ A, B, C = Key(1001), Key(1002), Key(1003)  # pinned, the next, a stranger's
 def claims(iat=T, **more):
     said = {"iss": "licences.example.com", "sub": SITE, "iat": iat, "exp": iat + GRACE, "nonce": NONCE,
             "licensed": True, "locked": False, "lock_reason": None, "expires_at": "2031-01-01T00:00:00Z",
-            "features": [], "rev": 7, "next_heartbeat_at": iat + 6 * H}  # fmt: skip
+            "features": [], "rev": 7, "next_heartbeat_at": iso(iat + 6 * H)}  # fmt: skip
     said.update(more)
     return {name: value for name, value in said.items() if value is not ...}
 
@@ -114,7 +119,7 @@ def good():
         start(), answer(locked, 10, T, see(T, "locked")),
         answer(lease(claims(T + 60, rev=9)), 70, T + 60, see(T + 60))]  # fmt: skip
     yield "unlicensed", [start(), answer(lease(claims(licensed=False)), 10, T, see(T, "unlicensed"))]
-    window = lease(claims(lock_at=T + 10 * H, lock_until=T + 20 * H, lock_reason="unpaid"))
+    window = lease(claims(lock_at=iso(T + 10 * H), lock_until=iso(T + 20 * H), lock_reason="unpaid"))
     yield "a lock begins and ends offline", [
         start(), answer(window, 0, T, see(T)),
         step("tick", 10 * H - 1, T, see(T + 10 * H - 1)),
@@ -122,7 +127,7 @@ def good():
         step("tick", 20 * H - 1, T, see(T + 20 * H - 1, "locked")),
         step("tick", 20 * H, T, see(T + 20 * H))]  # fmt: skip
     yield "a lock that is on ends at its time", [
-        start(), answer(lease(claims(locked=True, lock_at=T - H, lock_until=T + H)), 0, T, see(T, "locked")),
+        start(), answer(lease(claims(locked=True, lock_at=iso(T - H), lock_until=iso(T + H))), 0, T, see(T, "locked")),
         step("tick", H, T, see(T + H))]  # fmt: skip
     announcing = lease(claims(next_jwk=B.jwk))
     yield "the next key is adopted, over a restart too", [
@@ -189,7 +194,9 @@ def bad():
     yield "an admin's token", hs256({"sub": "admin", "iat": T, "exp": T + 900}, b"k" * 32, typ="JWT", kid=None), "alg"
     yield "a critical extension", lease(crit=["exp"]), "form"
     yield "licensed as text", lease(claims(licensed="true")), "claims"
-    yield "no iat", lease(claims(iat=T, **{"exp": ...})), "claims"
+    yield "lock_at as a number", lease(claims(lock_at=T)), "claims"
+    yield "lock_until as any text", lease(claims(lock_until="tomorrow")), "claims"
+    yield "no exp", lease(claims(exp=...)), "claims"
     yield "padding", fine + "==", "form"
     yield "a portal's page", "<html><title>Welcome</title></html>", "form"
     yield "nothing", "", "form"

@@ -47,6 +47,9 @@ mod clock;
 mod heartbeats;
 mod keyring;
 pub mod requests;
+mod second_factors;
+mod session_rows;
+mod sessions;
 mod sites;
 mod statistics;
 pub mod strangers;
@@ -84,6 +87,10 @@ pub use self::handle::Store;
 pub use self::heartbeats::HeartbeatRefused;
 pub use self::keyring::{NoSigningKey, SigningKey, TlsIdentity};
 pub use self::migrate::SCHEMA_VERSION;
+pub use self::second_factors::{
+    BeginRefused, CodeFault, CodeOutcome, ConfirmRefused, LoginClaim, RemoveRefused,
+};
+pub use self::sessions::NoSuchSession;
 pub use self::sites::{SiteFilter, SitePage};
 pub use self::snapshot::SnapshotError;
 pub use self::statistics::SiteStatistics;

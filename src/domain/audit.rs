@@ -83,11 +83,24 @@ pub enum Action {
     LoginSucceeded,
     /// A login failed.
     LoginFailed,
+    /// An admin logged out.
+    LoggedOut,
+    /// Logins of an admin were ended by somebody.
+    SessionsEnded,
+    /// An admin's logins need a second factor from now on.
+    OtpEnabled,
+    /// An admin took the own second factor off.
+    OtpDisabled,
+    /// An admin's second factor was taken off on the host.
+    OtpReset,
+    /// So many wrong codes followed a right password that codes do not count
+    /// for a while.
+    OtpPaused,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::SiteRegistered,
         Self::SiteUpdated,
         Self::SiteLocked,
@@ -102,6 +115,12 @@ impl Action {
         Self::BackupTaken,
         Self::LoginSucceeded,
         Self::LoginFailed,
+        Self::LoggedOut,
+        Self::SessionsEnded,
+        Self::OtpEnabled,
+        Self::OtpDisabled,
+        Self::OtpReset,
+        Self::OtpPaused,
     ];
 
     /// The name on the wire and in the store.
@@ -121,13 +140,19 @@ impl Action {
             Self::BackupTaken => "backup_taken",
             Self::LoginSucceeded => "login_succeeded",
             Self::LoginFailed => "login_failed",
+            Self::LoggedOut => "logged_out",
+            Self::SessionsEnded => "sessions_ended",
+            Self::OtpEnabled => "otp_enabled",
+            Self::OtpDisabled => "otp_disabled",
+            Self::OtpReset => "otp_reset",
+            Self::OtpPaused => "otp_paused",
         }
     }
 
     /// Whether it leaves everything as it was, so that only the trail tells of
     /// it.
     pub fn is_in_passing(self) -> bool {
-        matches!(self, Self::LoginSucceeded | Self::BackupTaken)
+        matches!(self, Self::LoginSucceeded | Self::BackupTaken | Self::LoggedOut)
     }
 
     /// The action of this name.
@@ -171,11 +196,13 @@ pub enum Field {
     LockAt,
     /// When its lock ends by itself.
     LockUntil,
+    /// Of a login, not of a site: by what.
+    Means,
 }
 
 impl Field {
     /// Every field.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Name,
         Self::OwnerName,
         Self::ContactEmail,
@@ -191,6 +218,7 @@ impl Field {
         Self::OfflineHours,
         Self::LockAt,
         Self::LockUntil,
+        Self::Means,
     ];
 
     /// The name on the wire.
@@ -211,6 +239,7 @@ impl Field {
             Self::OfflineHours => "offline_hours",
             Self::LockAt => "lock_at",
             Self::LockUntil => "lock_until",
+            Self::Means => "means",
         }
     }
 
@@ -241,6 +270,7 @@ impl Field {
             Self::OfflineHours => offline_hours.map(|hours| FieldValue::Number(hours.get().into())),
             Self::LockAt => site.terms.scheduled_lock(now).and_then(|lock| lock.at).map(FieldValue::Time),
             Self::LockUntil => lock.and_then(|lock| lock.until).map(FieldValue::Time),
+            Self::Means => None,
         }
     }
 }

@@ -54,6 +54,12 @@ numbered! {
     12 = BackupTaken,
     13 = LoginSucceeded,
     14 = LoginFailed,
+    20 = LoggedOut,
+    21 = SessionsEnded,
+    22 = OtpEnabled,
+    23 = OtpDisabled,
+    24 = OtpReset,
+    25 = OtpPaused,
 }
 
 numbered! {
@@ -73,6 +79,7 @@ numbered! {
     13 = OfflineHours,
     14 = LockAt,
     15 = LockUntil,
+    20 = Means,
 }
 
 /// An entry of the audit trail. The number is the key of its table.

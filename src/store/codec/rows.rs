@@ -4,6 +4,7 @@ use super::admin::AdminRow;
 use super::audit::{AuditRow, StrangerRow};
 use super::bytes::{DecodeError, Row};
 use super::request::RequestRow;
+use super::second_factor::{SecondFactorRow, SessionRow};
 use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
 use super::site::{SeenRow, SiteRow};
 #[cfg(test)]
@@ -40,6 +41,8 @@ rows! {
     AuditRow in "audit", version 2 by audit::upgrade;
     StrangerRow in "strangers";
     RequestRow in "requests";
+    SecondFactorRow in "second_factors";
+    SessionRow in "sessions";
     TlsRow in "meta";
     AcmeAccountRow in "meta";
     AcmeCertificateRow in "meta";

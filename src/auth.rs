@@ -1,4 +1,4 @@
-//! Who is calling: passwords, access tokens, and limits on guessing them.
+//! Who is calling: passwords, access tokens and their logins, and limits on guessing them.
 
 mod buffer;
 mod crowd;
@@ -9,3 +9,4 @@ pub mod queue;
 pub mod random;
 pub mod throttle;
 pub mod token;
+pub mod unsaved_sessions;

@@ -12,6 +12,7 @@ use crate::auth::host_user::HostUser;
 use crate::auth::password::Passwords;
 use crate::auth::throttle::{FailedLoginTrail, HeartbeatThrottle, LoginThrottle};
 use crate::auth::token::Tokens;
+use crate::auth::unsaved_sessions::UnsavedSessions;
 use crate::certificate::CertificateState;
 use crate::domain::{Network, Timestamp};
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct App {
     pub passwords: Passwords,
     /// Access tokens.
     pub tokens: Tokens,
+    /// Logins that the database could not take.
+    pub unsaved_sessions: UnsavedSessions,
     /// Where the key that signs them comes from.
     pub signing_key: SigningKeyPlace,
     /// Limit on failed logins.
@@ -57,6 +60,7 @@ impl App {
             store,
             passwords: Passwords::default(),
             tokens: Tokens::new(&[], 0),
+            unsaved_sessions: Default::default(),
             signing_key: SigningKeyPlace::new(signing_key_given),
             logins: LoginThrottle::new(0, MonotonicClock),
             failed_logins: FailedLoginTrail::new(MonotonicClock),

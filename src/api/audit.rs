@@ -88,7 +88,9 @@ pub struct AuditEntryDocument {
     /// `site_unlocked`, `site_key_rotated`, `site_deleted`, `admin_created`,
     /// `admin_password_changed`, `admin_deleted`,
     /// `certificate_renewal_requested`, `signing_key_rotated`, `backup_taken`,
-    /// `login_succeeded` or `login_failed`.
+    /// `login_succeeded` (with its `means` among the changes), `logged_out`,
+    /// `sessions_ended`, `otp_enabled`, `otp_disabled`, `otp_reset`,
+    /// `otp_paused` or `login_failed`.
     action: String,
     /// Which site; null when it was none.
     site_id: Nullable<Uuid>,

@@ -10,6 +10,8 @@ use super::backup::BackupApi;
 use super::batch::BatchApi;
 use super::health::HealthApi;
 use super::heartbeat::HeartbeatApi;
+use super::second_factor::SecondFactorApi;
+use super::session::SessionApi;
 use super::signing_key::SigningKeyApi;
 use super::sites::SitesApi;
 use super::tls::TlsApi;
@@ -45,10 +47,12 @@ Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are
 /// The groups of operations, in the order of the specification.
 pub(super) type Groups = (
     AuthApi,
+    SessionApi,
     SitesApi,
     BatchApi,
     HeartbeatApi,
     AdminsApi,
+    SecondFactorApi,
     AuditApi,
     BackupApi,
     TlsApi,
@@ -59,10 +63,12 @@ pub(super) type Groups = (
 fn groups() -> Groups {
     (
         AuthApi,
+        SessionApi,
         SitesApi,
         BatchApi,
         HeartbeatApi,
         AdminsApi,
+        SecondFactorApi,
         AuditApi,
         BackupApi,
         TlsApi,

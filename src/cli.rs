@@ -32,6 +32,7 @@ mod configuration;
 mod healthcheck;
 mod heartbeat;
 mod login;
+mod logout;
 mod manpages;
 mod openapi;
 mod restore;

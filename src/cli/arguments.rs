@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::client::Target;
 use super::screen::Ended;
 use super::{
-    admin, audit, backup, check, completions, configuration, healthcheck, heartbeat, login, manpages,
+    admin, audit, backup, check, completions, configuration, healthcheck, heartbeat, login, logout, manpages,
     openapi, restore, serve, site, tls,
 };
 
@@ -73,6 +73,11 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Log out of a server elsewhere, and forget the token
+    Logout {
+        #[command(flatten)]
+        target: Target,
+    },
     /// The certificate: how it stands, and renewing it
     Tls {
         #[command(subcommand)]
@@ -120,6 +125,7 @@ impl Arguments {
             Command::Check(check) => check.run(),
             Command::Restore(restore) => restore.run(),
             Command::Login { command, target } => command.run(&target),
+            Command::Logout { target } => logout::run(&target),
             Command::Tls { command, target } => command.run(&target),
             Command::Healthcheck { command, target } => command.run(&target),
             Command::Config { command, target } => command.run(&target),

@@ -451,6 +451,9 @@ fn a_second_factor_is_set_up_and_used_on_the_command_line() {
     assert!(refused.contains("a second factor") && refused.ends_with("[exit 1]\n\n"), "{refused}");
     let login = run(&["login"], &format!("{password}\n{}\n", app.code(0)));
     assert!(login.ends_with("[exit 0]\n\n"), "{login}");
+    assert!(run(&["logout"], "").contains("logged out at"));
+    assert!(run(&["admin", "list"], "").ends_with("[exit 1]\n\n"), "the token is forgotten");
+    assert!(run(&["login"], &format!("{password}\n{}\n", app.code(1))).ends_with("[exit 0]\n\n"));
     let off = run(&["admin", "otp", "disable", "sysadmin"], "");
     assert!(off.contains("took off the second factor of sysadmin"), "{off}");
     assert!(run(&["login"], &format!("{password}\n")).ends_with("[exit 0]\n\n"));

@@ -8,6 +8,7 @@ use super::audit::AuditApi;
 use super::auth::AuthApi;
 use super::backup::BackupApi;
 use super::batch::BatchApi;
+use super::bulk::BulkApi;
 use super::health::HealthApi;
 use super::heartbeat::HeartbeatApi;
 use super::signing_key::SigningKeyApi;
@@ -47,6 +48,7 @@ pub(super) type Groups = (
     AuthApi,
     SitesApi,
     BatchApi,
+    BulkApi,
     HeartbeatApi,
     AdminsApi,
     AuditApi,
@@ -61,6 +63,7 @@ fn groups() -> Groups {
         AuthApi,
         SitesApi,
         BatchApi,
+        BulkApi,
         HeartbeatApi,
         AdminsApi,
         AuditApi,

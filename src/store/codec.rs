@@ -18,6 +18,8 @@ mod audit;
 mod request;
 mod server;
 mod site;
+// What lists look at of a site.
+mod view;
 // The list of them all.
 mod rows;
 
@@ -27,6 +29,7 @@ pub(super) use self::bytes::{DecodeError, Row, decode, encode};
 pub(super) use self::request::{EffectRow, RequestRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
 pub(super) use self::site::{CallingSite, LastSeen, SeenRow, SiteRow};
+pub(super) use self::view::read_view;
 
 #[cfg(test)]
 mod tests;

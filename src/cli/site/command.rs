@@ -11,6 +11,7 @@ use super::lock::Lock;
 use super::remove::Remove;
 use super::rotate_key::RotateKey;
 use super::show::Show;
+use super::tag::{Tag, Untag};
 use super::unlock::Unlock;
 use super::update::Update;
 use crate::cli::client::Target;
@@ -29,6 +30,8 @@ pub(crate) enum Site {
     Export(Export),
     Lock(Lock),
     Unlock(Unlock),
+    Tag(Tag),
+    Untag(Untag),
     RotateKey(RotateKey),
     #[command(visible_alias = "delete")]
     Rm(Remove),
@@ -46,6 +49,8 @@ impl Site {
             Self::Export(export) => export.run(target),
             Self::Lock(lock) => lock.run(target),
             Self::Unlock(unlock) => unlock.run(target),
+            Self::Tag(tag) => tag.run(target),
+            Self::Untag(untag) => untag.run(target),
             Self::RotateKey(rotate_key) => rotate_key.run(target),
             Self::Rm(remove) => remove.run(target),
         };

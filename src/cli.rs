@@ -12,6 +12,7 @@ mod arguments;
 mod environment;
 mod error;
 mod host;
+mod moment;
 mod password;
 mod path;
 mod printable;
@@ -22,11 +23,13 @@ mod table;
 mod values;
 // The server, or its database.
 mod client;
+mod lookup;
 // The commands.
 mod admin;
 mod audit;
 mod backup;
 mod check;
+mod complete_site;
 mod completions;
 mod configuration;
 mod healthcheck;

@@ -1,5 +1,6 @@
 //! The audit trail: who changed what.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -100,14 +101,18 @@ pub struct AuditEntryDocument {
     action: String,
     /// Which site; null when it was none.
     site_id: Nullable<Uuid>,
+    /// What that site is called; of one that was deleted, what it was called
+    /// then. Null when it was none, or its deletion is more than 100,000
+    /// entries newer.
+    site_name: Nullable<String>,
     /// Which admin; null when it was none.
     admin: Nullable<String>,
     /// The fields that changed. Never a secret.
     changes: Vec<FieldChangeDocument>,
 }
 
-impl From<AuditEntry> for AuditEntryDocument {
-    fn from(entry: AuditEntry) -> Self {
+impl AuditEntryDocument {
+    fn new(entry: AuditEntry, site_names: &HashMap<SiteId, String>) -> Self {
         Self {
             id: entry.id,
             at: Time(entry.at),
@@ -116,6 +121,7 @@ impl From<AuditEntry> for AuditEntryDocument {
             ip: Nullable(entry.actor.ip.map(|ip| ip.to_string())),
             action: entry.action.as_str().to_owned(),
             site_id: Nullable(entry.site_id.map(|site_id| Uuid::from_u128(site_id.as_u128()))),
+            site_name: Nullable(entry.site_id.and_then(|site_id| site_names.get(&site_id).cloned())),
             admin: Nullable(entry.admin),
             changes: entry.changes.into_iter().map(FieldChangeDocument::from).collect(),
         }
@@ -378,7 +384,8 @@ impl AuditApi {
         query.extend(filter.since.map(|since| ("since", since.to_string())));
         query.extend(filter.until.map(|until| ("until", until.to_string())));
         let link = page.next.map(|after| next_link("/api/audit", query, limit, after));
-        let entries = page.entries.into_iter().map(AuditEntryDocument::from).collect();
+        let names = page.site_names;
+        let entries = page.entries.into_iter().map(|entry| AuditEntryDocument::new(entry, &names)).collect();
         Ok(AuditAnswer::Page(Json(entries), page.total, link))
     }
 

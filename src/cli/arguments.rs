@@ -8,8 +8,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::client::Target;
 use super::screen::Ended;
 use super::{
-    admin, audit, backup, check, completions, configuration, healthcheck, heartbeat, lease_key, login,
-    logout, manpages, openapi, restore, serve, site, tls,
+    admin, audit, backup, check, complete_site, completions, configuration, healthcheck, heartbeat,
+    lease_key, login, logout, manpages, openapi, restore, serve, site, tls,
 };
 
 /// Licence server for software that runs at many sites.
@@ -26,7 +26,7 @@ enum Command {
     /// Sites: register them, extend their licences, lock and unlock them
     Site {
         #[command(subcommand)]
-        command: site::Site,
+        command: Box<site::Site>,
         #[command(flatten)]
         target: Target,
     },
@@ -109,6 +109,9 @@ enum Command {
     Heartbeat(heartbeat::SendHeartbeat),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
+    /// For the scripts that `completions` prints
+    #[command(hide = true)]
+    CompleteSite(complete_site::CompleteSite),
     /// Write the man pages of all commands into a directory
     Manpages {
         /// The directory
@@ -139,6 +142,7 @@ impl Arguments {
             Command::Config { command, target } => command.run(&target),
             Command::Heartbeat(heartbeat) => heartbeat.run(),
             Command::Openapi(openapi) => openapi.run(),
+            Command::CompleteSite(complete_site) => complete_site.run(&mut Self::command()),
             Command::Completions(completions) => completions.run(Self::command()),
             Command::Manpages { directory } => manpages::run(Self::command(), &directory),
         }

@@ -8,11 +8,11 @@ use serde::Deserialize;
 
 use super::client::{Shown, Target};
 use super::error::CommandError;
+use super::lookup::{SiteArgument, find};
 use super::path::with_query;
 use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
-use super::values::site_id;
-use crate::domain::{Action, ActorKind, SiteId, Timestamp};
+use crate::domain::{Action, ActorKind, Timestamp};
 
 // Its help stands at the command, where the flags for the server join it.
 #[derive(Debug, Args)]
@@ -20,9 +20,11 @@ use crate::domain::{Action, ActorKind, SiteId, Timestamp};
 pub(super) struct Audit {
     #[command(subcommand)]
     about: Option<About>,
-    /// Only entries on this site
-    #[arg(long, value_name = "ID", value_parser = site_id)]
-    site: Option<SiteId>,
+    /// Only entries on this site: by site_id, a beginning of one (4 characters
+    /// or more), # and the number, or the exact name; one that was deleted by
+    /// its whole site_id
+    #[arg(long, value_name = "SITE")]
+    site: Option<SiteArgument>,
     /// Only entries in which this admin acted or was acted on
     #[arg(long, value_name = "NAME")]
     admin: Option<String>,
@@ -74,10 +76,12 @@ impl Audit {
     }
 
     fn run_on(&self, target: &Target) -> Result<Ended, CommandError> {
+        let client = target.client()?;
+        let site = self.site.as_ref().map(|site| find(&client, site)).transpose()?;
         let path = with_query(
             "/api/audit",
             &[
-                ("site_id", self.site.map(|site| site.to_string())),
+                ("site_id", site.map(|site_id| site_id.to_string())),
                 ("admin", self.admin.clone()),
                 ("action", self.action.map(|action| action.as_str().to_owned())),
                 ("actor_kind", self.actor_kind.map(|kind| kind.as_str().to_owned())),
@@ -86,7 +90,7 @@ impl Audit {
                 ("limit", Some(self.limit.to_string())),
             ],
         );
-        let answer = target.client()?.get(&path)?;
+        let answer = client.get(&path)?;
         let entries: Vec<Entry> = answer.read()?;
         let shown = entries.len();
         if let Some(total) = answer.total().filter(|total| *total > shown) {
@@ -106,7 +110,7 @@ impl Audit {
                 or(&entry.actor, "-"),
                 or(&entry.ip, "socket"),
                 entry.action.to_string(),
-                format!("{}{}", entry.site_id, entry.admin),
+                entry.on(),
                 entry.changes.iter().map(Change::text).collect::<Vec<_>>().join(", "),
             ]);
         }
@@ -123,8 +127,20 @@ struct Entry {
     ip: Shown,
     action: Shown,
     site_id: Shown,
+    site_name: Shown,
     admin: Shown,
     changes: Vec<Change>,
+}
+
+impl Entry {
+    /// The site, by id and name, or the admin.
+    fn on(&self) -> String {
+        match (self.site_id.as_sent(), self.site_name.as_sent()) {
+            ("", _) => self.admin.to_string(),
+            (_, "") => self.site_id.to_string(),
+            _ => format!("{} {}", self.site_id, self.site_name),
+        }
+    }
 }
 
 /// What it says of a field.

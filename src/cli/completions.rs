@@ -17,9 +17,71 @@ impl Completions {
         let mut script = Vec::new();
         let mut program = hinted(program);
         clap_complete::generate(self.shell, &mut program, "sitewarden", &mut script);
-        print_as_it_is(&String::from_utf8_lossy(&script))
+        print_as_it_is(&with_sites(self.shell, &String::from_utf8_lossy(&script)))
     }
 }
+
+/// The script, which asks the running server for sites where one is meant.
+/// clap_complete can ask a program for values too, but calls that unstable and
+/// may change it in any release (4.6); what is put in here are the names of its
+/// functions for users, whom no command of ours takes.
+fn with_sites(shell: Shell, script: &str) -> String {
+    match shell {
+        Shell::Bash => format!("{script}\n{BASH}"),
+        Shell::Zsh => {
+            let words = "_sitewarden() {\n    local -a sitewarden_words=(\"${words[@]:0:$CURRENT}\")\n";
+            let script =
+                script.replacen("_sitewarden() {\n", words, 1).replace("_users", "_sitewarden_sites");
+            match script.split_once('\n') {
+                Some((first, rest)) => format!("{first}\n{ZSH}{rest}"),
+                None => script,
+            }
+        }
+        Shell::Fish => format!("{}\n{FISH}", script.replace("__fish_complete_users", "__sitewarden_sites")),
+        _ => script.to_owned(),
+    }
+}
+
+/// A word that is not begun in quotes is quoted as a whole.
+const BASH: &str = r#"_sitewarden_or_sites() {
+    local line quoted
+    local -a found
+    mapfile -t found < <(command sitewarden complete-site -- "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null)
+    if [[ ${#found[@]} -eq 0 ]]; then
+        _sitewarden "$@"
+        return
+    fi
+    COMPREPLY=()
+    for line in "${found[@]}"; do
+        line=${line%%$'\t'*}
+        case ${COMP_WORDS[COMP_CWORD]} in
+            [\"\']*) COMPREPLY+=("$line") ;;
+            *) printf -v quoted %q "$line"; COMPREPLY+=("$quoted") ;;
+        esac
+    done
+}
+complete -o bashdefault -o default -F _sitewarden_or_sites sitewarden
+"#;
+
+const ZSH: &str = r#"
+_sitewarden_sites() {
+    local line
+    local -a found names descriptions
+    found=("${(@f)$(command sitewarden complete-site -- "${sitewarden_words[@]}" 2>/dev/null)}")
+    for line in "${found[@]}"; do
+        [[ -n $line ]] || continue
+        names+=("${line%%$'\t'*}")
+        descriptions+=("${line/$'\t'/  -- }")
+    done
+    (( $#names )) && compadd -l -d descriptions -a names
+}
+"#;
+
+const FISH: &str = r#"function __sitewarden_sites
+    command sitewarden complete-site -- (commandline -opc) (commandline -ct) 2>/dev/null
+end
+complete -c sitewarden -n "__fish_seen_subcommand_from site" -f -k -a "(__sitewarden_sites)"
+"#;
 
 /// Says of each value whether it is a file. Shells offer the names of files
 /// for whatever they know nothing of.
@@ -29,6 +91,8 @@ fn hinted(command: Command) -> Command {
         let hint = match name {
             Some("FILE" | "FILE.csv" | "PATH") => ValueHint::FilePath,
             Some("DIR") => ValueHint::DirPath,
+            // As which the scripts know no sites: they are put in their place.
+            Some("SITE") => ValueHint::Username,
             _ => ValueHint::Other,
         };
         if argument.get_action().takes_values() { argument.value_hint(hint) } else { argument }

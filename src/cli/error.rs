@@ -33,6 +33,8 @@ pub(super) enum Refusal {
     Caller,
     /// Something that is not there (404).
     Missing,
+    /// Something that is not as it was expected to be (409).
+    Conflict,
     /// Anything, for now (503).
     Unavailable,
     /// What was asked, in any other way.

@@ -6,7 +6,10 @@ mod document;
 mod filter;
 // Many sites at once, and their tables.
 mod batch;
+mod bulk;
 mod cell;
+mod column;
+mod encoding;
 mod spreadsheet;
 // The verbs.
 mod add;
@@ -18,6 +21,7 @@ mod lock;
 mod remove;
 mod rotate_key;
 mod show;
+mod tag;
 mod unlock;
 mod update;
 mod watch;

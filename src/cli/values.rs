@@ -1,17 +1,29 @@
 //! Values of the domain as the command line takes them: a bad one is wrong
 //! usage, told before a file is read or a server asked.
 
+use chrono::NaiveDate;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::domain::{Action, ActorKind, SiteId, SiteStatus};
+use crate::domain::{Action, ActorKind, SiteStatus, Timestamp};
 
-/// A site_id.
+/// A date such as 2030-12-31, or a time as RFC 3339 has it, as the API takes it.
 ///
 /// # Errors
 /// What it must be.
-pub(super) fn site_id(text: &str) -> Result<SiteId, &'static str> {
-    text.parse().map_err(|_| "must be a UUID")
+pub(super) fn date_or_time(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if is_date(text) {
+        return Ok(text.to_owned());
+    }
+    let time: Result<Timestamp, _> = text.parse();
+    time.map(|time| time.to_string())
+        .map_err(|_| "must be a date such as 2030-12-31, or a time such as 2030-12-31T00:00:00Z")
+}
+
+/// Whether it is a day of the calendar, as ISO 8601 writes it.
+pub(super) fn is_date(text: &str) -> bool {
+    text.len() == 10 && text.parse::<NaiveDate>().is_ok()
 }
 
 macro_rules! by_their_names {

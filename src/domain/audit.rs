@@ -381,6 +381,17 @@ pub struct AuditEntry {
     pub changes: Vec<FieldChange>,
 }
 
+impl AuditEntry {
+    /// What its site was called before, where it says so.
+    pub fn name_before(&self) -> Option<&str> {
+        let name = self.changes.iter().find(|change| change.field == Field::Name)?;
+        match name.before.as_ref()? {
+            FieldValue::Text(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// The fields in which a site differs before and after, at `now`; all that have
 /// a value when it is new (`before` is `None`) or deleted (`after` is `None`).
 pub fn differences(before: Option<&Site>, after: Option<&Site>, now: Timestamp) -> Vec<FieldChange> {

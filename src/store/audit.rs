@@ -2,6 +2,7 @@
 //! tells of ([`super::trail`]). Failed logins are not in it but beside it
 //! ([`super::strangers`]), and are read as it is.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::clock_watch::Age;
@@ -9,7 +10,7 @@ use super::codec::{AuditRow, Row as _, StrangerRow};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::ReadTables;
-use super::trail;
+use super::{sites, trail};
 use crate::domain::chain::{ChainHead, ChainReport};
 use crate::domain::{Action, Actor, ActorKind, AuditEntry, NewAuditEntry, SiteId, Timestamp};
 
@@ -21,6 +22,10 @@ const PASSED_AT_ONCE: usize = 50_000;
 
 /// Among how many entries of the trail logins are looked for at a start.
 const LOGINS_LOOKED_FOR_IN: usize = 10_000;
+
+/// Among how many entries of the trail it is looked for what deleted sites were
+/// called: some 0.1 s of reading.
+const NAMES_LOOKED_FOR_IN: usize = if cfg!(test) { 20 } else { 100_000 };
 
 /// Which entries are shown.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +64,9 @@ pub struct AuditPage {
     pub total: u64,
     /// The number to continue before, while there is more.
     pub next: Option<u64>,
+    /// What the sites of the entries are called; of one that was deleted, what
+    /// it was called then, unless more than 100,000 entries lie between.
+    pub site_names: HashMap<SiteId, String>,
 }
 
 impl Store {
@@ -120,7 +128,7 @@ impl Store {
         limit: usize,
     ) -> Result<AuditPage, Unavailable> {
         self.read(move |tables| {
-            if filter.is_of_strangers() {
+            let mut shown = if filter.is_of_strangers() {
                 let rows = tables.strangers.range(..end(&filter, before))?;
                 page(rows, tables.strangers.len(), &filter, before, limit, |id, row: StrangerRow| {
                     row.into_entry(id).map_err(|error| unreadable(StrangerRow::TABLE, error))
@@ -130,7 +138,9 @@ impl Store {
                 page(rows, tables.audit.len(), &filter, before, limit, |id, row| {
                     trail::entry_of(tables, id, row)
                 })
-            }
+            }?;
+            shown.site_names = site_names(tables, &shown.entries)?;
+            Ok(shown)
         })
         .await
     }
@@ -206,7 +216,7 @@ fn page<R>(
 ) -> Result<AuditPage, Unavailable> {
     let admin = filter.admin.as_deref().map(str::to_lowercase);
     let unfiltered = is_open(filter);
-    let mut page = AuditPage { entries: Vec::new(), total: 0, next: None };
+    let mut page = AuditPage { entries: Vec::new(), total: 0, next: None, site_names: HashMap::new() };
     let mut more = false;
     for row in rows.rev() {
         let (id, row) = row?;
@@ -232,6 +242,47 @@ fn page<R>(
     }
     page.next = page.entries.last().map(|entry| entry.id).filter(|_| more);
     Ok(page)
+}
+
+/// What the sites of these entries, the newest first, are or were called. That
+/// of a deleted site stands in the entry on its deletion, which comes after all
+/// others on it. A record that cannot be read names nobody.
+fn site_names(
+    tables: &ReadTables<'_>,
+    entries: &[AuditEntry],
+) -> Result<HashMap<SiteId, String>, Unavailable> {
+    let mut names = HashMap::new();
+    let mut gone = HashSet::new();
+    let mut oldest = u64::MAX;
+    for entry in entries {
+        let unknown = |site_id: &SiteId| !names.contains_key(site_id) && !gone.contains(site_id);
+        let Some(site_id) = entry.site_id.filter(unknown) else { continue };
+        match sites::of_id(tables, site_id) {
+            Ok(Some(site)) => {
+                names.insert(site_id, site.name.as_str().to_owned());
+            }
+            Ok(None) => {
+                gone.insert(site_id);
+                oldest = entry.id;
+            }
+            Err(Unavailable::Record { .. }) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    for row in tables.audit.range(oldest..)?.take(NAMES_LOOKED_FOR_IN) {
+        if gone.is_empty() {
+            break;
+        }
+        let (id, row) = match row {
+            Ok(row) => row,
+            Err(Unavailable::Record { .. }) => continue,
+            Err(fault) => return Err(fault),
+        };
+        let Some(site_id) = row.deleted_site().filter(|site_id| gone.remove(site_id)) else { continue };
+        let entry = trail::entry_of(tables, id, row)?;
+        names.extend(entry.name_before().map(|name| (site_id, name.to_owned())));
+    }
+    Ok(names)
 }
 
 fn passes(filter: &AuditFilter, admin: Option<&str>, entry: &AuditEntry) -> bool {

@@ -37,7 +37,10 @@ fn every_change_leaves_who_from_where_what_and_the_values_before_and_after() {
     let path = path_of(&site);
     let entry = admin.newest_in_audit();
     let fields: Vec<&String> = entry.as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["id", "at", "actor", "actor_kind", "ip", "action", "site_id", "admin", "changes"]);
+    assert_eq!(
+        fields,
+        ["id", "at", "actor", "actor_kind", "ip", "action", "site_id", "site_name", "admin", "changes"]
+    );
     assert_eq!(
         (&entry["actor"], &entry["actor_kind"], &entry["ip"], &entry["site_id"]),
         (&json!("sysadmin"), &json!("admin"), &json!("127.0.0.1"), &site["site_id"])
@@ -64,6 +67,9 @@ fn every_change_leaves_who_from_where_what_and_the_values_before_and_after() {
     assert_eq!(admin.newest_in_audit()["changes"], until);
     admin.change("DELETE", &path, &json!({}));
     assert_eq!(admin.newest_in_audit()["action"], "site_deleted");
+    // Of a deleted site each entry has the name that it had.
+    let on_it = admin.audit(&format!("?site_id={}", site["site_id"].as_str().unwrap()));
+    assert!(on_it.len() > 2 && on_it.iter().all(|entry| entry["site_name"] == site["name"]), "{on_it:?}");
     let last = json!({ "field": "owner_name", "before": "Luigi", "after": null });
     assert!(
         admin.newest_in_audit()["changes"].as_array().unwrap().contains(&last),
@@ -165,7 +171,7 @@ fn failed_logins_are_kept_apart_with_their_address_and_no_name_that_is_no_admins
         let fields: Vec<&String> = entry.as_object().unwrap().keys().collect();
         assert_eq!(
             fields,
-            ["id", "at", "actor", "actor_kind", "ip", "action", "site_id", "admin", "changes"]
+            ["id", "at", "actor", "actor_kind", "ip", "action", "site_id", "site_name", "admin", "changes"]
         );
         assert_eq!(
             (&entry["action"], &entry["actor_kind"], &entry["actor"], &entry["ip"], &entry["admin"]),

@@ -2,9 +2,12 @@
 
 mod audit;
 mod elsewhere;
+mod filtered;
 mod host;
+mod named;
 mod remote;
 mod screen;
+mod spreadsheets;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -118,13 +121,24 @@ fn many_sites_are_imported_exported_and_extended() {
     t.run(&["site", "export", "--output", "export.csv"]);
     t.run(&["site", "import", "export.csv"]);
     t.run(&["site", "export", "--status", "asleep"]);
+    t.run(&["site", "extend", "--days", "30", "#1", "Bar \"Centrale\", Roma"]);
     t.run(&["site", "extend", "--days", "30", "--status", "never_seen"]);
+    t.run(&["site", "extend", "--days", "30", "--status", "never_seen", "--dry-run"]);
     t.run(&["site", "extend", "--days", "30", "--status", "never_seen", "--yes"]);
     t.run(&["site", "extend", "--days", "30", "--status", "expired", "--yes"]);
     t.run(&["site", "extend", "--days", "0", "--yes", "--q", "roma"]);
+    t.run(&["site", "tag", "roma,vip", "--q", "roma", "--yes"]);
+    t.run(&["site", "tag", "vip", "#1", "#2"]);
+    t.run(&["site", "untag", "vip", "--tag", "vip", "--yes"]);
+    t.run(&["site", "lock", "--reason", "Payment overdue", "--tag", "roma", "--yes"]);
+    t.run(&["site", "list", "--sort", "-name", "--status", "locked,never_seen"]);
+    t.run(&["site", "unlock", "--all", "--yes"]);
+    t.run(&["site", "update", "--owner", "Rossi", "--where-owner", "mario rossi", "--yes"]);
     let far = ["--name", "Far", "--email", "far@example.com", "--expires", "9999-01-01T00:00:00Z"];
     t.run(&[&["site", "add"], &far[..]].concat());
-    t.run(&["site", "extend", "--days", "3660", "--yes"]);
+    t.run(&["site", "extend", "--days", "3660", "#1", "#2", "Far"]);
+    t.run(&["site", "extend", "--days", "3660", "--all", "--yes"]);
+    t.run(&["site", "rm", "--all", "--yes", "--json"]);
     t.check(&[]);
 }
 
@@ -219,9 +233,16 @@ fn what_cannot_be_done_is_told_with_what_to_do_next() {
     t.run(&["admin", "list"]);
     t.run(&["site", "lock", MISSING]);
     t.run(&["site", "paint", MISSING]);
-    // What is no id or time needs no server to say so.
-    t.run(&["site", "show", MISSING, "7"]);
+    // What is no number or time needs no server to say so.
+    t.run(&["site", "show", MISSING, "#0"]);
+    t.run(&["site", "rotate-key", ""]);
     t.run(&["site", "rotate-key", "7"]);
+    t.run(&["site", "lock", "--reason", "unpaid"]);
+    t.run(&["site", "lock", MISSING, "--status", "expired", "--reason", "unpaid"]);
+    t.run(&["site", "unlock", "--all", "--tag", "vip"]);
+    t.run(&["site", "tag", "two words", MISSING]);
+    t.run(&["site", "list", "--sort", "colour"]);
+    t.run(&["site", "list", "--expires-before", "2030-02-30"]);
     t.run(&["site", "extend", "--days", "30", "--status", "asleep"]);
     t.run(&["site", "add", "--name", "A", "--email", "a@example.com", "--expires", "2099-12-31"]);
     t.run(&["audit", "--site", "7"]);
@@ -339,21 +360,25 @@ fn the_socket_of_another_user_is_said_to_be_closed_to_one() {
 
 /// A sitewarden that gives these answers (status and JSON), one after the
 /// other, to whatever it is asked.
-fn answering(answers: Vec<(u16, String)>) -> (String, JoinHandle<()>) {
+fn answering(answers: Vec<(u16, String)>) -> (String, JoinHandle<Vec<String>>) {
     let head = "Content-Type: application/json\r\nX-Request-Id: 1\r\n";
     serving(answers.into_iter().map(|(status, body)| (status, head.to_owned(), body)).collect())
 }
 
 /// A server that gives these answers (status, lines of the head and body), one
-/// after the other, to whatever it is asked.
-fn serving(answers: Vec<(u16, String, String)>) -> (String, JoinHandle<()>) {
+/// after the other, to whatever it is asked. Gives what it was asked: the first
+/// line of each request, and its body.
+fn serving(answers: Vec<(u16, String, String)>) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
+        let mut asked = Vec::new();
         for (status, lines, body) in answers {
             let (stream, _) = listener.accept().unwrap();
             let mut reader = BufReader::new(&stream);
             let (mut line, mut length) = (String::new(), 0);
+            let mut request = String::new();
+            reader.read_line(&mut request).unwrap();
             while line != "\r\n" {
                 line.clear();
                 reader.read_line(&mut line).unwrap();
@@ -361,13 +386,16 @@ fn serving(answers: Vec<(u16, String, String)>) -> (String, JoinHandle<()>) {
                     length = value.trim().parse().unwrap();
                 }
             }
-            reader.read_exact(&mut vec![0; length]).unwrap();
+            let mut content = vec![0; length];
+            reader.read_exact(&mut content).unwrap();
+            asked.push(request.replace(" HTTP/1.1\r\n", " ") + &String::from_utf8(content).unwrap());
             // What has no content has no length (RFC 9110, section 8.6).
             let length =
                 if status == 204 { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
             let head = format!("HTTP/1.1 {status} .\r\n{lines}{length}\r\n");
             (&stream).write_all((head + &body).as_bytes()).unwrap();
         }
+        asked
     });
     (url, server)
 }

@@ -140,7 +140,7 @@ impl Transcript {
 }
 
 fn quoted(argument: &str) -> String {
-    if argument.contains(' ') { format!("'{argument}'") } else { argument.to_owned() }
+    if argument.contains([' ', '#']) { format!("'{argument}'") } else { argument.to_owned() }
 }
 
 /// Names ids and keys by their order, and the times of this century's first

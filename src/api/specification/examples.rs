@@ -81,6 +81,7 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
                 "ip": "198.51.100.20",
                 "action": "site_locked",
                 "site_id": "6f1d2c0e-93b4-4c55-8a37-2f0e9d1b7c48",
+                "site_name": "Trattoria Da Mario",
                 "admin": null,
                 "changes": [
                     { "field": "lock_reason", "before": null, "after": "Payment overdue since March" },

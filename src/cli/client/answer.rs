@@ -189,6 +189,7 @@ pub(super) fn refused(status: StatusCode, body: &Value, token: Option<TokenSourc
     let refusal = match status {
         StatusCode::UNAUTHORIZED => Refusal::Caller,
         StatusCode::NOT_FOUND => Refusal::Missing,
+        StatusCode::CONFLICT => Refusal::Conflict,
         StatusCode::SERVICE_UNAVAILABLE => Refusal::Unavailable,
         _ => Refusal::Request,
     };

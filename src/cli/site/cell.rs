@@ -16,6 +16,12 @@ pub(crate) fn guarded(text: &str) -> String {
     if is_like_a_formula(&text) { format!("'{text}") } else { text }
 }
 
+/// The cell for a text of several lines.
+pub(crate) fn guarded_lines(text: &str) -> String {
+    let text = printable::lines(text);
+    if is_like_a_formula(&text) { format!("'{text}") } else { text }
+}
+
 /// The text of a cell.
 pub(crate) fn unguarded(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|text| is_like_a_formula(text)).unwrap_or(cell)

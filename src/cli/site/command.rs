@@ -11,6 +11,7 @@ use super::lock::Lock;
 use super::remove::Remove;
 use super::rotate_key::RotateKey;
 use super::show::Show;
+use super::tag::{Tag, Untag};
 use super::unlock::Unlock;
 use super::update::Update;
 use super::watch::Watch;
@@ -31,6 +32,8 @@ pub(crate) enum Site {
     Lock(Lock),
     Unlock(Unlock),
     Watch(Watch),
+    Tag(Tag),
+    Untag(Untag),
     RotateKey(RotateKey),
     #[command(visible_alias = "delete")]
     Rm(Remove),
@@ -49,6 +52,8 @@ impl Site {
             Self::Lock(lock) => lock.run(target),
             Self::Unlock(unlock) => unlock.run(target),
             Self::Watch(watch) => watch.run(target),
+            Self::Tag(tag) => tag.run(target),
+            Self::Untag(untag) => untag.run(target),
             Self::RotateKey(rotate_key) => rotate_key.run(target),
             Self::Rm(remove) => remove.run(target),
         };

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use super::cell::guarded;
-use super::document::{COLUMNS, SiteDocument};
+use super::cell::{guarded, guarded_lines};
+use super::document::{COLUMNS, SiteDocument, cells};
 use super::filter::Filter;
 use crate::cli::client::Target;
 use crate::cli::error::CommandError;
@@ -31,8 +31,8 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
         let sites = self.filter.fetch(&target.client()?)?;
-        let documents = SiteDocument::all(&sites)?;
-        let text = if target.json { printable::json(&Value::from(sites)) } else { table(&documents)? };
+        SiteDocument::all(&sites)?;
+        let text = if target.json { printable::json(&Value::from(sites)) } else { table(&sites)? };
         let Some(path) = &self.output else {
             return Ok(print_as_it_is(&text));
         };
@@ -45,12 +45,17 @@ impl Export {
     }
 }
 
-fn table(sites: &[SiteDocument]) -> Result<String, CommandError> {
+fn table(sites: &[Value]) -> Result<String, CommandError> {
     let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS).map_err(|error| failed(&error))?;
     for site in sites {
-        writer.write_record(site.cells().map(|cell| guarded(&cell))).map_err(|error| failed(&error))?;
+        let cells = COLUMNS.into_iter().zip(cells(site));
+        let guarded = cells.map(|(column, cell)| match column {
+            "notes" => guarded_lines(&cell),
+            _ => guarded(&cell),
+        });
+        writer.write_record(guarded).map_err(|error| failed(&error))?;
     }
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))

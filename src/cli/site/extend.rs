@@ -1,81 +1,42 @@
 //! `sitewarden site extend`
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
-use super::batch;
-use super::document::SiteDocument;
-use super::filter::Filter;
-use crate::cli::client::Target;
+use super::bulk::Work;
+use super::chosen::{Chosen, path, same_site};
+use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
-use crate::cli::screen::{Ended, complain, confirm, print, print_json};
-use crate::cli::table::Table;
+use crate::cli::screen::Ended;
 use crate::domain::licence::MAX_EXTEND_DAYS;
 
-/// Extend the licences of all sites that a filter lets through
+/// Extend licences by so many days
 #[derive(Debug, Args)]
 pub(crate) struct Extend {
     /// Days to add to the later of now and each site's expiry, 1 to 3660
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_EXTEND_DAYS)))]
     days: u16,
     #[command(flatten)]
-    filter: Filter,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    sites: Chosen,
+}
+
+#[derive(Deserialize)]
+struct Extended {
+    #[serde(deserialize_with = "needed")]
+    license_expires_at: Shown,
 }
 
 impl Extend {
     pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
         let client = target.client()?;
-        let sites = SiteDocument::all(&self.filter.fetch(&client)?)?;
-        let question = match sites.as_slice() {
-            [] => {
-                complain("no site is like that; nothing was done");
-                return Ok(if target.json { print_json(&json!([])) } else { Ended::Done });
-            }
-            [only] => format!("Extend the licence of {} by {} days?", only.name, self.days),
-            _ => format!("Extend the licences of {} sites by {} days?", sites.len(), self.days),
-        };
-        if !self.yes && !confirm(&question)? {
-            return Ok(Ended::Failed);
-        }
-        let item = |site: &SiteDocument| json!({ "op": "update", "site_id": site.site_id.to_string(), "extend_days": self.days });
-        let items: Vec<Value> = sites.iter().map(item).collect();
-        let (mut extended, mut ended) = (Vec::new(), Ended::Done);
-        let sent = batch::send(&client, &items, "extending", |start, results| {
-            for (site, result) in sites.iter().skip(start).zip(results) {
-                match &result.site {
-                    Some(site) => extended.push(site.clone()),
-                    None => {
-                        complain(format!("{}: {}", site.site_id, result.reason()));
-                        ended = Ended::Failed;
-                    }
-                }
-            }
-            Ok(())
-        });
-        let shown = if extended.is_empty() { Ended::Done } else { show(&extended, target)? };
-        if let Err(error) = sent {
-            complain(format!("{} of {} done, then:", extended.len(), sites.len()));
-            return Err(error);
-        }
-        Ok(if ended == Ended::Done { shown } else { ended })
+        let body = json!({ "extend_days": self.days });
+        let question = format!("Extend by {} days the licences of {{}}?", self.days);
+        let work = Work { op: "update", fields: body.clone(), question: &question, done: "extended" };
+        self.sites.each(target, &client, &work, |id| {
+            let answer = client.put(&path(id, ""), &body)?;
+            let Extended { license_expires_at } = same_site(&answer, id)?;
+            Ok((answer.body, format!("extended {id}: expires {license_expires_at}\n")))
+        })
     }
-}
-
-fn show(sites: &[Value], target: &Target) -> Result<Ended, CommandError> {
-    if target.json {
-        return Ok(print_json(&Value::from(sites.to_vec())));
-    }
-    let mut table = Table::new(["SITE_ID", "NAME", "STATUS", "EXPIRES"]);
-    for site in SiteDocument::all(sites)? {
-        table.row([
-            site.site_id.to_string(),
-            site.name.to_string(),
-            site.status.to_string(),
-            site.license_expires_at.to_string(),
-        ]);
-    }
-    Ok(print(&table.text()))
 }

@@ -12,23 +12,26 @@ use super::batch::{self, ItemResult};
 use super::cell::guarded;
 use super::document::SiteDocument;
 use super::filter::Filter;
-use super::spreadsheet::{self, Row};
+use super::spreadsheet::{self, Reading, Registration, Row};
 use crate::cli::client::{Client, Shown, Target, read};
 use crate::cli::error::CommandError;
 use crate::cli::private_file;
 use crate::cli::screen::{Ended, complain, print, print_json};
 use crate::cli::table::Table;
-use crate::domain::NewSite;
+use crate::clock::now;
 
 /// Register the sites of a CSV file: first shown what would be done, and done
 /// with --apply
 ///
-/// The first line names the columns, in any case: name, owner_name (may be missing),
-/// contact_email, license_expires_at. Further columns that `site export`
-/// writes are ignored, others are refused. A row whose name and address a
-/// site already has is left out. An apostrophe before what looks like a
-/// formula is `site export`'s, and no part of the text. With a bad row nothing
-/// is done.
+/// The first line names the columns, in any case and order: name,
+/// contact_email, license_expires_at or license_expires_on (in either a time,
+/// or a day: 2030-12-31 or 31.12.2030), and where you have them owner_name,
+/// tags, notes, features, time_zone, grace_days, offline_hours. Further columns
+/// that `site export` writes are ignored, others are refused. Between the cells
+/// stand commas, semicolons or tabs; the text is UTF-8, UTF-16 or Latin-1. A row
+/// whose name and address a site already has is left out. An apostrophe before
+/// what looks like a formula is `site export`'s, and no part of the text. With a
+/// bad row nothing is done.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file, or - for standard input
@@ -37,6 +40,15 @@ pub(crate) struct Import {
     /// Register them
     #[arg(long)]
     apply: bool,
+    /// Only show what would be done, as without --apply
+    #[arg(long, conflicts_with = "apply")]
+    dry_run: bool,
+    /// Leave columns out that nobody knows, rather than refuse the file
+    #[arg(long)]
+    ignore_unknown: bool,
+    /// Register sites too whose licence has expired already
+    #[arg(long)]
+    allow_past: bool,
     /// Where to write the secret keys; must not exist yet [default:
     /// FILE.keys.csv; of standard input sites.keys.csv]
     #[arg(long, value_name = "FILE")]
@@ -55,7 +67,7 @@ struct Planned {
 
 /// What is to become of a row, with why.
 enum Plan {
-    Register(NewSite),
+    Register(Box<Registration>),
     /// A site has this name and address already.
     Present(String),
     /// An earlier line has them.
@@ -125,7 +137,7 @@ impl Plan {
 
 impl From<Row> for Planned {
     fn from(row: Row) -> Self {
-        let plan = row.site.map_or_else(Plan::Bad, Plan::Register);
+        let plan = row.site.map_or_else(Plan::Bad, |registration| Plan::Register(Box::new(registration)));
         Self { line: row.line, name: row.name, plan }
     }
 }
@@ -133,7 +145,12 @@ impl From<Row> for Planned {
 impl Import {
     pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
         let client = target.client()?;
-        let mut rows: Vec<Planned> = spreadsheet::read(&self.file)?.into_iter().map(Planned::from).collect();
+        let Self { ignore_unknown, allow_past, .. } = *self;
+        let sheet = spreadsheet::read(&self.file, &Reading { ignore_unknown, allow_past, now: now() })?;
+        for remark in &sheet.remarks {
+            complain(remark);
+        }
+        let mut rows: Vec<Planned> = sheet.rows.into_iter().map(Planned::from).collect();
         self.recognise(&client, &mut rows)?;
         let bad = Outcome::Bad.count(&rows);
         if !self.apply || bad > 0 {
@@ -192,7 +209,8 @@ impl Import {
         }
         let mut earlier = HashMap::new();
         for row in rows {
-            let Plan::Register(site) = &row.plan else { continue };
+            let Plan::Register(registration) = &row.plan else { continue };
+            let site = &registration.site;
             let identity = identity(site.name.as_str(), site.contact_email.as_str());
             if let Some(site_id) = present.get(&identity) {
                 row.plan = Plan::Present(site_id.to_string());
@@ -213,8 +231,8 @@ impl Import {
         keys.write_record(["line", "site_id", "name", "secret_key"]).map_err(|error| unwritable(&error))?;
         let (mut new, mut items) = (Vec::new(), Vec::new());
         for row in rows {
-            if let Plan::Register(site) = &row.plan {
-                items.push(item(site));
+            if let Plan::Register(registration) = &row.plan {
+                items.push(item(registration));
                 new.push(row);
             }
         }
@@ -259,14 +277,10 @@ fn new_keys_file(path: &Path) -> Result<File, CommandError> {
 }
 
 /// The item of a batch that registers a site.
-fn item(site: &NewSite) -> Value {
-    json!({
-        "op": "register",
-        "name": site.name.as_str(),
-        "owner_name": site.owner_name.as_str(),
-        "contact_email": site.contact_email.as_str(),
-        "license_expires_at": site.license_expires_at.to_string(),
-    })
+fn item(registration: &Registration) -> Value {
+    let mut item = registration.fields.clone();
+    item.insert("op".to_owned(), json!("register"));
+    Value::from(item)
 }
 
 /// What makes a site the same as another: its name and its address, without

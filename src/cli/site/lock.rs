@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::bulk::Work;
 use super::chosen::{Chosen, path, same_site};
 use super::document::SiteDocument;
 use crate::cli::client::Target;
@@ -23,7 +24,8 @@ impl Lock {
     pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
         let client = target.client()?;
         let body = json!({ "reason": self.reason });
-        self.sites.each(target, |id| {
+        let work = Work { op: "lock", fields: body.clone(), question: "Lock {}?", done: "locked" };
+        self.sites.each(target, &client, &work, |id| {
             let answer = client.post(&path(id, "/lock"), Some(&body))?;
             same_site::<SiteDocument>(&answer, id)?;
             Ok((answer.body, format!("locked {id}\n")))

@@ -1,7 +1,9 @@
 //! `sitewarden site unlock`
 
 use clap::Args;
+use serde_json::json;
 
+use super::bulk::Work;
 use super::chosen::{Chosen, path, same_site};
 use super::document::SiteDocument;
 use crate::cli::client::Target;
@@ -18,7 +20,8 @@ pub(crate) struct Unlock {
 impl Unlock {
     pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
         let client = target.client()?;
-        self.sites.each(target, |id| {
+        let work = Work { op: "unlock", fields: json!({}), question: "Unlock {}?", done: "unlocked" };
+        self.sites.each(target, &client, &work, |id| {
             let answer = client.post(&path(id, "/unlock"), None)?;
             same_site::<SiteDocument>(&answer, id)?;
             Ok((answer.body, format!("unlocked {id}\n")))

@@ -4,7 +4,9 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::bulk::Work;
 use super::chosen::{Chosen, path, same_site};
+use super::filter::WhereFilter;
 use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
@@ -15,7 +17,7 @@ use crate::domain::licence::MAX_EXTEND_DAYS;
 #[derive(Debug, Args)]
 pub(crate) struct Update {
     #[command(flatten)]
-    sites: Chosen,
+    sites: Chosen<WhereFilter>,
     /// New name
     #[arg(long)]
     name: Option<String>,
@@ -51,7 +53,8 @@ impl Update {
             return Err(CommandError::Usage(words.to_owned()));
         }
         let client = target.client()?;
-        self.sites.each(target, |id| {
+        let work = Work { op: "update", fields: body.clone(), question: "Change {}?", done: "updated" };
+        self.sites.each(target, &client, &work, |id| {
             let answer = client.put(&path(id, ""), &body)?;
             let Updated { license_expires_at } = same_site(&answer, id)?;
             Ok((answer.body, format!("updated {id}: expires {license_expires_at}\n")))

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::chosen::{Chosen, path, same_site};
+use super::chosen::{Named, path, same_site};
 use super::document::SiteDocument;
 use crate::cli::client::Target;
 use crate::cli::error::CommandError;
@@ -17,7 +17,7 @@ use crate::cli::screen::Ended;
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     #[command(flatten)]
-    sites: Chosen,
+    sites: Named,
     /// Minutes between two heartbeats, 5 to 60; 0 ends it
     #[arg(long, default_value_t = 15)]
     minutes: u8,
@@ -27,7 +27,7 @@ impl Watch {
     pub(crate) fn run(&self, target: &Target) -> Result<Ended, CommandError> {
         let client = target.client()?;
         let body = json!({ "minutes": self.minutes });
-        self.sites.each(target, |id| {
+        self.sites.each(target, &client, |id| {
             let answer = client.post(&path(id, "/watch"), Some(&body))?;
             same_site::<SiteDocument>(&answer, id)?;
             let words = match self.minutes {

@@ -200,6 +200,16 @@ impl AuditRow {
         }
     }
 
+    /// The site that it says was deleted.
+    pub(in crate::store) fn deleted_site(&self) -> Option<SiteId> {
+        match self.site {
+            SubjectRow::Site(site_id) if action_of(self.action) == Some(Action::SiteDeleted) => {
+                Some(SiteId::from_u128(site_id))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it tells of something that changed nothing.
     pub(in crate::store) fn is_in_passing(&self) -> bool {
         action_of(self.action).is_some_and(Action::is_in_passing)

@@ -233,3 +233,39 @@ async fn check_finds_an_entry_whose_site_does_not_speak_for_it() {
         assert!(said.ends_with(&format!("a record in audit cannot be read: {reason}")), "{said}");
     }
 }
+
+#[tokio::test]
+async fn a_site_has_its_name_in_the_trail_and_a_deleted_one_the_name_that_it_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    for number in 1..=2 {
+        register(&store, number).await.unwrap();
+    }
+    let renamed = SiteChange { name: Some("Another".parse().unwrap()), ..SiteChange::default() };
+    for number in 1..=2 {
+        done(&store, Operation::Update(renamed.clone()), number).await.unwrap().unwrap();
+    }
+    done(&store, Operation::Delete, 1).await.unwrap().unwrap();
+    let names = async |before, limit| {
+        let page = store.audit(AuditFilter::default(), before, limit).await.unwrap();
+        [1, 2].map(|number| page.site_names.get(&SiteId::from_u128(number)).cloned())
+    };
+    let another = Some("Another".to_owned());
+    assert_eq!(names(None, 1000).await, [another.clone(), another.clone()]);
+    // Also on a page without the entry on the deletion.
+    assert_eq!(names(Some(2), 1).await, [another.clone(), None]);
+    // Where that lies too many entries on, the name is not looked for.
+    for _ in 0..20 {
+        store.record_login(root(), at(NOW)).await.unwrap();
+    }
+    assert_eq!(names(Some(2), 1).await[0], another);
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_in(directory.path());
+    register(&store, 1).await.unwrap();
+    for _ in 0..20 {
+        store.record_login(root(), at(NOW)).await.unwrap();
+    }
+    done(&store, Operation::Delete, 1).await.unwrap().unwrap();
+    let page = store.audit(AuditFilter::default(), Some(2), 1).await.unwrap();
+    assert_eq!((page.entries.len(), page.site_names.len()), (1, 0));
+}

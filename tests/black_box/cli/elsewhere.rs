@@ -35,7 +35,11 @@ fn commands() -> Vec<Vec<&'static str>> {
         "site list --json",
         "site export",
         "site export --json",
-        "site extend --days 1 --yes",
+        "site extend --days 1 --status expired --yes",
+        "site rm --q x --yes",
+        "site show Bar",
+        "site show #1",
+        "audit --site Bar",
         "site import sites.csv",
         "site import sites.csv --apply --allow-duplicates",
     ]

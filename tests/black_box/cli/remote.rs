@@ -129,7 +129,9 @@ fn what_a_server_sends_commands_no_terminal() {
     let login = json!({ "access_token": "t", "expires_at": HOSTILE });
     let done = json!({ "results": [{ "detail": HOSTILE }] });
     let sites = json!([site]);
-    let cases: [Case<'_>; 22] = [
+    let many = json!({ "matched": 2, "first": [site] });
+    let other = MISSING.replace('4', "5");
+    let cases: [Case<'_>; 25] = [
         (&["site", "list"], vec![(200, &sites)]),
         (&["site", "list", "--json"], vec![(200, &sites)]),
         (&["site", "export"], vec![(200, &sites)]),
@@ -144,8 +146,14 @@ fn what_a_server_sends_commands_no_terminal() {
             vec![(201, &site)],
         ),
         (&["site", "rotate-key", MISSING], vec![(200, &site)]),
-        (&["site", "extend", "--days", "1", "--yes"], vec![(200, &sites), (200, &done)]),
-        (&["site", "rm", MISSING, MISSING, "--yes"], vec![(404, &problem), (404, &problem)]),
+        (
+            &["site", "extend", "--days", "1", "--status", "expired", "--yes"],
+            vec![(200, &many), (409, &problem)],
+        ),
+        (&["site", "rm", "--q", "y", "--dry-run"], vec![(200, &many)]),
+        (&["site", "tag", "vip", MISSING], vec![(200, &done)]),
+        (&["site", "show", "yyy"], vec![(200, &sites)]),
+        (&["site", "rm", MISSING, &other, "--yes"], vec![(404, &problem), (404, &problem)]),
         (&["admin", "list"], vec![(200, &admins)]),
         (&["audit"], vec![(200, &entries)]),
         (&["audit", "--json"], vec![(200, &entries)]),

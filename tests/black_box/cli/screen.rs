@@ -14,6 +14,10 @@ fn a_table_fits_the_terminal_or_becomes_one_field_a_line() {
     let mut t = session("narrow", &server);
     t.run_at_terminal(200, &["site", "list"], &[]);
     t.run_at_terminal(60, &["site", "list"], &[]);
+    t.run_at_terminal(50, &["site", "list"], &[]);
+    t.run_at_terminal(40, &["site", "list"], &[]);
+    t.run_at_terminal(80, &["site", "list", "--color", "never"], &[]);
+    t.run_at_terminal(80, &["site", "list", "--columns", "name,owner_name,contact_email,last_seen_at"], &[]);
     t.run_at_terminal(10, &["admin", "list"], &[]);
     t.check(&[]);
 }
@@ -26,8 +30,6 @@ fn a_person_is_asked_before_anything_is_destroyed_and_types_passwords_twice_unse
     let id = site["site_id"].as_str().unwrap();
     let mut t = session("questions", &server);
     t.run_at_terminal(200, &["site", "rm", id, MISSING], &[("[y/N]", Answer("n"))]);
-    t.run_at_terminal(200, &["site", "extend", "--days", "30"], &[("[y/N]", Answer(""))]);
-    t.run_at_terminal(200, &["site", "extend", "--days", "30"], &[("[y/N]", Answer("yes"))]);
     let differing =
         [("New password", Password("correct horse battery")), ("Again", Password("correct horse"))];
     t.run_at_terminal(200, &["admin", "create", "anna"], &differing);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::param::Query;
-use poem_openapi::registry::MetaSchema;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::app::App;
 use super::auth::Sysadmin;
+use super::field_errors::FieldErrors;
 use super::fields::Json;
 use super::page::{Cursor, PageLimit, next_link};
 use super::pattern::PRINTABLE;
@@ -20,7 +21,8 @@ use super::query::QueryFaults;
 use super::tag::Group;
 use super::wire::{Given, Nullable, Parameter, Time};
 use crate::domain::audit::FieldValue;
-use crate::domain::{Action, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
+use crate::domain::calendar::Unresolved;
+use crate::domain::{Action, ActorKind, AuditEntry, Date, FieldChange, Moment, SiteId, Timestamp, Username};
 use crate::store::AuditFilter;
 
 /// What vouches for the name of who acted.
@@ -180,9 +182,25 @@ impl Parameter for Username {
     }
 }
 
-impl Parameter for Timestamp {
+impl Parameter for Moment {
     fn schema() -> MetaSchema {
-        MetaSchema::new_with_format("string", "date-time")
+        let of = |format| MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", format)));
+        MetaSchema { any_of: vec![of("date-time"), of("date")], ..MetaSchema::ANY }
+    }
+}
+
+/// The instant that a bound of the trail means; a day is within it whole.
+fn bound(
+    moment: Option<Moment>,
+    field: &str,
+    of_day: impl Fn(Date) -> Result<Timestamp, Unresolved>,
+    errors: &mut FieldErrors,
+) -> Option<Timestamp> {
+    match moment? {
+        Moment::At(time) => Some(time),
+        Moment::EndOf(day) => of_day(day)
+            .map_err(|_| errors.push(field, "is a day that licence.time_zone skipped: give another"))
+            .ok(),
     }
 }
 
@@ -233,10 +251,12 @@ impl AuditApi {
         action: Query<Given<ActionFilter>>,
         /// Only entries of such actors.
         actor_kind: Query<Given<ActorKindFilter>>,
-        /// Only entries from this time on: RFC 3339 with any offset.
-        since: Query<Given<Timestamp>>,
-        /// Only entries before this time: RFC 3339 with any offset.
-        until: Query<Given<Timestamp>>,
+        /// Only entries from this time on: RFC 3339 with any offset, or a day,
+        /// from its begin in `licence.time_zone`.
+        since: Query<Given<Moment>>,
+        /// Only entries before this time: RFC 3339 with any offset, or a day,
+        /// to its end in `licence.time_zone`.
+        until: Query<Given<Moment>>,
         /// Most entries on the page, 1 to 1000.
         limit: Query<Given<PageLimit>>,
         /// Continue after the entry with this `id`.
@@ -244,13 +264,16 @@ impl AuditApi {
         faults: QueryFaults,
     ) -> Result<AuditAnswer, Failure<{ failure::SYSADMIN }>> {
         let QueryFaults(mut errors) = faults;
+        let calendar = app.store.rules().calendar(None);
+        let since = since.0.take("since", &mut errors);
+        let until = until.0.take("until", &mut errors);
         let filter = AuditFilter {
             site_id: site_id.0.take("site_id", &mut errors).map(|site_id| site_id.0),
             admin: admin.0.take("admin", &mut errors).map(|admin| admin.as_str().to_owned()),
             action: action.0.take("action", &mut errors).map(|action| action.0),
             actor_kind: actor_kind.0.take("actor_kind", &mut errors).map(|kind| kind.0),
-            since: since.0.take("since", &mut errors),
-            until: until.0.take("until", &mut errors),
+            since: bound(since, "since", |day| calendar.start_of(day), &mut errors),
+            until: bound(until, "until", |day| calendar.end_of(day), &mut errors),
         };
         let limit = limit.0.take("limit", &mut errors).unwrap_or_default();
         let after = after.0.take("after", &mut errors).map(|after| after.0);

@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use self::documents::Rotation;
 pub use self::documents::{
-    LockDocument, NewSiteDocument, RegisteredSiteDocument, RotatedDocument, RotationDocument,
-    SiteChangeDocument, SiteDocument, StatusDocument, WhichKeyDocument,
+    DeliveryDocument, DeliveryStateDocument, LockDocument, NewSiteDocument, RegisteredSiteDocument,
+    RotatedDocument, RotationDocument, ScheduledLockDocument, SiteChangeDocument, SiteDocument,
+    StatusDocument, WhichKeyDocument,
 };
 use self::parameters::{Revisions, SearchText, StatusFilter};
 use super::app::App;
@@ -29,9 +30,7 @@ use super::wire::{Given, Nullable, PathId, Time};
 use crate::auth::random::random_bytes;
 use crate::clock::now;
 use crate::domain::site::RevisionCheck;
-use crate::domain::{
-    Actor, LockReason, NewLock, NewSite, Operation, SecretKey, Site, SiteChange, SiteId, Timestamp,
-};
+use crate::domain::{Actor, NewLock, NewSite, Operation, SecretKey, Site, SiteChange, SiteId, Timestamp};
 use crate::store::{Applied, Done, SiteFilter};
 
 fn etag(site: &Site) -> String {
@@ -223,7 +222,8 @@ impl SitesApi {
     /// Change a site, or extend its licence
     ///
     /// Changes the fields given and leaves the others. `extend_days` adds to
-    /// the later of now and today's expiry.
+    /// the later of now and today's expiry. A new expiry that lies in the past
+    /// stops the site, and is refused unless `allow_past` is true.
     ///
     /// This and all else that changes a site takes `If-Match`: it is done
     /// only if nobody else changed the site since, and else answered 412.
@@ -248,7 +248,12 @@ impl SitesApi {
     /// Lock a site
     ///
     /// The very next heartbeat is told so, with the reason. Locking again
-    /// with a new reason changes the reason.
+    /// with a new reason changes the reason, and the end.
+    ///
+    /// With `at` or `at_on` the lock begins then, and shows as `scheduled_lock`
+    /// until it does; with `until` or `until_on` it ends by itself. There is one
+    /// lock at a time: a new one takes the place of one that has not begun, and
+    /// on a site that is locked none can be scheduled (409).
     #[oai(path = "/:site_id/lock", method = "post", operation_id = "lock_site")]
     async fn lock(
         &self,
@@ -259,18 +264,18 @@ impl SitesApi {
         /// The `ETag` that the site must still have.
         #[oai(name = "If-Match")]
         if_match: Header<Given<Revisions>>,
-        body: Body<LockReason>,
-    ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
+        body: Body<NewLock>,
+    ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE | failure::CONFLICT }>> {
         let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let operation = Operation::Lock(NewLock::now(body.0)).on(site_id).expecting(check);
+        let operation = Operation::Lock(body.0).on(site_id).expecting(check);
         let site = app.store.apply(operation, admin.actor(), now()).await??;
         Ok(SiteAnswer::new(&app, site))
     }
 
     /// Unlock a site
     ///
-    /// The very next heartbeat is told so. Unlocking a site that is not
-    /// locked changes nothing.
+    /// The very next heartbeat is told so, and a lock that has not begun is
+    /// taken back. Unlocking a site that has neither changes nothing.
     #[oai(path = "/:site_id/unlock", method = "post", operation_id = "unlock_site")]
     async fn unlock(
         &self,

@@ -8,6 +8,8 @@ mod filter;
 mod batch;
 mod cell;
 mod spreadsheet;
+// What a registration and a change say alike.
+mod said;
 // The verbs.
 mod add;
 mod export;

@@ -4,6 +4,8 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use serde_json::Value;
+
 use crate::domain::{Action, ActorKind, SiteId, SiteStatus};
 
 /// A site_id.
@@ -13,6 +15,20 @@ use crate::domain::{Action, ActorKind, SiteId, SiteStatus};
 pub(super) fn site_id(text: &str) -> Result<SiteId, &'static str> {
     text.parse().map_err(|_| "must be a UUID")
 }
+
+/// A whole number, or `none`: null.
+///
+/// # Errors
+/// What it must be.
+pub(super) fn number_or_none(text: &str, least: u16, most: u16) -> Result<Value, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number)).map(Value::from);
+    number
+        .or_else(|| (text == NONE).then_some(Value::Null))
+        .ok_or_else(|| format!("must be a whole number from {least} to {most}, or {NONE}"))
+}
+
+/// What stands for null: as configured.
+pub(super) const NONE: &str = "none";
 
 macro_rules! by_their_names {
     ($($kind:ty),*) => {$(

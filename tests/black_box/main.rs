@@ -48,6 +48,7 @@ mod audit;
 mod auth;
 mod backup;
 mod batch;
+mod dates;
 mod docs;
 mod heartbeat;
 mod keys;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::DecodeError;
 use crate::domain::SiteId;
-use crate::domain::operation::{Effect, Refused};
+use crate::domain::operation::{DateField, Effect, Refused};
 
 /// A request that was done once (see [`crate::store::requests`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,11 @@ impl EffectRow {
     const STALE: u8 = 6;
     const ALREADY_LOCKED: u8 = 7;
     const LOCK_ENDS_TOO_EARLY: u8 = 8;
+    const PAST_EXPIRY: u8 = 9;
+    const UNKNOWN_TIME_ZONE: u8 = 10;
+    const SKIPPED_EXPIRY: u8 = 11;
+    const SKIPPED_LOCK_AT: u8 = 12;
+    const SKIPPED_LOCK_UNTIL: u8 = 13;
 
     pub(in crate::store) fn done(effect: Effect, site_id: SiteId) -> Self {
         let what = match effect {
@@ -48,6 +53,11 @@ impl EffectRow {
             Refused::Stale => Self::STALE,
             Refused::AlreadyLocked => Self::ALREADY_LOCKED,
             Refused::LockEndsTooEarly => Self::LOCK_ENDS_TOO_EARLY,
+            Refused::PastExpiry => Self::PAST_EXPIRY,
+            Refused::UnknownTimeZone => Self::UNKNOWN_TIME_ZONE,
+            Refused::SkippedDay(DateField::Expiry) => Self::SKIPPED_EXPIRY,
+            Refused::SkippedDay(DateField::LockAt) => Self::SKIPPED_LOCK_AT,
+            Refused::SkippedDay(DateField::LockUntil) => Self::SKIPPED_LOCK_UNTIL,
         };
         Self { what, site_id: 0 }
     }
@@ -63,6 +73,11 @@ impl EffectRow {
             Self::STALE => Ok(Err(Refused::Stale)),
             Self::ALREADY_LOCKED => Ok(Err(Refused::AlreadyLocked)),
             Self::LOCK_ENDS_TOO_EARLY => Ok(Err(Refused::LockEndsTooEarly)),
+            Self::PAST_EXPIRY => Ok(Err(Refused::PastExpiry)),
+            Self::UNKNOWN_TIME_ZONE => Ok(Err(Refused::UnknownTimeZone)),
+            Self::SKIPPED_EXPIRY => Ok(Err(Refused::SkippedDay(DateField::Expiry))),
+            Self::SKIPPED_LOCK_AT => Ok(Err(Refused::SkippedDay(DateField::LockAt))),
+            Self::SKIPPED_LOCK_UNTIL => Ok(Err(Refused::SkippedDay(DateField::LockUntil))),
             _ => Err(DecodeError::Field("what")),
         }
     }

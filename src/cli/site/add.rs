@@ -27,7 +27,7 @@ pub(crate) struct Add {
     #[arg(long, value_name = "DATE|TIME")]
     expires: Moment,
     #[command(flatten)]
-    said: Said,
+    said: Box<Said>,
 }
 
 #[derive(Deserialize)]

@@ -37,7 +37,7 @@ pub(crate) struct Update {
     #[arg(long, value_name = "BOOL")]
     active: Option<bool>,
     #[command(flatten)]
-    said: Said,
+    said: Box<Said>,
 }
 
 #[derive(Deserialize)]

@@ -88,7 +88,7 @@ fn call(site_id: SiteId) -> Call {
 
 fn new_site() -> NewSite {
     let (name, email) = ("Trattoria Da Mario".parse().unwrap(), "mario@example.com".parse().unwrap());
-    let new = NewSite::named(name, email, "2030-12-31T00:00:00Z".parse().unwrap());
+    let new = NewSite::named(name, email, "2030-12-31T00:00:00Z".parse::<Timestamp>().unwrap());
     NewSite { owner_name: "Mario Rossi".parse().unwrap(), ..new }
 }
 
@@ -104,7 +104,8 @@ fn seen() -> Seen {
 }
 
 fn site() -> Site {
-    let site = Site::registered(SiteId::from_u128(1 << 100), new_site(), key().hash(), now());
+    let (id, utc) = (SiteId::from_u128(1 << 100), Rules::default().calendar(None));
+    let site = Site::registered(id, new_site(), key().hash(), &utc, now()).unwrap();
     Site { seen: Some(seen()), ..site }
 }
 

@@ -16,6 +16,7 @@ mod etag;
 mod example;
 pub mod fields;
 mod idempotency;
+mod moment;
 pub mod object;
 pub mod page;
 mod pattern;

@@ -11,6 +11,7 @@ mod error;
 mod layers;
 mod load;
 mod resolved;
+mod rules;
 mod settings;
 mod variables;
 

@@ -8,6 +8,8 @@
 // What people type, when, and where from.
 pub mod text;
 pub mod time;
+// Days, and when they end where.
+pub mod calendar;
 // What time it is, as far as the clock is believed.
 pub mod clock;
 // From where, and what is counted as one place.
@@ -56,14 +58,15 @@ pub mod operation;
 
 pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
+pub use calendar::{Calendar, Date, Moment, Zones};
 pub use codes::{Features, Tags};
 pub use delivery::{Delivered, Delivery, DeliveryState};
 pub use filter::SiteFilter;
 pub use heartbeat::{Heartbeat, Seen};
 pub use lease::{Lease, LeaseRequest, Nonce};
-pub use licence::{LicenceChange, TooFarAhead};
+pub use licence::{ExpiryRefused, LicenceChange, TooFarAhead};
 pub use network::{Block, Network, Surroundings};
-pub use operation::{Effect, Operation, Refused, SiteOperation};
+pub use operation::{DateField, Effect, Operation, Refused, SiteOperation};
 pub use order::{Position, SiteOrder, SortField, SortKey};
 pub use rules::{GraceDays, OfflineHours, Rules, SilentAfterHours, TimeZoneName};
 pub use second_factor::{

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::Json;
+use super::moment::bound;
 use super::page::{Cursor, PageLimit, next_link};
 use super::pattern::PRINTABLE;
 use super::problem::{Failure, Problem, failure};
@@ -23,7 +24,7 @@ use super::tag::Group;
 use super::wire::{Given, Nullable, Parameter, Time};
 use crate::domain::audit::FieldValue;
 use crate::domain::chain::{ChainFault, ChainHead, ChainReport, ForgottenRun};
-use crate::domain::{Action, ActorKind, AuditEntry, FieldChange, SiteId, Timestamp, Username};
+use crate::domain::{Action, ActorKind, AuditEntry, FieldChange, Moment, SiteId, Username};
 use crate::store::AuditFilter;
 
 /// What vouches for the name of who acted.
@@ -194,12 +195,6 @@ impl Parameter for Username {
     }
 }
 
-impl Parameter for Timestamp {
-    fn schema() -> MetaSchema {
-        MetaSchema::new_with_format("string", "date-time")
-    }
-}
-
 /// A page of the audit trail.
 #[derive(ApiResponse)]
 enum AuditAnswer {
@@ -351,10 +346,12 @@ impl AuditApi {
         action: Query<Given<ActionFilter>>,
         /// Only entries of such actors.
         actor_kind: Query<Given<ActorKindFilter>>,
-        /// Only entries from this time on: RFC 3339 with any offset.
-        since: Query<Given<Timestamp>>,
-        /// Only entries before this time: RFC 3339 with any offset.
-        until: Query<Given<Timestamp>>,
+        /// Only entries from this time on: RFC 3339 with any offset, or a day,
+        /// from its begin in `licence.time_zone`.
+        since: Query<Given<Moment>>,
+        /// Only entries before this time: RFC 3339 with any offset, or a day,
+        /// to its end in `licence.time_zone`.
+        until: Query<Given<Moment>>,
         /// Most entries on the page, 1 to 1000.
         limit: Query<Given<PageLimit>>,
         /// Continue after the entry with this `id`.
@@ -362,13 +359,16 @@ impl AuditApi {
         faults: QueryFaults,
     ) -> Result<AuditAnswer, Failure<{ failure::SYSADMIN }>> {
         let QueryFaults(mut errors) = faults;
+        let calendar = app.store.rules().calendar(None);
+        let since = since.0.take("since", &mut errors);
+        let until = until.0.take("until", &mut errors);
         let filter = AuditFilter {
             site_id: site_id.0.take("site_id", &mut errors).map(|site_id| site_id.0),
             admin: admin.0.take("admin", &mut errors).map(|admin| admin.as_str().to_owned()),
             action: action.0.take("action", &mut errors).map(|action| action.0),
             actor_kind: actor_kind.0.take("actor_kind", &mut errors).map(|kind| kind.0),
-            since: since.0.take("since", &mut errors),
-            until: until.0.take("until", &mut errors),
+            since: bound(since, "since", |day| calendar.start_of(day), &mut errors),
+            until: bound(until, "until", |day| calendar.end_of(day), &mut errors),
         };
         let limit = limit.0.take("limit", &mut errors).unwrap_or_default();
         let after = after.0.take("after", &mut errors).map(|after| after.0);

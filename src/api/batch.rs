@@ -19,7 +19,7 @@ use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::problem::{Failure, Problem, failure};
 use super::sites::{SiteDocument, fresh_key};
 use super::tag::Group;
-use super::wire::{Given, Time};
+use super::wire::{Day, Given, Nullable, Time};
 use crate::clock::now;
 use crate::domain::codes::CodesError;
 use crate::domain::{
@@ -40,12 +40,11 @@ const ROUTE: &str = "/api/sites/batch";
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename = "BatchOperation", rename_all = "snake_case")]
 pub enum OperationDocument {
-    /// Register it: `name`, `owner_name`, `contact_email`,
-    /// `license_expires_at`.
+    /// Register it: the fields of `POST /api/sites`.
     Register,
     /// Change it: `site_id` and the fields of `PUT /api/sites/{site_id}`.
     Update,
-    /// Lock it: `site_id`, `reason`.
+    /// Lock it: `site_id` and the fields of `POST /api/sites/{site_id}/lock`.
     Lock,
     /// Unlock it: `site_id`.
     Unlock,
@@ -78,20 +77,57 @@ pub struct ItemDocument {
     /// With `register` and `update`: when its licence expires.
     #[oai(skip_serializing_if_is_none)]
     license_expires_at: Option<Time>,
+    /// With `register` and `update`: the last day of its licence, in its time
+    /// zone. Not together with `license_expires_at`.
+    #[oai(skip_serializing_if_is_none)]
+    license_expires_on: Option<Day>,
+    /// With `register` and `update`: its tags, at most 20; with `tag` and
+    /// `untag`: which, at least one.
+    #[oai(skip_serializing_if_is_none)]
+    tags: Option<Vec<String>>,
+    /// With `register` and `update`: its notes, 0 to 2000 characters.
+    #[oai(skip_serializing_if_is_none)]
+    notes: Option<String>,
+    /// With `register` and `update`: its features, at most 50.
+    #[oai(skip_serializing_if_is_none)]
+    features: Option<Vec<String>>,
+    /// With `register` and `update`: its time zone; null: as configured.
+    #[oai(skip_serializing_if_is_none)]
+    time_zone: Option<Nullable<String>>,
+    /// With `register` and `update`: its days of grace, 0 to 90; null: as
+    /// configured.
+    #[oai(skip_serializing_if_is_none)]
+    grace_days: Option<Nullable<u8>>,
+    /// With `register` and `update`: how many hours its leases last, 1 to 8760;
+    /// null: as configured.
+    #[oai(skip_serializing_if_is_none)]
+    offline_hours: Option<Nullable<u16>>,
+    /// With `register` and `update`: whether its licence may end in the past.
+    #[oai(skip_serializing_if_is_none)]
+    allow_past: Option<bool>,
     /// With `update`: whether it may be licensed at all.
     #[oai(skip_serializing_if_is_none)]
     is_active: Option<bool>,
     /// With `update`: days to add, 1 to 3660, to the later of now and today's
-    /// expiry. Not together with `license_expires_at`.
+    /// expiry. Not together with `license_expires_at` or
+    /// `license_expires_on`.
     #[oai(skip_serializing_if_is_none)]
     extend_days: Option<u16>,
     /// With `lock`: what its people are told, 1 to 500 characters.
     #[oai(skip_serializing_if_is_none)]
     reason: Option<String>,
-    /// With `tag` and `untag`: which, 1 to 20, each of 1 to 40 of the characters
-    /// `a-z 0-9 . _ : -`.
+    /// With `lock`: when it begins; now when left out.
     #[oai(skip_serializing_if_is_none)]
-    tags: Option<Vec<String>>,
+    at: Option<Time>,
+    /// With `lock`: the day at whose end it begins. Not together with `at`.
+    #[oai(skip_serializing_if_is_none)]
+    at_on: Option<Day>,
+    /// With `lock`: when it ends by itself.
+    #[oai(skip_serializing_if_is_none)]
+    until: Option<Time>,
+    /// With `lock`: the last day on which it holds. Not together with `until`.
+    #[oai(skip_serializing_if_is_none)]
+    until_on: Option<Day>,
 }
 
 /// Operations to do in their order.
@@ -114,10 +150,21 @@ impl Example for BatchDocument {
             owner_name: Some("Mario Rossi".to_owned()),
             contact_email: Some(email.to_owned()),
             license_expires_at: Some(Time(super::example::example_expiry())),
+            license_expires_on: None,
+            tags: None,
+            notes: None,
+            features: None,
+            time_zone: None,
+            grace_days: None,
+            offline_hours: None,
+            allow_past: None,
             is_active: None,
             extend_days: None,
             reason: None,
-            tags: None,
+            at: None,
+            at_on: None,
+            until: None,
+            until_on: None,
         };
         let items =
             vec![item("Trattoria Da Mario", "mario@example.com"), item("Bar Centrale", "bar@example.com")];
@@ -175,8 +222,8 @@ impl Readable for Item {
             }
             "lock" => {
                 let site_id = fields.required("site_id");
-                let reason = fields.required("reason").map(NewLock::now);
-                Some(Self::Change(Operation::Lock(reason?).on(site_id?)))
+                let lock = NewLock::read(fields);
+                Some(Self::Change(Operation::Lock(lock?).on(site_id?)))
             }
             "unlock" => fields.required("site_id").map(|site_id| Self::Change(Operation::Unlock.on(site_id))),
             "tag" | "untag" => {
@@ -211,7 +258,7 @@ pub struct ResultDocument {
     /// Its place among the items, from 0.
     index: usize,
     /// The status that the route of its own would have answered: 200, 201 or
-    /// 204 done; 404 or 422 not done.
+    /// 204 done; 404, 409 or 422 not done.
     status: u16,
     /// The site, when the status is 200 or 201 and it has not been deleted
     /// since.

@@ -23,7 +23,7 @@ use super::tag::Group;
 use super::wire::{Given, Time};
 use crate::clock::now;
 use crate::domain::filter::FoldedText;
-use crate::domain::{LockReason, NewLock, Operation, Refused, Site, SiteChange, SiteFilter, Tags};
+use crate::domain::{NewLock, Operation, Refused, Site, SiteChange, SiteFilter, Tags};
 use crate::store::{Bulk, BulkRefused, Expected};
 
 /// Most sites that one request changes: some seconds of writing, in which
@@ -221,7 +221,7 @@ fn read_operation(fields: &mut Fields) -> Option<Operation> {
     let op: String = fields.required("op")?;
     match op.as_str() {
         "update" => SiteChange::read(fields).map(Operation::Update),
-        "lock" => LockReason::read(fields).map(NewLock::now).map(Operation::Lock),
+        "lock" => NewLock::read(fields).map(Operation::Lock),
         "unlock" => Some(Operation::Unlock),
         "tag" => required_tags(fields).map(Operation::Tag),
         "untag" => required_tags(fields).map(Operation::Untag),

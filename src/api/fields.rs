@@ -24,6 +24,8 @@ use serde_json::{Map, Value};
 use super::field_errors::FieldErrors;
 use super::object::Object;
 use super::problem::Problem;
+use crate::domain::Moment;
+use crate::domain::codes::Codes;
 
 /// A request body of some shape.
 pub trait Readable: Sized + Send {
@@ -99,6 +101,48 @@ impl Fields {
             self.refuse(field, "is required");
         }
         self.optional_integer(field, bounds)
+    }
+
+    /// A text that may be missing, or null: `Some(None)`.
+    pub fn nullable<T: FromStr<Err: Display>>(&mut self, field: &str) -> Option<Option<T>> {
+        if self.is_null(field) { Some(None) } else { self.optional(field).map(Some) }
+    }
+
+    /// A whole number that may be missing, or null: `Some(None)`.
+    pub fn nullable_integer(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Option<Option<u64>> {
+        if self.is_null(field) { Some(None) } else { self.optional_integer(field, bounds).map(Some) }
+    }
+
+    /// An array of short words that may be missing.
+    pub fn optional_codes<const MOST: usize>(&mut self, field: &str) -> Option<Codes<MOST>> {
+        let given = self.given.shift_remove(field)?;
+        let texts =
+            given.as_array().and_then(|array| array.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+        let parsed = texts
+            .ok_or_else(|| "must be an array of strings".to_owned())
+            .and_then(|texts| Codes::of(texts).map_err(|error| error.to_string()));
+        self.noting(field, parsed)
+    }
+
+    /// A time, or in its place a day, in the field that is named for one:
+    /// `until` and `until_on`. Not both.
+    pub fn optional_moment(&mut self, time: &str, day: &str) -> Option<Moment> {
+        let both = self.has(time) && self.has(day);
+        let at = self.optional(time).map(Moment::At);
+        let on = self.optional(day).map(Moment::EndOf);
+        if both {
+            self.refuse(day, format!("must not be given together with {time}"));
+        }
+        at.or(on)
+    }
+
+    /// Takes a null.
+    fn is_null(&mut self, field: &str) -> bool {
+        let is_null = self.given.get(field).is_some_and(Value::is_null);
+        if is_null {
+            self.given.shift_remove(field);
+        }
+        is_null
     }
 
     /// An array that must be there, with so many members.

@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use self::documents::Rotation;
 pub use self::documents::{
-    LockDocument, NewSiteDocument, RegisteredSiteDocument, RotatedDocument, RotationDocument,
-    SiteChangeDocument, SiteDocument, StatusDocument, WhichKeyDocument,
+    DeliveryDocument, DeliveryStateDocument, LockDocument, NewSiteDocument, RegisteredSiteDocument,
+    RotatedDocument, RotationDocument, ScheduledLockDocument, SiteChangeDocument, SiteDocument,
+    StatusDocument, WhichKeyDocument,
 };
 pub(super) use self::parameters::{OneOf, TagList};
 use self::parameters::{Revisions, query_of};
@@ -22,6 +23,7 @@ use super::auth::Sysadmin;
 use super::field_errors::FieldErrors;
 use super::fields::{Body, Json};
 use super::idempotency::{IdempotencyKey, OnceRequest};
+use super::moment::bound;
 use super::page::{PageLimit, SiteCursor, next_link};
 use super::problem::{Failure, Problem, failure};
 use super::query::QueryFaults;
@@ -32,7 +34,7 @@ use crate::clock::now;
 use crate::domain::filter::FoldedText;
 use crate::domain::site::RevisionCheck;
 use crate::domain::{
-    Actor, AppVersion, DeliveryState, LockReason, NewLock, NewSite, Operation, SecretKey, Site, SiteChange,
+    Actor, AppVersion, DeliveryState, Moment, NewLock, NewSite, Operation, SecretKey, Site, SiteChange,
     SiteFilter, SiteId, SiteOrder, SiteStatus, Tags, Timestamp,
 };
 use crate::store::{Applied, Done, LookedAt, SiteQuery, TooManyToSort};
@@ -159,13 +161,16 @@ impl SitesApi {
         owner: Query<Given<FoldedText>>,
         /// Only sites with this tag, or with all of several: `rome,vip`.
         tag: Query<Given<TagList>>,
-        /// Only sites whose `license_expires_at` is before this time.
-        expires_before: Query<Given<Timestamp>>,
-        /// Only sites whose `license_expires_at` is after this time.
-        expires_after: Query<Given<Timestamp>>,
-        /// Only sites whose last heartbeat came before this time. Those that
+        /// Only sites whose `license_expires_at` is before this time; a day, in
+        /// the configured zone: whose last day is before it.
+        expires_before: Query<Given<Moment>>,
+        /// Only sites whose `license_expires_at` is after this time; a day:
+        /// whose last day is after it.
+        expires_after: Query<Given<Moment>>,
+        /// Only sites whose last heartbeat came before this time, or before this
+        /// day began. Those that
         /// never sent one are not among them: they are `never_seen`.
-        seen_before: Query<Given<Timestamp>>,
+        seen_before: Query<Given<Moment>>,
         /// Only sites whose last heartbeat reported exactly this version.
         version: Query<Given<AppVersion>>,
         /// Only sites whose last change has come so far, or one of several:
@@ -185,14 +190,25 @@ impl SitesApi {
     ) -> Result<SitesAnswer, Failure<ADMIN>> {
         let QueryFaults(mut errors) = faults;
         let several = |words: Option<OneOf<_>>| words.map(|words| words.0).unwrap_or_default();
+        let calendar = app.store.rules().calendar(None);
+        let [expires_before, expires_after, seen_before] = [
+            (expires_before, "expires_before"),
+            (expires_after, "expires_after"),
+            (seen_before, "seen_before"),
+        ]
+        .map(|(moment, name)| {
+            let of_day =
+                |day| if name == "seen_before" { calendar.start_of(day) } else { calendar.end_of(day) };
+            bound(moment.0.take(name, &mut errors), name, of_day, &mut errors)
+        });
         let filter = SiteFilter {
             statuses: several(status.0.take("status", &mut errors)),
             text: q.0.take("q", &mut errors).filter(|text| !text.is_empty()),
             owner: owner.0.take("owner", &mut errors),
             tags: tag.0.take("tag", &mut errors).map_or_else(Tags::default, |tags| tags.0),
-            expires_before: expires_before.0.take("expires_before", &mut errors),
-            expires_after: expires_after.0.take("expires_after", &mut errors),
-            seen_before: seen_before.0.take("seen_before", &mut errors),
+            expires_before,
+            expires_after,
+            seen_before,
             version: version.0.take("version", &mut errors),
             deliveries: delivery.0.take("delivery", &mut errors).map(|states| states.0).unwrap_or_default(),
         };
@@ -274,7 +290,8 @@ impl SitesApi {
     /// Change a site, or extend its licence
     ///
     /// Changes the fields given and leaves the others. `extend_days` adds to
-    /// the later of now and today's expiry.
+    /// the later of now and today's expiry. A new expiry that lies in the past
+    /// stops the site, and is refused unless `allow_past` is true.
     ///
     /// This and all else that changes a site takes `If-Match`: it is done
     /// only if nobody else changed the site since, and else answered 412.
@@ -299,7 +316,12 @@ impl SitesApi {
     /// Lock a site
     ///
     /// The very next heartbeat is told so, with the reason. Locking again
-    /// with a new reason changes the reason.
+    /// with a new reason changes the reason, and the end.
+    ///
+    /// With `at` or `at_on` the lock begins then, and shows as `scheduled_lock`
+    /// until it does; with `until` or `until_on` it ends by itself. There is one
+    /// lock at a time: a new one takes the place of one that has not begun, and
+    /// on a site that is locked none can be scheduled (409).
     #[oai(path = "/:site_id/lock", method = "post", operation_id = "lock_site")]
     async fn lock(
         &self,
@@ -310,18 +332,18 @@ impl SitesApi {
         /// The `ETag` that the site must still have.
         #[oai(name = "If-Match")]
         if_match: Header<Given<Revisions>>,
-        body: Body<LockReason>,
-    ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
+        body: Body<NewLock>,
+    ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE | failure::CONFLICT }>> {
         let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let operation = Operation::Lock(NewLock::now(body.0)).on(site_id).expecting(check);
+        let operation = Operation::Lock(body.0).on(site_id).expecting(check);
         let site = app.store.apply(operation, admin.actor(), now()).await??;
         Ok(SiteAnswer::new(&app, site))
     }
 
     /// Unlock a site
     ///
-    /// The very next heartbeat is told so. Unlocking a site that is not
-    /// locked changes nothing.
+    /// The very next heartbeat is told so, and a lock that has not begun is
+    /// taken back. Unlocking a site that has neither changes nothing.
     #[oai(path = "/:site_id/unlock", method = "post", operation_id = "unlock_site")]
     async fn unlock(
         &self,

@@ -10,7 +10,7 @@ use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseRe
 use serde_json::Value;
 
 use super::field_errors::FieldErrors;
-use crate::domain::{SiteId, Timestamp};
+use crate::domain::{Date, SiteId, Timestamp};
 
 macro_rules! plain_type {
     () => {
@@ -55,6 +55,37 @@ impl ToJSON for Time {
 }
 
 impl ParseFromJSON for Time {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        match value {
+            Some(Value::String(text)) => text.parse().map(Self).map_err(ParseError::custom),
+            other => Err(ParseError::expected_type(other.unwrap_or_default())),
+        }
+    }
+}
+
+/// A day (RFC 3339, section 5.6, `full-date`).
+#[derive(Debug, Clone, Copy)]
+pub struct Day(pub Date);
+
+impl Type for Day {
+    plain_type!();
+
+    fn name() -> Cow<'static, str> {
+        "date".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        inline(MetaSchema::new_with_format("string", "date"))
+    }
+}
+
+impl ToJSON for Day {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::String(self.0.to_string()))
+    }
+}
+
+impl ParseFromJSON for Day {
     fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
         match value {
             Some(Value::String(text)) => text.parse().map(Self).map_err(ParseError::custom),

@@ -12,7 +12,7 @@ use super::lookup::{SiteArgument, find};
 use super::path::with_query;
 use super::screen::{Ended, complain, print, print_json};
 use super::table::Table;
-use crate::domain::{Action, ActorKind, Timestamp};
+use crate::domain::{Action, ActorKind, Moment};
 
 // Its help stands at the command, where the flags for the server join it.
 #[derive(Debug, Args)]
@@ -35,12 +35,13 @@ pub(super) struct Audit {
     /// the failed logins, which are kept apart
     #[arg(long, value_name = "KIND", value_enum)]
     actor_kind: Option<ActorKind>,
-    /// Only entries from this time on, such as 2030-12-31T00:00:00Z
-    #[arg(long, value_name = "TIME")]
-    since: Option<Timestamp>,
-    /// Only entries before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<Timestamp>,
+    /// Only entries from this day or time on, such as 2030-12-31 or
+    /// 2030-12-31T00:00:00Z; days are those of licence.time_zone
+    #[arg(long, value_name = "DATE|TIME")]
+    since: Option<Moment>,
+    /// Only entries to the end of this day, or before this time
+    #[arg(long, value_name = "DATE|TIME")]
+    until: Option<Moment>,
     /// Most entries, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,

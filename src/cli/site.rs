@@ -11,6 +11,8 @@ mod cell;
 mod column;
 mod encoding;
 mod spreadsheet;
+// What a registration and a change say alike.
+mod said;
 // The verbs.
 mod add;
 mod export;

@@ -5,6 +5,8 @@ use chrono::NaiveDate;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use serde_json::Value;
+
 use crate::domain::{Action, ActorKind, SiteStatus, Timestamp};
 
 /// A date such as 2030-12-31, or a time as RFC 3339 has it, as the API takes it.
@@ -25,6 +27,20 @@ pub(super) fn date_or_time(text: &str) -> Result<String, &'static str> {
 pub(super) fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<NaiveDate>().is_ok()
 }
+
+/// A whole number, or `none`: null.
+///
+/// # Errors
+/// What it must be.
+pub(super) fn number_or_none(text: &str, least: u16, most: u16) -> Result<Value, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number)).map(Value::from);
+    number
+        .or_else(|| (text == NONE).then_some(Value::Null))
+        .ok_or_else(|| format!("must be a whole number from {least} to {most}, or {NONE}"))
+}
+
+/// What stands for null: as configured.
+pub(super) const NONE: &str = "none";
 
 macro_rules! by_their_names {
     ($($kind:ty),*) => {$(

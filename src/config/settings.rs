@@ -14,7 +14,7 @@ use super::error::{ConfigError, Places, bad, missing};
 use super::resolved::{
     Acme, Config, ExternalAccount, KeptBackups, Limits, Log, LogFormat, TlsMode, TrustedHeader,
 };
-use crate::domain::{Rules, SilentAfterHours};
+use super::rules::{Lease, Licence, rules};
 
 /// The control socket's name in the data directory.
 pub const CONTROL_SOCKET: &str = "control.sock";
@@ -44,11 +44,12 @@ pub struct Settings {
     trusted_proxies: Vec<String>,
     trusted_header: String,
     silent_after_hours: u32,
+    licence: Licence,
+    lease: Lease,
     tls: Tls,
     log: LogSettings,
     auth: Auth,
     audit: Audit,
-    lease: LeaseSettings,
     limits: LimitSettings,
     backup: BackupSettings,
 }
@@ -82,11 +83,6 @@ struct Auth {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Audit {
     keep_days: u32,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct LeaseSettings {
-    issuer: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,6 +120,8 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             trusted_header: TrustedHeader::XForwardedFor.as_str().into(),
             silent_after_hours: 13,
+            licence: Licence::default(),
+            lease: Lease::default(),
             tls: Tls {
                 mode: "self-signed".into(),
                 cert: String::new(),
@@ -139,7 +137,6 @@ impl Default for Settings {
             log: LogSettings { level: "info".into(), format: "auto".into() },
             auth: Auth { token_minutes: 15, signing_key_file: String::new() },
             audit: Audit { keep_days: 730 },
-            lease: LeaseSettings { issuer: String::new() },
             limits: LimitSettings {
                 max_connections: 4096,
                 max_connections_per_address: 256,
@@ -221,7 +218,7 @@ impl Settings {
             metrics_listen,
             trusted_proxies,
             trusted_header: self.trusted_header(places)?,
-            rules: Rules { silent_after: SilentAfterHours(self.silent_after_hours), ..Rules::default() },
+            rules: rules(self.silent_after_hours, &self.licence, &self.lease, places)?,
             token_minutes: self.auth.token_minutes,
             signing_key_file: given_path(&self.auth.signing_key_file),
             lease_issuer: self.issuer(),

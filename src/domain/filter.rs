@@ -125,7 +125,8 @@ mod tests {
             ..NewSite::named(name, email, at(100))
         };
         let key = SecretKey::from_random_bits([1; 32]).hash();
-        Site::registered(SiteId::from_u128(0xabc << 64), new, key, at(0))
+        let calendar = Rules::default().calendar(None);
+        Site::registered(SiteId::from_u128(0xabc << 64), new, key, &calendar, at(0)).unwrap()
     }
 
     fn seen(seconds: i64, version: &str) -> Seen {

@@ -154,6 +154,10 @@ mod tests {
         Timestamp::from_unix(NOW + seconds).unwrap()
     }
 
+    fn utc() -> crate::domain::calendar::Calendar {
+        Rules::default().calendar(None)
+    }
+
     fn lease(terms: &Terms, last: Option<i64>, now: i64) -> Lease {
         let asked = LeaseRequest { nonce: None, newest_key: 1 };
         let last = last.map(|last| LastLease { issued_at: at(last), newest_key: 1 });
@@ -177,9 +181,12 @@ mod tests {
     #[test]
     fn its_time_never_goes_back_and_what_it_tells_keeps_its_distance() {
         let mut terms = Terms::until(at(DAY));
-        let lock =
-            NewLock { at: Some(at(600)), until: Some(at(1200)), ..NewLock::now("unpaid".parse().unwrap()) };
-        terms.lock(lock, at(0)).unwrap();
+        let lock = NewLock {
+            at: Some(at(600).into()),
+            until: Some(at(1200).into()),
+            ..NewLock::now("unpaid".parse().unwrap())
+        };
+        terms.lock(lock, &utc(), at(0)).unwrap();
         assert_eq!(lease(&terms, Some(-60), 0).issued_at, at(0));
         let ahead = lease(&terms, Some(1000 * DAY), 0);
         let passed = |time: Timestamp| time.seconds_since(ahead.issued_at);
@@ -195,7 +202,11 @@ mod tests {
         let mut terms = Terms::until(at(30 * DAY));
         assert!(!lease(&terms, None, 0).is_locked());
         terms
-            .lock(NewLock { until: Some(at(50)), ..NewLock::now("unpaid".parse().unwrap()) }, at(0))
+            .lock(
+                NewLock { until: Some(at(50).into()), ..NewLock::now("unpaid".parse().unwrap()) },
+                &utc(),
+                at(0),
+            )
             .unwrap();
         let locked = lease(&terms, None, 10);
         assert!(locked.is_locked());

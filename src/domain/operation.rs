@@ -7,9 +7,10 @@
 //! writes down the answer.
 
 use super::audit::{Action, Actor, NewAuditEntry, differences};
+use super::calendar::Unresolved;
 use super::codes::Tags;
-use super::licence::TooFarAhead;
-use super::rules::Rules;
+use super::licence::ExpiryRefused;
+use super::rules::{Rules, TimeZoneName};
 use super::secret_key::KeyHash;
 use super::site::{NewSite, RevisionCheck, Site, SiteChange, Watch};
 use super::site_id::SiteId;
@@ -101,11 +102,42 @@ pub enum Refused {
     LockEndsTooEarly,
     /// It would have more tags than a site may have.
     TooManyTags,
+    /// The licence would end at a time that has passed, and that was not asked
+    /// for.
+    PastExpiry,
+    /// This host knows no such time zone.
+    UnknownTimeZone,
+    /// The site's zone has skipped the day that a field names.
+    SkippedDay(DateField),
 }
 
-impl From<TooFarAhead> for Refused {
-    fn from(TooFarAhead: TooFarAhead) -> Self {
-        Self::TooFarAhead
+/// A field of a request that may be a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateField {
+    /// The last day of a licence.
+    Expiry,
+    /// The day at whose end a lock begins.
+    LockAt,
+    /// The last day of a lock.
+    LockUntil,
+}
+
+impl Refused {
+    fn day(error: Unresolved, field: DateField) -> Self {
+        match error {
+            Unresolved::UnknownZone => Self::UnknownTimeZone,
+            Unresolved::SkippedDay => Self::SkippedDay(field),
+        }
+    }
+}
+
+impl From<ExpiryRefused> for Refused {
+    fn from(refused: ExpiryRefused) -> Self {
+        match refused {
+            ExpiryRefused::TooFarAhead => Self::TooFarAhead,
+            ExpiryRefused::Unresolved(error) => Self::day(error, DateField::Expiry),
+            ExpiryRefused::Past => Self::PastExpiry,
+        }
     }
 }
 
@@ -114,6 +146,8 @@ impl From<LockRefused> for Refused {
         match refused {
             LockRefused::AlreadyLocked => Self::AlreadyLocked,
             LockRefused::EndsTooEarly => Self::LockEndsTooEarly,
+            LockRefused::At(error) => Self::day(error, DateField::LockAt),
+            LockRefused::Until(error) => Self::day(error, DateField::LockUntil),
         }
     }
 }
@@ -163,20 +197,28 @@ pub fn decide(
     };
     match &wanted.operation {
         Operation::Register { new, key } => {
-            let site = Site::registered(wanted.site_id, new.clone(), *key, now);
+            let mut new = new.clone();
+            new.time_zone = known(new.time_zone, rules)?;
+            let calendar = rules.calendar(new.time_zone.as_ref());
+            let site = Site::registered(wanted.site_id, new, *key, &calendar, now)?;
             let entry = entry(Action::SiteRegistered, None, Some(&site));
             Ok(Decision { effect: Effect::Registered, site, entry: Some(entry) })
         }
         Operation::Update(change) => {
             let before = expected()?;
-            let mut after = before.clone();
-            change.clone().apply(&mut after, now)?;
+            let (mut change, mut after) = (change.clone(), before.clone());
+            if let Some(time_zone) = change.time_zone.take() {
+                change.time_zone = Some(known(time_zone, rules)?);
+            }
+            let time_zone = change.time_zone.as_ref().unwrap_or(&before.time_zone);
+            let calendar = rules.calendar(time_zone.as_ref());
+            change.apply(&mut after, &calendar, now)?;
             Ok(edited(Action::SiteUpdated, before, after))
         }
         Operation::Lock(lock) => {
             let before = expected()?;
             let mut after = before.clone();
-            after.terms.lock(lock.clone(), now)?;
+            after.terms.lock(lock.clone(), &rules.calendar(before.time_zone.as_ref()), now)?;
             Ok(edited(Action::SiteLocked, before, after))
         }
         Operation::Unlock => {
@@ -211,6 +253,12 @@ pub fn decide(
             Ok(Decision { effect: Effect::Deleted, site: site.clone(), entry: Some(entry) })
         }
     }
+}
+
+/// The zone as this host names it.
+fn known(time_zone: Option<TimeZoneName>, rules: &Rules) -> Result<Option<TimeZoneName>, Refused> {
+    let known = |zone| rules.known_zone(&zone).ok_or(Refused::UnknownTimeZone);
+    time_zone.map(known).transpose()
 }
 
 #[cfg(test)]
@@ -310,8 +358,8 @@ mod tests {
         assert_eq!(number(&site, change(tags)), 1);
         assert_eq!(number(&site, Operation::Unlock), 1);
         let scheduled = NewLock {
-            at: Some(at(NOW + 10)),
-            until: Some(at(NOW + 20)),
+            at: Some(at(NOW + 10).into()),
+            until: Some(at(NOW + 20).into()),
             ..NewLock::now("unpaid".parse().unwrap())
         };
         let scheduled = decided(Some(&site), Operation::Lock(scheduled)).unwrap();

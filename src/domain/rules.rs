@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::calendar::{Calendar, Zones};
 use super::text::{Stored, TextError, bounded};
 
 /// How long a site may be silent, in hours, before its status says so; 0
@@ -112,6 +113,20 @@ pub struct Rules {
     /// a backup is restored it is beyond all that were given since the backup,
     /// so that no word on one of those is taken for one on a later change.
     pub least_revision: u64,
+    /// What this host knows of zones.
+    pub zones: Zones,
+}
+
+impl Rules {
+    /// The days of a site with this zone of its own; `None`: of one without.
+    pub fn calendar(&self, time_zone: Option<&TimeZoneName>) -> Calendar {
+        self.zones.calendar(time_zone.unwrap_or(&self.time_zone).as_str())
+    }
+
+    /// The name of a zone as this host has it; `None`: it knows no such zone.
+    pub fn known_zone(&self, time_zone: &TimeZoneName) -> Option<TimeZoneName> {
+        self.zones.calendar(time_zone.as_str()).zone().map(|name| TimeZoneName(name.to_owned()))
+    }
 }
 
 /// As without any configuration.
@@ -123,6 +138,7 @@ impl Default for Rules {
             offline_hours: OfflineHours(168),
             time_zone: TimeZoneName("UTC".to_owned()),
             least_revision: 0,
+            zones: Zones::default(),
         }
     }
 }

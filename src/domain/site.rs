@@ -1,9 +1,10 @@
 //! A site: one restaurant with a local backend.
 
+use super::calendar::{Calendar, Moment};
 use super::codes::{Features, Tags};
 use super::delivery::{Delivered, Delivery};
 use super::heartbeat::{Seen, is_from_the_future};
-use super::licence::{LicenceChange, TooFarAhead};
+use super::licence::{ExpiryRefused, LicenceChange, expiry};
 use super::rules::{GraceDays, OfflineHours, Rules, TimeZoneName};
 use super::secret_key::{KeyHash, OldKey, SiteKeys};
 use super::site_id::SiteId;
@@ -24,7 +25,9 @@ pub struct NewSite {
     /// Whom to write to.
     pub contact_email: ContactEmail,
     /// When its licence expires.
-    pub license_expires_at: Timestamp,
+    pub license_expires_at: Moment,
+    /// Whether that may be a time that has passed.
+    pub allow_past: bool,
     /// What it is sorted by.
     pub tags: Tags,
     /// What is to be remembered of it.
@@ -41,12 +44,13 @@ pub struct NewSite {
 
 impl NewSite {
     /// With nothing said of it but what must be.
-    pub fn named(name: SiteName, contact_email: ContactEmail, license_expires_at: Timestamp) -> Self {
+    pub fn named(name: SiteName, contact_email: ContactEmail, license_expires_at: impl Into<Moment>) -> Self {
         Self {
             name,
             owner_name: OwnerName::default(),
             contact_email,
-            license_expires_at,
+            license_expires_at: license_expires_at.into(),
+            allow_past: false,
             tags: Tags::default(),
             notes: Notes::default(),
             features: Features::default(),
@@ -178,10 +182,20 @@ impl SiteStatus {
 }
 
 impl Site {
-    /// A site as it is registered. Its number is 0 until the store gives it
-    /// one.
-    pub fn registered(site_id: SiteId, new: NewSite, key: KeyHash, now: Timestamp) -> Self {
-        Self {
+    /// A site as it is registered, by its own calendar. Its number is 0 until
+    /// the store gives it one.
+    ///
+    /// # Errors
+    /// [`ExpiryRefused`].
+    pub fn registered(
+        site_id: SiteId,
+        new: NewSite,
+        key: KeyHash,
+        calendar: &Calendar,
+        now: Timestamp,
+    ) -> Result<Self, ExpiryRefused> {
+        let expires_at = expiry(new.license_expires_at, calendar, new.allow_past, now)?;
+        Ok(Self {
             id: 0,
             site_id,
             name: new.name,
@@ -197,14 +211,14 @@ impl Site {
                 grace_days: new.grace_days,
                 features: new.features,
                 offline_hours: new.offline_hours,
-                ..Terms::until(new.license_expires_at)
+                ..Terms::until(expires_at)
             },
             verdict_revision: VerdictRevision::first(now),
             watch: None,
             created_at: now,
             revision: 1,
             seen: None,
-        }
+        })
     }
 
     /// Where it stands at `now`.
@@ -275,6 +289,8 @@ pub struct SiteChange {
     pub contact_email: Option<ContactEmail>,
     /// What becomes of the expiry.
     pub licence: LicenceChange,
+    /// Whether that may be a time that has passed.
+    pub allow_past: bool,
     /// Switch it on or off.
     pub is_active: Option<bool>,
     /// New tags, in place of all that it has.
@@ -293,13 +309,14 @@ pub struct SiteChange {
 }
 
 impl SiteChange {
-    /// Applies the change to `site`.
+    /// Applies the change to `site`, by the calendar of the zone that it has
+    /// after it.
     ///
     /// # Errors
-    /// [`TooFarAhead`] when an extension leaves the range of time; `site` is
-    /// then unchanged.
-    pub fn apply(self, site: &mut Site, now: Timestamp) -> Result<(), TooFarAhead> {
-        site.terms.license_expires_at = self.licence.apply(site.terms.license_expires_at, now)?;
+    /// [`ExpiryRefused`]; `site` is then unchanged.
+    pub fn apply(self, site: &mut Site, calendar: &Calendar, now: Timestamp) -> Result<(), ExpiryRefused> {
+        let expires_at = site.terms.license_expires_at;
+        site.terms.license_expires_at = self.licence.apply(expires_at, calendar, self.allow_past, now)?;
         if let Some(name) = self.name {
             site.name = name;
         }
@@ -337,6 +354,7 @@ impl SiteChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::calendar::Zones;
     use crate::domain::heartbeat::Heartbeat;
     use crate::domain::rules::SilentAfterHours;
     use crate::domain::secret_key::SecretKey;
@@ -357,7 +375,8 @@ mod tests {
             ..NewSite::named("Trattoria Da Mario".parse().unwrap(), email, at(NOW + 100))
         };
         let key = SecretKey::from_random_bits([1; 32]).hash();
-        Site::registered(SiteId::from_u128(7), new, key, at(NOW - 1000))
+        let utc = Zones::default().calendar("UTC");
+        Site::registered(SiteId::from_u128(7), new, key, &utc, at(NOW - 1000)).unwrap()
     }
 
     fn seen(ago: i64) -> Option<Seen> {
@@ -434,7 +453,8 @@ mod tests {
             licence: LicenceChange::ExtendDays(1),
             ..SiteChange::default()
         };
-        assert_eq!(change.apply(&mut site, at(NOW)), Err(TooFarAhead));
+        let utc = Zones::default().calendar("UTC");
+        assert_eq!(change.apply(&mut site, &utc, at(NOW)), Err(ExpiryRefused::TooFarAhead));
         assert_eq!(site.name.as_str(), "Trattoria Da Mario");
     }
 }

@@ -1,6 +1,7 @@
 //! What a site may do, and when that changes by itself: all that a verdict
 //! follows from.
 
+use super::calendar::{Calendar, Moment, Unresolved};
 use super::codes::Features;
 use super::rules::{GraceDays, OfflineHours, Rules};
 use super::text::LockReason;
@@ -24,9 +25,9 @@ pub struct NewLock {
     /// Why; its people are told.
     pub reason: LockReason,
     /// When it is to begin; `None`, or a time that has passed: now.
-    pub at: Option<Timestamp>,
+    pub at: Option<Moment>,
     /// When it is to end by itself; `None`: when somebody unlocks.
-    pub until: Option<Timestamp>,
+    pub until: Option<Moment>,
 }
 
 impl NewLock {
@@ -43,6 +44,10 @@ pub enum LockRefused {
     AlreadyLocked,
     /// It would end before it begins, or at once.
     EndsTooEarly,
+    /// The day on which it is to begin is none where the site is.
+    At(Unresolved),
+    /// The day on which it is to end is none where the site is.
+    Until(Unresolved),
 }
 
 /// Where a lock stands.
@@ -129,14 +134,16 @@ impl Terms {
         self.lock.as_ref().filter(|lock| lock.phase(now) == LockPhase::Scheduled)
     }
 
-    /// Locks from now on or at a time to come. Where a lock holds, its reason and
+    /// Locks from now on or at a time to come, by the site's calendar. Where a lock holds, its reason and
     /// its end are replaced; one that was to come gives way.
     ///
     /// # Errors
     /// [`LockRefused`]; nothing is changed.
-    pub fn lock(&mut self, wanted: NewLock, now: Timestamp) -> Result<(), LockRefused> {
-        let begins = wanted.at.filter(|&at| now < at);
-        if wanted.until.is_some_and(|until| until <= begins.unwrap_or(now)) {
+    pub fn lock(&mut self, wanted: NewLock, calendar: &Calendar, now: Timestamp) -> Result<(), LockRefused> {
+        let resolve = |moment: Option<Moment>| moment.map(|moment| calendar.resolve(moment)).transpose();
+        let begins = resolve(wanted.at).map_err(LockRefused::At)?.filter(|&at| now < at);
+        let until = resolve(wanted.until).map_err(LockRefused::Until)?;
+        if until.is_some_and(|until| until <= begins.unwrap_or(now)) {
             return Err(LockRefused::EndsTooEarly);
         }
         let at = match self.locked(now) {
@@ -144,7 +151,7 @@ impl Terms {
             Some(lock) => lock.at,
             None => Some(begins.unwrap_or(now)),
         };
-        self.lock = Some(Lock { reason: wanted.reason, at, until: wanted.until });
+        self.lock = Some(Lock { reason: wanted.reason, at, until });
         Ok(())
     }
 
@@ -196,6 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::calendar::Zones;
 
     const NOW: i64 = 1_900_000_000;
 
@@ -222,22 +230,29 @@ mod tests {
     fn there_is_one_lock_at_a_time() {
         let wanted = |reason: &str, from: Option<i64>, until: Option<i64>| NewLock {
             reason: reason.parse().unwrap(),
-            at: from.map(at),
-            until: until.map(at),
+            at: from.map(|from| at(from).into()),
+            until: until.map(|until| at(until).into()),
         };
+        let utc = Zones::default().calendar("UTC");
         let mut terms = Terms::until(at(1_000_000));
-        assert_eq!(terms.lock(wanted("a", Some(50), Some(50)), at(0)), Err(LockRefused::EndsTooEarly));
-        assert_eq!(terms.lock(wanted("a", None, Some(0)), at(0)), Err(LockRefused::EndsTooEarly));
+        assert_eq!(terms.lock(wanted("a", Some(50), Some(50)), &utc, at(0)), Err(LockRefused::EndsTooEarly));
+        assert_eq!(terms.lock(wanted("a", None, Some(0)), &utc, at(0)), Err(LockRefused::EndsTooEarly));
         assert_eq!(terms.lock, None);
-        terms.lock(wanted("a", Some(50), Some(60)), at(0)).unwrap();
-        terms.lock(wanted("b", Some(70), None), at(0)).unwrap();
+        terms.lock(wanted("a", Some(50), Some(60)), &utc, at(0)).unwrap();
+        terms.lock(wanted("b", Some(70), None), &utc, at(0)).unwrap();
         assert_eq!(terms.scheduled_lock(at(0)).unwrap().at, Some(at(70)), "the later word counts");
-        terms.lock(wanted("c", Some(-5), None), at(10)).unwrap();
+        terms.lock(wanted("c", Some(-5), None), &utc, at(10)).unwrap();
         assert_eq!(terms.locked(at(10)).unwrap().at, Some(at(10)), "the past is now");
-        assert_eq!(terms.lock(wanted("d", Some(20), None), at(11)), Err(LockRefused::AlreadyLocked));
-        terms.lock(wanted("e", None, Some(40)), at(12)).unwrap();
+        assert_eq!(terms.lock(wanted("d", Some(20), None), &utc, at(11)), Err(LockRefused::AlreadyLocked));
+        terms.lock(wanted("e", None, Some(40)), &utc, at(12)).unwrap();
         let lock = terms.locked(at(12)).unwrap();
         assert_eq!((lock.reason.as_str(), lock.at, lock.until), ("e", Some(at(10)), Some(at(40))));
+        let unknown = NewLock { until: "2030-12-31".parse().ok(), ..NewLock::now("f".parse().unwrap()) };
+        let nowhere = Zones::default().calendar("Europe/Nowhere");
+        let refused = LockRefused::Until(Unresolved::UnknownZone);
+        assert_eq!(terms.lock(unknown.clone(), &nowhere, at(13)), Err(refused));
+        let unknown = NewLock { at: unknown.until, ..unknown };
+        assert_eq!(terms.lock(unknown, &nowhere, at(13)), Err(LockRefused::At(Unresolved::UnknownZone)));
         terms.unlock();
         assert_eq!(terms.lock, None);
     }

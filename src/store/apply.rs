@@ -205,7 +205,7 @@ mod tests {
 
     fn register(number: u128) -> SiteOperation {
         let (name, email) = (format!("Site {number}").parse().unwrap(), "owner@example.com".parse().unwrap());
-        let new = NewSite::named(name, email, at(NOW + 1000));
+        let new = NewSite { allow_past: true, ..NewSite::named(name, email, at(NOW + 1000)) };
         let key = SecretKey::from_random_bits([1; 32]).hash();
         Operation::Register { new, key }.on(SiteId::from_u128(number))
     }

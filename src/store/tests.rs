@@ -53,7 +53,7 @@ fn key(number: u8) -> SecretKey {
 fn new_site(name: &str, expires: i64) -> NewSite {
     let email = "owner@example.com".parse().unwrap();
     let new = NewSite::named(name.parse().unwrap(), email, at(expires));
-    NewSite { owner_name: "Owner".parse().unwrap(), ..new }
+    NewSite { owner_name: "Owner".parse().unwrap(), allow_past: true, ..new }
 }
 
 /// Does `operation` to the site `number`.

@@ -71,7 +71,7 @@ fn a_locked_an_expired_and_an_inactive_site_are_answered_200_and_recorded() {
         .bearer(&token)
         .json(&json!({ "reason": "unpaid" }))
         .send();
-    let expired = server.register_as(&token, &json!({ "license_expires_at": PAST }));
+    let expired = server.register_as(&token, &json!({ "license_expires_at": PAST, "allow_past": true }));
     let inactive = server.register(&token);
     server.put(&path_of(&inactive)).bearer(&token).json(&json!({ "is_active": false })).send();
 
@@ -280,7 +280,11 @@ fn the_command_plays_a_local_backend_and_tells_the_verdict_by_its_exit_code() {
     assert_eq!(code, Some(10), "locked");
     assert_eq!(serde_json::from_str::<Value>(&printed).unwrap()["lock_reason"], "unpaid");
     server.post(&format!("{}/unlock", path_of(&site))).bearer(&token).send();
-    server.put(&path_of(&site)).bearer(&token).json(&json!({ "license_expires_at": PAST })).send();
+    server
+        .put(&path_of(&site))
+        .bearer(&token)
+        .json(&json!({ "license_expires_at": PAST, "allow_past": true }))
+        .send();
     assert_eq!(played(id, key).0, Some(10), "expired");
 
     let (code, printed, complaint) = played(id, "swk_wrong");

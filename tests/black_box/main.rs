@@ -50,6 +50,7 @@ mod auth;
 mod backup;
 mod batch;
 mod bulk;
+mod dates;
 mod docs;
 mod find;
 mod heartbeat;

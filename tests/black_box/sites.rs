@@ -8,7 +8,7 @@ use crate::client::Answer;
 use crate::server::{new_site, path_of};
 use crate::sysadmin::Sysadmin;
 
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 30] = [
     "id",
     "site_id",
     "name",
@@ -18,6 +18,7 @@ const FIELDS: [&str; 18] = [
     "is_locked",
     "lock_reason",
     "license_expires_at",
+    "license_expires_on",
     "created_at",
     "last_seen_at",
     "last_seen_ip",
@@ -25,7 +26,18 @@ const FIELDS: [&str; 18] = [
     "last_uptime_seconds",
     "last_key_used",
     "old_key_valid_until",
+    "tags",
+    "notes",
+    "features",
+    "time_zone",
+    "grace_days",
+    "offline_hours",
+    "locked_at",
+    "lock_until",
+    "scheduled_lock",
+    "delivery",
     "licensed",
+    "grace_ends_at",
     "status",
 ];
 
@@ -80,8 +92,8 @@ fn a_site_is_registered_with_its_key_shown_this_once() {
         assert_eq!(answer.status, 201);
         let fields = answer.fields();
         assert_eq!(
-            (&fields[..18], fields[18].as_str(), fields.len()),
-            (&FIELDS.map(str::to_owned)[..], "secret_key", 19)
+            (&fields[..30], fields[30].as_str(), fields.len()),
+            (&FIELDS.map(str::to_owned)[..], "secret_key", 31)
         );
         let site = answer.json();
         assert_eq!(site["id"], number);
@@ -101,6 +113,17 @@ fn a_site_is_registered_with_its_key_shown_this_once() {
             ("last_uptime_seconds", json!(null)),
             ("last_key_used", json!(null)),
             ("old_key_valid_until", json!(null)),
+            ("license_expires_on", json!("2099-12-30")),
+            ("tags", json!([])),
+            ("notes", json!("")),
+            ("features", json!([])),
+            ("time_zone", json!(null)),
+            ("grace_days", json!(null)),
+            ("offline_hours", json!(null)),
+            ("locked_at", json!(null)),
+            ("lock_until", json!(null)),
+            ("scheduled_lock", json!(null)),
+            ("grace_ends_at", json!(null)),
             ("licensed", json!(true)),
             ("status", json!("never_seen")),
         ] {
@@ -222,7 +245,7 @@ fn a_time_of_any_offset_is_taken_and_given_in_utc_with_whole_seconds() {
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
         ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
     ] {
-        let site = admin.register(json!({ "license_expires_at": given }));
+        let site = admin.register(json!({ "license_expires_at": given, "allow_past": true }));
         assert_eq!(site["license_expires_at"], kept, "{given}");
     }
     for bad in [
@@ -252,6 +275,12 @@ fn an_update_changes_the_fields_given_and_leaves_the_others() {
         let answer = admin.update(&site, json!({ field: value }));
         assert_eq!((answer.status, answer.fields()), (200, FIELDS.map(str::to_owned).to_vec()));
         site[field] = value;
+        if field == "license_expires_at" {
+            // What follows from it.
+            site["license_expires_on"] = json!("2030-12-31");
+            site["delivery"]["revision"] = json!(2);
+            site["delivery"]["changed_at"] = answer.json()["delivery"]["changed_at"].clone();
+        }
         assert_eq!(answer.json(), site, "{field}");
     }
     let off = admin.update(&site, json!({ "is_active": false })).json();
@@ -259,7 +288,11 @@ fn an_update_changes_the_fields_given_and_leaves_the_others() {
         (&off["is_active"], &off["licensed"], &off["status"]),
         (&json!(false), &json!(false), &json!("inactive"))
     );
-    assert_eq!(admin.update(&site, json!({ "is_active": true })).json(), site);
+    let mut on = admin.update(&site, json!({ "is_active": true })).json();
+    assert_eq!(on["delivery"]["revision"], 4);
+    site["delivery"] = on["delivery"].take();
+    on["delivery"] = site["delivery"].clone();
+    assert_eq!(on, site);
     assert_eq!(admin.update(&site, json!({})).json(), site, "nothing given, nothing changed");
     assert_eq!(admin.get(&(path_of(&site) + "/")).json(), site);
     let many = json!({ "name": "All", "owner_name": "At", "contact_email": "once@example.com", "is_active": false, "extend_days": 1 });
@@ -291,7 +324,7 @@ fn days_are_added_to_the_later_of_now_and_the_expiry() {
     assert_eq!(extend(&site, json!(1)).json()["license_expires_at"], "2040-02-29T12:00:00Z");
     assert_eq!(extend(&site, json!(3660)).json()["license_expires_at"], "2050-03-08T12:00:00Z");
 
-    let expired = admin.register(json!({ "license_expires_at": "2001-01-01T00:00:00Z" }));
+    let expired = admin.register(json!({ "license_expires_at": "2001-01-01T00:00:00Z", "allow_past": true }));
     assert_eq!(expired["status"], "expired");
     let before = chrono::Utc::now().timestamp();
     let extended = extend(&expired, json!(30)).json();
@@ -505,7 +538,7 @@ fn the_links_of_a_filtered_list_keep_the_filter() {
 #[test]
 fn the_list_can_be_filtered_by_each_status() {
     let admin = Sysadmin::start();
-    let past = json!({ "license_expires_at": "2001-01-01T00:00:00Z" });
+    let past = json!({ "license_expires_at": "2001-01-01T00:00:00Z", "allow_past": true });
     let (inactive, locked, _expired, _never_seen, online) = (
         admin.register(past.clone()),
         admin.register(past.clone()),

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use jiff::tz::TimeZoneDatabase;
 use sitewarden::domain::{
-    Actor, ActorKind, GraceDays, Heartbeat, KeyHash, NewLock, NewSite, OfflineHours, Operation, SecretKey,
-    SiteChange, SiteId, Timestamp, TokenEpoch,
+    Actor, ActorKind, GraceDays, Heartbeat, KeyHash, NewLock, NewSite, OfflineHours, Operation, Rules,
+    SecretKey, SiteChange, SiteId, Timestamp, TokenEpoch, Zones,
 };
 use sitewarden::store::requests::Once;
 use sitewarden::store::{
@@ -56,7 +57,8 @@ pub(crate) async fn v1(path: &Path) {
 
 /// Makes, at `path`, a file that holds a record of every kind.
 pub(crate) async fn v2(path: &Path) {
-    let store = Store::open(path).unwrap();
+    let zones = Zones::new(TimeZoneDatabase::from_env());
+    let store = Store::open(path).unwrap().with_rules(Rules { zones, ..Rules::default() });
     fill(&store).await;
     let (name, ip) = ("Sysadmin".parse().unwrap(), "192.0.2.1".parse().unwrap());
     store.record_failed_login(Some(name), ip, at(NOW)).await.unwrap();
@@ -71,8 +73,8 @@ pub(crate) async fn v2(path: &Path) {
     };
     apply(&store, 4, Operation::Update(said)).await;
     let lock = NewLock {
-        at: Some(at(NOW + 50)),
-        until: Some(at(NOW + 60)),
+        at: Some(at(NOW + 50).into()),
+        until: Some(at(NOW + 60).into()),
         ..NewLock::now("later".parse().unwrap())
     };
     apply(&store, 4, Operation::Lock(lock)).await;

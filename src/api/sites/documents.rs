@@ -4,12 +4,15 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use uuid::Uuid;
 
-use crate::api::example::example_expiry;
+use crate::api::example::example_day;
 use crate::api::fields::{Fields, Readable};
-use crate::api::wire::{Nullable, Time};
+use crate::api::wire::{Day, Nullable, Time};
 use crate::domain::licence::MAX_EXTEND_DAYS;
 use crate::domain::site::MAX_OVERLAP_HOURS;
-use crate::domain::{LicenceChange, LockReason, NewSite, Rules, Site, SiteChange, SiteStatus, Timestamp};
+use crate::domain::{
+    Delivery, DeliveryState, Features, GraceDays, LicenceChange, Lock, LockReason, Moment, NewLock, NewSite,
+    Notes, OfflineHours, Rules, Site, SiteChange, SiteStatus, Tags, TimeZoneName, Timestamp,
+};
 
 /// Where a site stands; the first that holds, in this order.
 #[derive(Debug, Clone, Copy, Enum)]
@@ -19,7 +22,7 @@ pub enum StatusDocument {
     Inactive,
     /// Locked by the sysadmin.
     Locked,
-    /// The licence has expired.
+    /// The licence has expired, and the grace after it is over.
     Expired,
     /// No heartbeat ever came.
     NeverSeen,
@@ -41,6 +44,72 @@ impl From<SiteStatus> for StatusDocument {
             SiteStatus::Silent => Self::Silent,
             SiteStatus::Online => Self::Online,
         }
+    }
+}
+
+/// How far the last change of what a site may do has come.
+#[derive(Debug, Clone, Copy, Enum)]
+#[oai(rename = "DeliveryState", rename_all = "snake_case")]
+pub enum DeliveryStateDocument {
+    /// No heartbeat has been answered since.
+    Pending,
+    /// A heartbeat was answered with it; that is not to say that the answer
+    /// arrived.
+    Answered,
+    /// The local backend has said that it applied it.
+    Acknowledged,
+}
+
+/// What became of the last change of what a site may do.
+#[derive(Debug, Object)]
+#[oai(rename = "Delivery")]
+pub struct DeliveryDocument {
+    /// How far it has come.
+    state: DeliveryStateDocument,
+    /// Counts the changes, from 1; a lock that begins or ends, and a licence
+    /// that ends, are changes too.
+    revision: u64,
+    /// When it was made.
+    changed_at: Time,
+    /// When a heartbeat was first answered with it; null while none was.
+    answered_at: Nullable<Time>,
+    /// When the local backend first said that it had applied it; null until
+    /// then.
+    acknowledged_at: Nullable<Time>,
+}
+
+impl From<Delivery> for DeliveryDocument {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            state: match delivery.state {
+                DeliveryState::Pending => DeliveryStateDocument::Pending,
+                DeliveryState::Answered => DeliveryStateDocument::Answered,
+                DeliveryState::Acknowledged => DeliveryStateDocument::Acknowledged,
+            },
+            revision: delivery.revision.number,
+            changed_at: Time(delivery.revision.changed_at),
+            answered_at: Nullable(delivery.answered_at.map(Time)),
+            acknowledged_at: Nullable(delivery.acknowledged_at.map(Time)),
+        }
+    }
+}
+
+/// A lock that has not begun.
+#[derive(Debug, Object)]
+#[oai(rename = "ScheduledLock")]
+pub struct ScheduledLockDocument {
+    /// What its people will be told, 1 to 500 characters.
+    reason: String,
+    /// When it begins.
+    at: Time,
+    /// When it ends by itself; null: when somebody unlocks.
+    until: Nullable<Time>,
+}
+
+impl ScheduledLockDocument {
+    fn of(lock: &Lock) -> Option<Self> {
+        let until = Nullable(lock.until.map(Time));
+        Some(Self { reason: lock.reason.as_str().to_owned(), at: Time(lock.at?), until })
     }
 }
 
@@ -68,6 +137,9 @@ macro_rules! site_document {
             lock_reason: Nullable<String>,
             /// When its licence expires or expired.
             license_expires_at: Time,
+            /// The last whole day of its licence, in its time zone; null where
+            /// the server's host does not know that.
+            license_expires_on: Nullable<Day>,
             /// When it was registered.
             created_at: Time,
             /// When its last heartbeat came; null before the first.
@@ -84,8 +156,34 @@ macro_rules! site_document {
             /// Until when the key that a rotation replaced goes on working;
             /// null when none does.
             old_key_valid_until: Nullable<Time>,
-            /// `is_active` and not yet expired.
+            /// What it is sorted by, in the order of their letters.
+            tags: Vec<String>,
+            /// What is to be remembered of it, 0 to 2000 characters.
+            notes: String,
+            /// What its licence switches on, in the order of their letters.
+            features: Vec<String>,
+            /// Where its days end; null: as configured (`licence.time_zone`).
+            time_zone: Nullable<String>,
+            /// For how many days its licence holds after its expiry; null: as
+            /// configured (`licence.grace_days`).
+            grace_days: Nullable<u8>,
+            /// For how many hours its leases last; null: as configured
+            /// (`lease.offline_hours`).
+            offline_hours: Nullable<u16>,
+            /// When it was locked; null when it is not, or where that was not
+            /// written down.
+            locked_at: Nullable<Time>,
+            /// When its lock ends by itself; null: when somebody unlocks.
+            lock_until: Nullable<Time>,
+            /// A lock that has not begun; null: there is none.
+            scheduled_lock: Nullable<ScheduledLockDocument>,
+            /// What became of the last change of what it may do.
+            delivery: DeliveryDocument,
+            /// `is_active`, and neither its expiry nor the grace after it is
+            /// over.
             licensed: bool,
+            /// When the grace after its expiry is over; null: it has none.
+            grace_ends_at: Nullable<Time>,
             /// Where it stands.
             status: StatusDocument,
             $($(#[$extra_doc])* $extra: $type,)?
@@ -99,7 +197,11 @@ macro_rules! site_document {
                     false => WhichKeyDocument::Replaced,
                 });
                 let old_key = site.old_key.filter(|old| now < old.valid_until);
-                let lock_reason = site.terms.locked(now).map(|lock| lock.reason.as_str().to_owned());
+                let lock = site.terms.locked(now);
+                let texts = |words: &mut dyn Iterator<Item = &str>| words.map(str::to_owned).collect();
+                let delivery = site.delivery(rules, now).into();
+                let expires_at = site.terms.license_expires_at;
+                let expires_on = rules.calendar(site.time_zone.as_ref()).last_whole_day(expires_at);
                 let seen = site.seen;
                 Self {
                     id: site.id,
@@ -108,9 +210,10 @@ macro_rules! site_document {
                     owner_name: site.owner_name.as_str().to_owned(),
                     contact_email: site.contact_email.as_str().to_owned(),
                     is_active: site.terms.is_active,
-                    is_locked: lock_reason.is_some(),
-                    lock_reason: Nullable(lock_reason),
-                    license_expires_at: Time(site.terms.license_expires_at),
+                    is_locked: lock.is_some(),
+                    lock_reason: Nullable(lock.map(|lock| lock.reason.as_str().to_owned())),
+                    license_expires_at: Time(expires_at),
+                    license_expires_on: Nullable(expires_on.map(Day)),
                     created_at: Time(site.created_at),
                     last_seen_at: Nullable(seen.as_ref().map(|seen| Time(seen.at))),
                     last_seen_ip: Nullable(seen.as_ref().map(|seen| seen.ip.to_string())),
@@ -118,7 +221,20 @@ macro_rules! site_document {
                     last_uptime_seconds: Nullable(seen.as_ref().map(|seen| seen.heartbeat.uptime_seconds)),
                     last_key_used: Nullable(last_key_used),
                     old_key_valid_until: Nullable(old_key.map(|old| Time(old.valid_until))),
+                    tags: texts(&mut site.tags.iter()),
+                    notes: site.notes.as_str().to_owned(),
+                    features: texts(&mut site.terms.features.iter()),
+                    time_zone: Nullable(site.time_zone.as_ref().map(|zone| zone.as_str().to_owned())),
+                    grace_days: Nullable(site.terms.grace_days.map(GraceDays::get)),
+                    offline_hours: Nullable(site.terms.offline_hours.map(OfflineHours::get)),
+                    locked_at: Nullable(lock.and_then(|lock| lock.at).map(Time)),
+                    lock_until: Nullable(lock.and_then(|lock| lock.until).map(Time)),
+                    scheduled_lock: Nullable(
+                        site.terms.scheduled_lock(now).and_then(ScheduledLockDocument::of),
+                    ),
+                    delivery,
                     licensed,
+                    grace_ends_at: Nullable(site.terms.grace_ends_at(rules).map(Time)),
                     status,
                     $($extra,)?
                 }
@@ -150,8 +266,40 @@ pub struct NewSiteDocument {
     owner_name: Option<String>,
     /// Whom to write to, at most 254 characters.
     contact_email: String,
-    /// When its licence expires: RFC 3339 with any offset.
-    license_expires_at: Time,
+    /// When its licence expires: RFC 3339 with any offset. Either this or
+    /// `license_expires_on`.
+    #[oai(skip_serializing_if_is_none)]
+    license_expires_at: Option<Time>,
+    /// The last day of its licence, which ends with it, in the site's time
+    /// zone. Either this or `license_expires_at`.
+    #[oai(skip_serializing_if_is_none)]
+    license_expires_on: Option<Day>,
+    /// What it is sorted by: at most 20 words, each of 1 to 40 of the
+    /// characters `a-z 0-9 . _ : -`.
+    #[oai(skip_serializing_if_is_none)]
+    tags: Option<Vec<String>>,
+    /// What is to be remembered of it, 0 to 2000 characters; line breaks are
+    /// kept.
+    #[oai(skip_serializing_if_is_none)]
+    notes: Option<String>,
+    /// What its licence switches on: at most 50 words, written as tags are.
+    #[oai(skip_serializing_if_is_none)]
+    features: Option<Vec<String>>,
+    /// Where its days end: a name of the IANA time zone database, such as
+    /// `Europe/Rome`. Null or left out: as configured.
+    #[oai(skip_serializing_if_is_none)]
+    time_zone: Option<Nullable<String>>,
+    /// For how many days its licence holds after its expiry, 0 to 90. Null or
+    /// left out: as configured.
+    #[oai(skip_serializing_if_is_none)]
+    grace_days: Option<Nullable<u8>>,
+    /// For how many hours its leases last, 1 to 8760. Null or left out: as
+    /// configured.
+    #[oai(skip_serializing_if_is_none)]
+    offline_hours: Option<Nullable<u16>>,
+    /// true: its licence may have expired already; else that is refused.
+    #[oai(skip_serializing_if_is_none)]
+    allow_past: Option<bool>,
 }
 
 impl Example for NewSiteDocument {
@@ -160,7 +308,15 @@ impl Example for NewSiteDocument {
             name: "Trattoria Da Mario".to_owned(),
             owner_name: Some("Mario Rossi".to_owned()),
             contact_email: "mario@example.com".to_owned(),
-            license_expires_at: Time(example_expiry()),
+            license_expires_at: None,
+            license_expires_on: example_day().map(Day),
+            tags: Some(vec!["rome".to_owned(), "vip".to_owned()]),
+            notes: None,
+            features: None,
+            time_zone: Some(Nullable(Some("Europe/Rome".to_owned()))),
+            grace_days: Some(Nullable(Some(14))),
+            offline_hours: None,
+            allow_past: None,
         }
     }
 }
@@ -172,9 +328,52 @@ impl Readable for NewSite {
         let name = fields.required("name");
         let owner_name = fields.optional("owner_name").or_else(|| "".parse().ok());
         let contact_email = fields.required("contact_email");
-        let license_expires_at = fields.required("license_expires_at");
-        let new = Self::named(name?, contact_email?, license_expires_at?);
-        Some(Self { owner_name: owner_name?, ..new })
+        if !fields.has("license_expires_at") && !fields.has("license_expires_on") {
+            fields.refuse("license_expires_at", "is required, or license_expires_on");
+        }
+        let license_expires_at = fields.optional_moment("license_expires_at", "license_expires_on");
+        let said = Said::read(fields);
+        let allow_past = fields.optional_bool("allow_past").unwrap_or(false);
+        Some(Self {
+            owner_name: owner_name?,
+            allow_past,
+            tags: said.tags.unwrap_or_default(),
+            notes: said.notes.unwrap_or_default(),
+            features: said.features.unwrap_or_default(),
+            time_zone: said.time_zone.flatten(),
+            grace_days: said.grace_days.flatten(),
+            offline_hours: said.offline_hours.flatten(),
+            ..Self::named(name?, contact_email?, license_expires_at?)
+        })
+    }
+}
+
+/// What a registration and a change may say alike.
+struct Said {
+    tags: Option<Tags>,
+    notes: Option<Notes>,
+    features: Option<Features>,
+    time_zone: Option<Option<TimeZoneName>>,
+    grace_days: Option<Option<GraceDays>>,
+    offline_hours: Option<Option<OfflineHours>>,
+}
+
+impl Said {
+    fn read(fields: &mut Fields) -> Self {
+        let (least_days, most_days) = GraceDays::RANGE.into_inner();
+        let (least_hours, most_hours) = OfflineHours::RANGE.into_inner();
+        let days = fields.nullable_integer("grace_days", least_days.into()..=most_days.into());
+        let hours = fields.nullable_integer("offline_hours", least_hours.into()..=most_hours.into());
+        Self {
+            tags: fields.optional_codes("tags"),
+            notes: fields.optional("notes"),
+            features: fields.optional_codes("features"),
+            time_zone: fields.nullable("time_zone"),
+            grace_days: days
+                .map(|days| days.and_then(|days| u8::try_from(days).ok()).and_then(GraceDays::new)),
+            offline_hours: hours
+                .map(|hours| hours.and_then(|hours| u16::try_from(hours).ok()).and_then(OfflineHours::new)),
+        }
     }
 }
 
@@ -191,17 +390,48 @@ pub struct SiteChangeDocument {
     /// New address, at most 254 characters.
     #[oai(skip_serializing_if_is_none)]
     contact_email: Option<String>,
-    /// New expiry: RFC 3339 with any offset. Not together with `extend_days`.
+    /// New expiry: RFC 3339 with any offset. Not together with
+    /// `license_expires_on` or `extend_days`.
     #[oai(skip_serializing_if_is_none)]
     license_expires_at: Option<Time>,
+    /// New last day of its licence, which ends with it, in the site's time
+    /// zone. Not together with `license_expires_at` or `extend_days`.
+    #[oai(skip_serializing_if_is_none)]
+    license_expires_on: Option<Day>,
     /// false ends the licence whatever its expiry, true lets the expiry
     /// decide.
     #[oai(skip_serializing_if_is_none)]
     is_active: Option<bool>,
     /// Days to add, 1 to 3660, to the later of now and today's expiry. Not
-    /// together with `license_expires_at`.
+    /// together with `license_expires_at` or `license_expires_on`.
     #[oai(skip_serializing_if_is_none)]
     extend_days: Option<u16>,
+    /// New tags, in place of all that it has: at most 20, each of 1 to 40 of
+    /// the characters `a-z 0-9 . _ : -`.
+    #[oai(skip_serializing_if_is_none)]
+    tags: Option<Vec<String>>,
+    /// New notes, 0 to 2000 characters; line breaks are kept.
+    #[oai(skip_serializing_if_is_none)]
+    notes: Option<String>,
+    /// New features, in place of all that it has: at most 50, written as tags
+    /// are.
+    #[oai(skip_serializing_if_is_none)]
+    features: Option<Vec<String>>,
+    /// New time zone, such as `Europe/Rome`; null: as configured. An expiry
+    /// that was agreed stays the same instant.
+    #[oai(skip_serializing_if_is_none)]
+    time_zone: Option<Nullable<String>>,
+    /// Days for which its licence holds after its expiry, 0 to 90; null: as
+    /// configured.
+    #[oai(skip_serializing_if_is_none)]
+    grace_days: Option<Nullable<u8>>,
+    /// Hours for which its leases last, 1 to 8760; null: as configured.
+    #[oai(skip_serializing_if_is_none)]
+    offline_hours: Option<Nullable<u16>>,
+    /// true: the new expiry may lie in the past; else that is refused, since it
+    /// stops the site.
+    #[oai(skip_serializing_if_is_none)]
+    allow_past: Option<bool>,
 }
 
 impl Example for SiteChangeDocument {
@@ -211,8 +441,16 @@ impl Example for SiteChangeDocument {
             owner_name: None,
             contact_email: None,
             license_expires_at: None,
+            license_expires_on: None,
             is_active: None,
             extend_days: Some(365),
+            tags: None,
+            notes: None,
+            features: None,
+            time_zone: None,
+            grace_days: None,
+            offline_hours: None,
+            allow_past: None,
         }
     }
 }
@@ -221,44 +459,81 @@ impl Readable for SiteChange {
     type Document = SiteChangeDocument;
 
     fn read(fields: &mut Fields) -> Option<Self> {
-        let both = fields.has("extend_days") && fields.has("license_expires_at");
+        let other = ["license_expires_at", "license_expires_on"].into_iter().find(|field| fields.has(field));
+        let other = other.filter(|_| fields.has("extend_days"));
         let name = fields.optional("name");
         let owner_name = fields.optional("owner_name");
         let contact_email = fields.optional("contact_email");
-        let until = fields.optional("license_expires_at");
+        let until = fields.optional_moment("license_expires_at", "license_expires_on");
         let is_active = fields.optional_bool("is_active");
         let days = fields.optional_integer("extend_days", 1..=u64::from(MAX_EXTEND_DAYS));
-        if both {
-            fields.refuse("extend_days", "must not be given together with license_expires_at");
+        if let Some(other) = other {
+            fields.refuse("extend_days", format!("must not be given together with {other}"));
         }
+        let Said { tags, notes, features, time_zone, grace_days, offline_hours } = Said::read(fields);
+        let allow_past = fields.optional_bool("allow_past").unwrap_or(false);
         let licence = match (until, days.and_then(|days| u16::try_from(days).ok())) {
-            (Some(until), _) => LicenceChange::Until(until),
+            (Some(Moment::At(time)), _) => LicenceChange::Until(time),
+            (Some(Moment::EndOf(day)), _) => LicenceChange::UntilEndOf(day),
             (None, Some(days)) => LicenceChange::ExtendDays(days),
             (None, None) => LicenceChange::Keep,
         };
-        Some(Self { name, owner_name, contact_email, licence, is_active, ..Self::default() })
+        Some(Self {
+            name,
+            owner_name,
+            contact_email,
+            licence,
+            allow_past,
+            is_active,
+            tags,
+            notes,
+            features,
+            time_zone,
+            grace_days,
+            offline_hours,
+        })
     }
 }
 
-/// Why a site is locked.
+/// Why a site is locked, and from when until when.
 #[derive(Object)]
 #[oai(rename = "Lock", example)]
 pub struct LockDocument {
     /// What its people are told, 1 to 500 characters.
     reason: String,
+    /// When it begins: RFC 3339 with any offset. Left out, or a time that has
+    /// passed: now. Not together with `at_on`.
+    #[oai(skip_serializing_if_is_none)]
+    at: Option<Time>,
+    /// The day at whose end it begins, in the site's time zone. Not together
+    /// with `at`.
+    #[oai(skip_serializing_if_is_none)]
+    at_on: Option<Day>,
+    /// When it ends by itself: RFC 3339 with any offset. Left out: when
+    /// somebody unlocks. Not together with `until_on`.
+    #[oai(skip_serializing_if_is_none)]
+    until: Option<Time>,
+    /// The last day on which it holds, in the site's time zone. Not together
+    /// with `until`.
+    #[oai(skip_serializing_if_is_none)]
+    until_on: Option<Day>,
 }
 
 impl Example for LockDocument {
     fn example() -> Self {
-        Self { reason: LockReason::PLACEHOLDER.to_owned() }
+        let reason = LockReason::PLACEHOLDER.to_owned();
+        Self { reason, at: None, at_on: None, until: None, until_on: None }
     }
 }
 
-impl Readable for LockReason {
+impl Readable for NewLock {
     type Document = LockDocument;
 
     fn read(fields: &mut Fields) -> Option<Self> {
-        fields.required("reason")
+        let reason = fields.required("reason");
+        let at = fields.optional_moment("at", "at_on");
+        let until = fields.optional_moment("until", "until_on");
+        Some(Self { reason: reason?, at, until })
     }
 }
 

@@ -8,7 +8,10 @@ use crate::api::bulk::MAX_EXPECTED;
 use crate::api::heartbeat::MAX_UPTIME_SECONDS;
 use crate::domain::licence::MAX_EXTEND_DAYS;
 use crate::domain::site::MAX_OVERLAP_HOURS;
-use crate::domain::{AppVersion, ContactEmail, LockReason, NewPassword, OwnerName, SiteName, Tags, Username};
+use crate::domain::{
+    AppVersion, ContactEmail, Features, GraceDays, LockReason, NewPassword, Notes, OfflineHours, OwnerName,
+    SiteName, Tags, TimeZoneName, Username,
+};
 
 /// What a field may hold, the least and the most.
 enum Bounds {
@@ -36,7 +39,7 @@ const NEW_PASSWORD: Bounds = Characters(NewPassword::MIN_CHARACTERS, NewPassword
 /// The bounds of each field of a request that has any.
 fn bounds() -> Vec<(&'static str, &'static str, Bounds)> {
     let extend_days = || Number(json!(1.0), json!(f64::from(MAX_EXTEND_DAYS)));
-    vec![
+    let mut bounds = vec![
         ("Batch", "items", Members(1, MAX_ITEMS)),
         ("BatchItem", "name", SITE_NAME),
         ("BatchItem", "owner_name", OWNER_NAME),
@@ -67,7 +70,19 @@ fn bounds() -> Vec<(&'static str, &'static str, Bounds)> {
         ("SiteChange", "owner_name", OWNER_NAME),
         ("SiteChange", "contact_email", EMAIL),
         ("SiteChange", "extend_days", extend_days()),
-    ]
+    ];
+    for body in ["BatchItem", "NewSite", "SiteChange"] {
+        let (days, hours) = (GraceDays::RANGE.into_inner(), OfflineHours::RANGE.into_inner());
+        bounds.extend([
+            (body, "tags", Members(0, Tags::MOST)),
+            (body, "notes", Characters(Notes::MIN, Notes::MAX)),
+            (body, "features", Members(0, Features::MOST)),
+            (body, "time_zone", Characters(1, TimeZoneName::MAX)),
+            (body, "grace_days", Number(json!(f64::from(days.0)), json!(f64::from(days.1)))),
+            (body, "offline_hours", Number(json!(f64::from(hours.0)), json!(f64::from(hours.1)))),
+        ]);
+    }
+    bounds
 }
 
 /// Writes them into the schemas of the document.
@@ -88,8 +103,8 @@ impl Bounds {
             Number(least, most) => (("maximum", most), ("minimum", least)),
         };
         property.insert(greatest.0.to_owned(), greatest.1);
-        // Nothing is shorter than no characters.
-        if least != ("minLength", json!(0)) {
+        // Nothing is shorter than nothing.
+        if least != ("minLength", json!(0)) && least != ("minItems", json!(0)) {
             property.insert(least.0.to_owned(), least.1);
         }
     }
@@ -103,7 +118,7 @@ mod tests {
     use crate::api::login::Login;
     use crate::api::object::Object;
     use crate::api::specification::json as document;
-    use crate::domain::{Heartbeat, NewSite, SiteChange};
+    use crate::domain::{Heartbeat, NewLock, NewSite, SiteChange};
 
     fn reads<T: Readable>(body: &Value) -> bool {
         let read = Object::read(body.to_string().as_bytes(), T::IGNORES_ALL_BUT);
@@ -132,7 +147,7 @@ mod tests {
         let bodies: [(&str, Value, Reader); 4] = [
             ("NewSite", new, reads::<NewSite>),
             ("SiteChange", json!({}), reads::<SiteChange>),
-            ("Lock", json!({ "reason": "x" }), reads::<LockReason>),
+            ("Lock", json!({ "reason": "x" }), reads::<NewLock>),
             ("Heartbeat", beat, reads::<Heartbeat>),
         ];
         let mut tried = 0;
@@ -166,7 +181,11 @@ mod tests {
                 }
             }
         }
-        assert_eq!(tried, 3 * 2 + 2 + 3 * 2 + 2 + 4 + 4 + 8, "a field has lost its bounds");
+        assert_eq!(
+            tried,
+            3 * 2 + 2 + 3 * 2 + 2 + 4 + 4 + 8 + 2 * (2 * 2 + 2 * 4),
+            "a field has lost its bounds"
+        );
     }
 
     #[test]

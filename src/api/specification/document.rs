@@ -72,11 +72,19 @@ fn completed() -> Value {
     }
     schemas["Login"]["properties"]["username"]["pattern"] = json!(PRINTABLE);
     schemas["NewAdmin"]["properties"]["username"]["pattern"] = json!(NEW_USERNAME);
-    // From a set expiry, or from the present one by days: not both.
-    schemas["SiteChange"]["not"] = json!({
-        "properties": { "license_expires_at": {}, "extend_days": {} },
-        "required": ["license_expires_at", "extend_days"],
-    });
+    // A time or a day, or days that are added: one of them.
+    let (time, day, days) = ("license_expires_at", "license_expires_on", "extend_days");
+    let both =
+        |one: &str, other: &str| json!({ "properties": { one: {}, other: {} }, "required": [one, other] });
+    schemas["SiteChange"]["not"] = json!({ "anyOf": [both(time, day), both(time, days), both(day, days)] });
+    schemas["Lock"]["not"] = json!({ "anyOf": [both("at", "at_on"), both("until", "until_on")] });
+    schemas["NewSite"]["not"] = both(time, day);
+    schemas["NewSite"]["anyOf"] = json!([{ "required": [time] }, { "required": [day] }]);
+    for body in ["BatchItem", "NewSite", "SiteChange"] {
+        for codes in ["tags", "features"] {
+            schemas[body]["properties"][codes]["items"]["pattern"] = json!("^[a-z0-9._:-]{1,40}$");
+        }
+    }
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
     complete(&mut document);
     document

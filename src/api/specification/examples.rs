@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api::example::example_expiry;
+use crate::api::example::{example_day, example_expiry};
 
 /// What records look like in answers.
 pub(super) fn examples() -> Vec<(&'static str, Value)> {
@@ -17,6 +17,7 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
         "is_locked": false,
         "lock_reason": null,
         "license_expires_at": expires,
+        "license_expires_on": example_day().map(|day| day.to_string()),
         "created_at": "2026-03-02T09:15:00Z",
         "last_seen_at": "2026-03-09T06:02:11Z",
         "last_seen_ip": "203.0.113.7",
@@ -24,7 +25,24 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
         "last_uptime_seconds": 86_400,
         "last_key_used": "newest",
         "old_key_valid_until": null,
+        "tags": ["rome", "vip"],
+        "notes": "",
+        "features": ["orders"],
+        "time_zone": null,
+        "grace_days": 14,
+        "offline_hours": null,
+        "locked_at": null,
+        "lock_until": null,
+        "scheduled_lock": null,
+        "delivery": {
+            "state": "acknowledged",
+            "revision": 3,
+            "changed_at": "2026-03-08T16:20:00Z",
+            "answered_at": "2026-03-08T18:02:09Z",
+            "acknowledged_at": "2026-03-09T00:02:10Z",
+        },
         "licensed": true,
+        "grace_ends_at": "2031-01-14T00:00:00Z",
         "status": "online",
     });
     let secret_key = "swk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
@@ -35,6 +53,14 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
         {
             registered.insert(not_yet.to_owned(), Value::Null);
         }
+        let delivery = json!({
+            "state": "pending",
+            "revision": 1,
+            "changed_at": "2026-03-02T09:15:00Z",
+            "answered_at": null,
+            "acknowledged_at": null,
+        });
+        registered.insert("delivery".to_owned(), delivery);
         registered.insert("status".to_owned(), json!("never_seen"));
         registered.insert("secret_key".to_owned(), json!(secret_key));
     }

@@ -2,12 +2,13 @@
 
 use clap::Args;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::said::{Said, write_moment};
 use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
-use crate::domain::Timestamp;
+use crate::domain::Moment;
 
 /// Register a site and print its id and key; the key is shown this once
 #[derive(Debug, Args)]
@@ -21,9 +22,12 @@ pub(crate) struct Add {
     /// Whom to write to
     #[arg(long)]
     email: String,
-    /// When its licence expires, such as 2030-12-31T00:00:00Z
-    #[arg(long, value_name = "TIME")]
-    expires: Timestamp,
+    /// The last day of its licence, such as 2030-12-31, or a time at which it
+    /// expires, such as 2030-12-31T00:00:00Z
+    #[arg(long, value_name = "DATE|TIME")]
+    expires: Moment,
+    #[command(flatten)]
+    said: Box<Said>,
 }
 
 #[derive(Deserialize)]
@@ -40,8 +44,11 @@ impl Add {
             "name": self.name,
             "owner_name": self.owner,
             "contact_email": self.email,
-            "license_expires_at": self.expires.to_string(),
         });
+        let mut body = body.as_object().cloned().unwrap_or_default();
+        write_moment(&mut body, Some(self.expires), "license_expires_at", "license_expires_on");
+        self.said.write(&mut body);
+        let body = Value::Object(body);
         let answer = target.client()?.create("/api/sites", &body)?;
         let Registered { site_id, secret_key } = answer.read()?;
         let words = format!(

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::DecodeError;
 use crate::domain::SiteId;
-use crate::domain::operation::{Effect, Refused};
+use crate::domain::operation::{DateField, Effect, Refused};
 
 /// A request that was done once (see [`crate::store::requests`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,11 @@ impl EffectRow {
     /// Not an effect on one site, but how many were matched and how many
     /// changed.
     const COUNTED: u8 = 21;
+    const PAST_EXPIRY: u8 = 9;
+    const UNKNOWN_TIME_ZONE: u8 = 10;
+    const SKIPPED_EXPIRY: u8 = 11;
+    const SKIPPED_LOCK_AT: u8 = 12;
+    const SKIPPED_LOCK_UNTIL: u8 = 13;
 
     pub(in crate::store) fn done(effect: Effect, site_id: SiteId) -> Self {
         let what = match effect {
@@ -53,6 +58,11 @@ impl EffectRow {
             Refused::AlreadyLocked => Self::ALREADY_LOCKED,
             Refused::LockEndsTooEarly => Self::LOCK_ENDS_TOO_EARLY,
             Refused::TooManyTags => Self::TOO_MANY_TAGS,
+            Refused::PastExpiry => Self::PAST_EXPIRY,
+            Refused::UnknownTimeZone => Self::UNKNOWN_TIME_ZONE,
+            Refused::SkippedDay(DateField::Expiry) => Self::SKIPPED_EXPIRY,
+            Refused::SkippedDay(DateField::LockAt) => Self::SKIPPED_LOCK_AT,
+            Refused::SkippedDay(DateField::LockUntil) => Self::SKIPPED_LOCK_UNTIL,
         };
         Self { what, site_id: 0 }
     }
@@ -83,6 +93,11 @@ impl EffectRow {
             Self::ALREADY_LOCKED => Ok(Err(Refused::AlreadyLocked)),
             Self::LOCK_ENDS_TOO_EARLY => Ok(Err(Refused::LockEndsTooEarly)),
             Self::TOO_MANY_TAGS => Ok(Err(Refused::TooManyTags)),
+            Self::PAST_EXPIRY => Ok(Err(Refused::PastExpiry)),
+            Self::UNKNOWN_TIME_ZONE => Ok(Err(Refused::UnknownTimeZone)),
+            Self::SKIPPED_EXPIRY => Ok(Err(Refused::SkippedDay(DateField::Expiry))),
+            Self::SKIPPED_LOCK_AT => Ok(Err(Refused::SkippedDay(DateField::LockAt))),
+            Self::SKIPPED_LOCK_UNTIL => Ok(Err(Refused::SkippedDay(DateField::LockUntil))),
             _ => Err(DecodeError::Field("what")),
         }
     }

@@ -147,7 +147,7 @@ fn a_heartbeat_tells_its_verdict_by_its_exit_code() {
     t.run(&["site", "lock", id, "--reason", "Payment overdue"]);
     play(&mut t, &url, key, &[&trusted[..], &["--app-version", "2.4.1", "--uptime-seconds", "60"]].concat());
     t.run(&["site", "unlock", id]);
-    t.run(&["site", "update", id, "--expires", "2001-01-01T00:00:00Z"]);
+    t.run(&["site", "update", id, "--expires", "2001-01-01T00:00:00Z", "--allow-past"]);
     play(&mut t, &url, key, &trusted);
     t.run(&["site", "update", id, "--expires", "2099-12-31T00:00:00Z", "--active", "false"]);
     play(&mut t, &url, key, &trusted);

@@ -9,6 +9,7 @@
 mod app;
 mod field_errors;
 pub mod problem;
+mod refused;
 mod sender;
 
 // Reading requests and shaping answers.

@@ -108,7 +108,10 @@ mod tests {
         let now = clock::now();
         for (id, expires) in [(SITE, "2099-01-01"), (LOCKED, "2099-01-01"), (EXPIRED, "2001-01-01")] {
             let expires: crate::domain::Timestamp = format!("{expires}T00:00:00Z").parse().unwrap();
-            let new = NewSite::named("Inn".parse().unwrap(), "inn@example.com".parse().unwrap(), expires);
+            let new = NewSite {
+                allow_past: true,
+                ..NewSite::named("Inn".parse().unwrap(), "inn@example.com".parse().unwrap(), expires)
+            };
             let register = Operation::Register { new, key: key(id).hash() };
             store.apply(register.on(id), root.clone(), now).await.unwrap().unwrap();
         }

@@ -48,6 +48,15 @@ impl fmt::Display for NotADate {
 
 impl std::error::Error for NotADate {}
 
+impl Date {
+    /// The day after it; `None` after the last.
+    pub fn next(self) -> Option<Self> {
+        let next = self.0.tomorrow().ok()?;
+        let (year, month, day) = LAST;
+        ((next.year(), next.month(), next.day()) <= (year, month, day)).then_some(Self(next))
+    }
+}
+
 impl FromStr for Date {
     type Err = NotADate;
 

@@ -166,7 +166,11 @@ async function everyExample(page, siteId, password) {
     ['Sites', 'update_site', { site_id: siteId }, 200], ['Sites', 'unlock_site', { site_id: siteId }, 200],
     ['Sites', 'rotate_key', { site_id: siteId }, 200], ['Admins', 'list_admins', {}, 200],
     ['Sites', 'batch_sites', {}, 200], ['Sites', 'bulk_sites', {}, 200], ['Admins', 'create_admin', {}, 201, { username: 'night-shift', password: PASSWORD }],
-    ['Admins', 'change_password', {}, 204, { password: `${PASSWORD}, another` }], ['Admins', 'delete_admin', {}, 204], ['Audit', 'list_audit', {}, 200],
+    ['Admins', 'change_password', {}, 204, { password: `${PASSWORD}, another` }],
+    ['Admins', 'get_admin', { username: 'night-shift' }, 200], ['Admins', 'end_sessions', { username: 'night-shift' }, 204],
+    ['Admins', 'delete_admin', {}, 204], ['Audit', 'list_audit', {}, 200], ['Audit', 'audit_head', {}, 200],
+    ['Audit', 'verify_audit', {}, 200], ['Leases', 'list_lease_keys', {}, 200], ['Leases', 'rotate_lease_key', {}, 200],
+    ['Sites', 'watch_site', { site_id: siteId }, 200],
     ['Certificate', 'tls_status', {}, 200], ['Health', 'health', {}, 200],
     ['Sites', 'delete_site', { site_id: siteId }, 204],
   ];
@@ -194,6 +198,22 @@ async function everyExample(page, siteId, password) {
     `${status}, ${file.length} bytes`);
   await backup.screenshot('9-get_backup');
 
+  // What an admin does with a device, which a browser has not: the walk of the
+  // command line does that (second factor); here what is answered without one.
+  for (const [tag, id, parameters, want] of [
+    ['Admins', 'begin_otp', { username: 'sysadmin' }, 200], ['Admins', 'confirm_otp', { username: 'sysadmin' }, 422],
+    ['Admins', 'remove_otp', { username: 'sysadmin' }, 204], ['Login', 'step_up', {}, 409],
+    ['Admins', 'end_session', { username: 'sysadmin', id: '0000000000000000' }, 404],
+  ]) {
+    const operation = new Operation(page, tag, id);
+    await operation.open();
+    for (const [name, value] of Object.entries(parameters)) await operation.fill(name, value);
+    if (want >= 400) expected.push(`the server responded with a status of ${want}`);
+    const { status } = await operation.execute();
+    check(status === want, `${id}, without a device`, `${status}`);
+    await operation.close();
+  }
+
   // A self-signed certificate is not renewed by hand, and says so.
   const renew = new Operation(page, 'Certificate', 'tls_renew');
   await renew.open();
@@ -207,6 +227,14 @@ async function everyExample(page, siteId, password) {
   await rotate.open();
   const rotated = await rotate.execute();
   check(rotated.status === 204, 'rotate_signing_key', `${rotated.status}`);
+  await rotate.close();
+
+  // Whose login has ended has none to end.
+  const logout = new Operation(page, 'Login', 'logout');
+  await logout.open();
+  expected.push('the server responded with a status of 401');
+  const ended = await logout.execute();
+  check(ended.status === 401, 'logout, after all logins ended', `${ended.status}`);
 }
 
 let browser;

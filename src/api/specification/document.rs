@@ -79,7 +79,6 @@ fn completed() -> Value {
     schemas["SiteChange"]["not"] = json!({ "anyOf": [both(time, day), both(time, days), both(day, days)] });
     schemas["Lock"]["not"] = json!({ "anyOf": [both("at", "at_on"), both("until", "until_on")] });
     schemas["NewSite"]["not"] = both(time, day);
-    schemas["NewSite"]["anyOf"] = json!([{ "required": [time] }, { "required": [day] }]);
     for body in ["BatchItem", "NewSite", "SiteChange"] {
         for codes in ["tags", "features"] {
             schemas[body]["properties"][codes]["items"]["pattern"] = json!("^[a-z0-9._:-]{1,40}$");

@@ -31,7 +31,7 @@ use crate::store::{Applied, BatchRefused, Done};
 /// Most items of a batch.
 pub const MAX_ITEMS: usize = 1000;
 /// Most items of a batch that asks for no code of the second factor.
-const BATCH_WITHOUT_CODE: usize = 10;
+pub(super) const BATCH_WITHOUT_CODE: usize = 10;
 /// Errors of items that are named; past it each bad item names its first.
 const MAX_NAMED_ERRORS: usize = 1000;
 const ROUTE: &str = "/api/sites/batch";

@@ -14,6 +14,7 @@ use poem_openapi::{Enum, Object, OpenApi};
 
 use super::app::App;
 use super::auth::Sysadmin;
+use super::batch::BATCH_WITHOUT_CODE;
 use super::batch::required_tags;
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
@@ -270,6 +271,9 @@ impl BulkApi {
     /// the same admin, is not done again: the answer has the numbers of the
     /// first time, and the sites as they are now.
     ///
+    /// More than 10 sites ask a login that has a second factor for a code of the
+    /// last 10 minutes.
+    ///
     /// `If-Match` names the revision of one site, so it is refused here (400).
     #[oai(path = "/bulk", method = "post", operation_id = "bulk_sites")]
     async fn bulk(
@@ -303,6 +307,10 @@ impl BulkApi {
             .into());
         }
         let Body(ManyChanged { filter, operation, expected }, bytes) = body;
+        // More sites than are expected are not changed.
+        if matches!(expected, Expected::Sites(sites) if sites > BATCH_WITHOUT_CODE as u64) {
+            admin.with_recent_code(&app).await?;
+        }
         let by = admin.actor();
         let once = OnceRequest::read(idempotency_key.0, &by, ROUTE, &bytes)?;
         let now = now();

@@ -209,6 +209,7 @@ fn what_matters_most_asks_for_a_code_of_the_last_ten_minutes_and_step_up_shows_o
     let token = token_of(&protected.login(Some(&protected.app.code(0))));
     let id = protected.me(&token).json()["session"].as_str().unwrap().to_owned();
     let site = protected.server.register(&token);
+    let bulk = |sites: usize| json!({ "filter": { "q": "nowhere" }, "op": "unlock", "expect": sites });
     let lock = |count: usize| {
         let item = json!({ "op": "lock", "site_id": site["site_id"], "reason": "unpaid" });
         json!({ "all_or_nothing": false, "items": vec![item; count] })
@@ -250,6 +251,7 @@ fn what_matters_most_asks_for_a_code_of_the_last_ten_minutes_and_step_up_shows_o
             server.delete("/api/admins/sysadmin/sessions").bearer(token).send(),
             server.post("/api/signing-key/rotate").bearer(token).send(),
             server.post("/api/sites/batch").bearer(token).json(&lock(11)).send(),
+            server.post("/api/sites/bulk").bearer(token).json(&bulk(11)).send(),
         ]
     };
     for answer in asked(&token) {
@@ -258,7 +260,11 @@ fn what_matters_most_asks_for_a_code_of_the_last_ten_minutes_and_step_up_shows_o
         assert!(challenge.starts_with("Bearer ") && challenge.contains("max_age=\"600\""), "{challenge}");
         assert!(challenge.contains("error=\"insufficient_user_authentication\""), "{challenge}");
     }
-    // The rest goes on, small batches too.
+    // The rest goes on, small batches too, and what changes nothing.
+    assert_eq!(server.post("/api/sites/bulk").bearer(&token).json(&bulk(10)).send().json()["status"], 409);
+    let mut dry_run = bulk(11);
+    dry_run["dry_run"] = json!(true);
+    assert_eq!(server.post("/api/sites/bulk").bearer(&token).json(&dry_run).send().json()["status"], 409);
     assert_eq!(server.post("/api/sites/batch").bearer(&token).json(&lock(10)).send().status, 200);
     assert_eq!(server.get("/api/admins").bearer(&token).send().status, 200);
     protected.step_up(&token, &protected.app.wrong_code()).assert_problem(401);

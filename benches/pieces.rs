@@ -13,7 +13,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use poem::IntoResponse as _;
 use sitewarden::api::fields::{Fields, Readable};
 use sitewarden::api::heartbeat_answer::VerdictAnswer;
 use sitewarden::api::object::Object;

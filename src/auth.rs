@@ -1,4 +1,4 @@
-//! Who is calling: passwords, access tokens, and limits on guessing them.
+//! Who is calling: passwords, access tokens and their logins, and limits on guessing them.
 
 mod buffer;
 mod crowd;
@@ -12,3 +12,4 @@ pub mod queue;
 pub mod random;
 pub mod retry_after;
 pub mod token;
+pub mod unsaved_sessions;

@@ -33,6 +33,7 @@ mod healthcheck;
 mod heartbeat;
 mod lease_key;
 mod login;
+mod logout;
 mod manpages;
 mod openapi;
 mod restore;

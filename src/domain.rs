@@ -39,6 +39,10 @@ pub mod site;
 pub mod verdict;
 // Who may change it.
 pub mod admin;
+// The code that a login may need beside the password.
+pub mod second_factor;
+// A login that is open.
+pub mod session;
 // The trail that a change leaves.
 pub mod audit;
 // What shows that nobody rewrote it.
@@ -56,7 +60,11 @@ pub use licence::{LicenceChange, TooFarAhead};
 pub use network::{Block, Network, Surroundings};
 pub use operation::{Effect, Operation, Refused, SiteOperation};
 pub use rules::{GraceDays, OfflineHours, Rules, SilentAfterHours, TimeZoneName};
+pub use second_factor::{
+    CodeKind, CodeRefused, ConfirmedFactor, OtpSecret, RecoveryCode, RecoveryHash, SecondFactor, TypedCode,
+};
 pub use secret_key::{KeyHash, SecretKey};
+pub use session::{Means, Session, SessionId, SessionKind};
 pub use site::{NewSite, Site, SiteChange, SiteStatus};
 pub use site_id::SiteId;
 pub use terms::{Lock, NewLock, Terms, VerdictRevision};

@@ -48,6 +48,9 @@ mod heartbeats;
 mod keyring;
 mod lease_keys;
 pub mod requests;
+mod second_factors;
+mod session_rows;
+mod sessions;
 mod sites;
 mod statistics;
 pub mod strangers;
@@ -86,6 +89,10 @@ pub use self::heartbeats::{Answer, Call, HeartbeatRefused};
 pub use self::keyring::{NoSigningKey, SigningKey, TlsIdentity};
 pub use self::lease_keys::KeyWithSecret;
 pub use self::migrate::SCHEMA_VERSION;
+pub use self::second_factors::{
+    BeginRefused, CodeFault, CodeOutcome, ConfirmRefused, LoginClaim, RemoveRefused,
+};
+pub use self::sessions::NoSuchSession;
 pub use self::sites::{SiteFilter, SitePage};
 pub use self::snapshot::SnapshotError;
 pub use self::statistics::SiteStatistics;

@@ -11,6 +11,7 @@ use super::app::App;
 use super::auth::Sysadmin;
 use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
+use super::second_factor::LoginsDocument;
 use super::tag::Group;
 use super::wire::Time;
 use crate::auth::initial_password;
@@ -146,6 +147,7 @@ impl AdminsApi {
         app: Data<&Arc<App>>,
         body: Body<NewAdmin>,
     ) -> Result<CreateAnswer, Failure<{ ADMIN | BODY | failure::CONFLICT }>> {
+        admin.with_recent_code(&app).await?;
         let hash = app.passwords.hash(body.0.password).await?;
         match app.store.create_admin(body.0.username.0, hash, fresh_epoch()?, admin.actor(), now()).await? {
             Ok(created) => Ok(CreateAnswer::Created(Json(created.into()))),
@@ -155,9 +157,25 @@ impl AdminsApi {
         }
     }
 
+    /// Get an admin
+    ///
+    /// With the second factor and the logins that are open.
+    #[oai(path = "/:username", method = "get", operation_id = "get_admin")]
+    async fn show(
+        &self,
+        _admin: Sysadmin,
+        app: Data<&Arc<App>>,
+        /// Name of the admin; upper and lower case are the same.
+        username: Path<String>,
+    ) -> Result<Json<LoginsDocument>, Failure<{ ADMIN | failure::MALFORMED | failure::NOT_FOUND }>> {
+        Ok(Json(LoginsDocument::of(&app, known(&username)?, now()).await?))
+    }
+
     /// Change an admin's password
     ///
-    /// Every access token of that admin ends at once.
+    /// Every access token of that admin ends at once. A second factor stays
+    /// on. With the first change of the first admin's password the file
+    /// `initial-admin-password` goes.
     #[oai(path = "/:username/password", method = "put", operation_id = "change_password")]
     async fn change_password(
         &self,
@@ -168,6 +186,7 @@ impl AdminsApi {
         body: Body<NewPassword>,
     ) -> Result<DoneAnswer, Failure<{ ADMIN | BODY | failure::NOT_FOUND }>> {
         let username = known(&username)?;
+        admin.with_recent_code(&app).await?;
         let hash = app.passwords.hash(body.0).await?;
         let epoch = fresh_epoch()?;
         let changed = app.store.change_password(username.clone(), hash, epoch, admin.actor(), now()).await?;
@@ -190,6 +209,7 @@ impl AdminsApi {
     ) -> Result<DoneAnswer, Failure<{ ADMIN | failure::MALFORMED | failure::NOT_FOUND | failure::CONFLICT }>>
     {
         let username = known(&username)?;
+        admin.with_recent_code(&app).await?;
         match app.store.delete_admin(username.clone(), admin.actor(), now()).await? {
             Ok(()) => {
                 initial_password::forget(&app.data_dir, &username).await;

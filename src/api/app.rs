@@ -14,6 +14,7 @@ use crate::auth::lease_key::LeaseKeys;
 use crate::auth::login_throttle::{FailedLoginTrail, LoginThrottle};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
+use crate::auth::unsaved_sessions::UnsavedSessions;
 use crate::certificate::CertificateState;
 use crate::domain::{Network, Timestamp};
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub struct App {
     pub passwords: Passwords,
     /// Access tokens.
     pub tokens: Tokens,
+    /// Logins that the database could not take.
+    pub unsaved_sessions: UnsavedSessions,
     /// Where the key that signs them comes from.
     pub signing_key: SigningKeyPlace,
     /// The keys that sign leases.
@@ -63,6 +66,7 @@ impl App {
             store,
             passwords: Passwords::default(),
             tokens: Tokens::new(&[], 0),
+            unsaved_sessions: Default::default(),
             signing_key: SigningKeyPlace::new(signing_key_given),
             lease_keys: LeaseKeys::new(String::new(), Vec::new(), false),
             logins: LoginThrottle::new(0, MonotonicClock),

@@ -93,8 +93,10 @@ pub struct AuditEntryDocument {
     /// `site_unlocked`, `site_key_rotated`, `site_deleted`, `admin_created`,
     /// `admin_password_changed`, `admin_deleted`,
     /// `certificate_renewal_requested`, `signing_key_rotated`, `backup_taken`,
-    /// `login_succeeded`, `login_failed`, `lease_key_rotated`, `site_watched`
-    /// or `change_acknowledged`.
+    /// `login_succeeded` (with its `means` among the changes), `logged_out`,
+    /// `sessions_ended`, `otp_enabled`, `otp_disabled`, `otp_reset`,
+    /// `otp_paused`, `login_failed`, `lease_key_rotated`, `site_watched` or
+    /// `change_acknowledged`.
     action: String,
     /// Which site; null when it was none.
     site_id: Nullable<Uuid>,

@@ -3,168 +3,37 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use poem::http::header;
 use poem::web::Data;
 use poem::{Error, Request, RequestBody};
-use poem_openapi::registry::{
-    MetaMediaType, MetaOAuthFlow, MetaOAuthFlows, MetaRequest, MetaSecurityScheme, Registry,
-};
-use poem_openapi::types::Type;
+use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 
 use super::app::{App, Caller, Peer};
-use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of};
-use super::object::Object as JsonObject;
+use super::fields::Json;
+use super::login::Login;
 use super::problem::{Failure, Problem, failure};
 use super::sender::ProvedSender;
 use super::tag::Group;
 use super::wire::{Nullable, Time};
 use crate::auth::host_user::HostUser;
-use crate::auth::password::TypedPassword;
+use crate::auth::login_throttle::Attempt;
+use crate::auth::random::random_bytes;
 use crate::auth::retry_after::RetryAfter;
+use crate::auth::token::AccessToken;
 use crate::clock::now;
-use crate::domain::{Actor, ActorKind, Admin, Network, NewPassword, Username};
+use crate::domain::{
+    Actor, ActorKind, Admin, Means, Network, SecondFactor, Session, SessionId, SessionKind, Timestamp,
+};
 use crate::metrics::Throttle;
+use crate::store::{CodeFault, CodeOutcome, LoginClaim};
 
 /// Where tokens are got; also the OAuth2 token URL in the specification.
 pub(super) const LOGIN_PATH: &str = "/api/auth/login";
 /// Names of the two ways, in the specification, to send a token.
 const PASSWORD_SCHEME: &str = "password";
 const BEARER_SCHEME: &str = "bearer";
-
-/// Name and password.
-#[derive(Object)]
-#[oai(rename = "Login", example)]
-pub struct LoginDocument {
-    /// Name of the admin; upper and lower case are the same.
-    username: String,
-    /// The admin's password.
-    password: String,
-}
-
-impl poem_openapi::types::Example for LoginDocument {
-    fn example() -> Self {
-        Self { username: "sysadmin".to_owned(), password: "<your password>".to_owned() }
-    }
-}
-
-/// Name and password as an OAuth2 password grant (RFC 6749, section 4.3.2).
-#[derive(Object)]
-#[oai(rename = "PasswordGrant")]
-pub struct GrantDocument {
-    /// `password`, where it is given.
-    grant_type: Option<String>,
-    /// Name of the admin; upper and lower case are the same.
-    username: String,
-    /// The admin's password.
-    password: String,
-    /// Ignored: there is one role.
-    scope: Option<String>,
-    /// Ignored: clients are not registered.
-    client_id: Option<String>,
-    /// Ignored: clients are not registered.
-    client_secret: Option<String>,
-}
-
-/// A login, by JSON or by form.
-pub struct Login {
-    username: Username,
-    password: TypedPassword,
-}
-
-struct AnyPassword(String);
-
-impl std::str::FromStr for AnyPassword {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.len() {
-            1..=NewPassword::MAX_BYTES => Ok(Self(text.to_owned())),
-            _ => Err("must be 1 to 1024 bytes"),
-        }
-    }
-}
-
-impl Readable for Login {
-    type Document = LoginDocument;
-
-    fn read(fields: &mut Fields) -> Option<Self> {
-        let username = fields.required("username");
-        let password = fields.required::<AnyPassword>("password");
-        Some(Self { username: username?, password: TypedPassword(password?.0) })
-    }
-}
-
-/// A login whose form may carry what OAuth2 clients send besides.
-struct Grant(Login);
-
-impl Readable for Grant {
-    type Document = GrantDocument;
-
-    fn read(fields: &mut Fields) -> Option<Self> {
-        if fields
-            .optional::<String>("grant_type")
-            .is_some_and(|grant| !grant.is_empty() && grant != "password")
-        {
-            fields.refuse("grant_type", "must be password");
-        }
-        for field in ["scope", "client_id", "client_secret"] {
-            fields.ignore(field);
-        }
-        Login::read(fields).map(Self)
-    }
-}
-
-impl<'a> ApiExtractor<'a> for Login {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
-
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        LoginDocument::register(registry);
-        GrantDocument::register(registry);
-    }
-
-    fn request_meta() -> Option<MetaRequest> {
-        let media = |content_type, schema| MetaMediaType { content_type, schema };
-        Some(MetaRequest {
-            description: None,
-            content: vec![
-                media("application/json", LoginDocument::schema_ref()),
-                media("application/x-www-form-urlencoded", GrantDocument::schema_ref()),
-            ],
-            required: true,
-        })
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> Result<Self, Error> {
-        let media_type = media_type_of(request);
-        let bytes = bytes_of(body).await?;
-        if is_json(&media_type) {
-            Ok(Fields::read(JsonObject::read(&bytes, None)?)?)
-        } else if media_type == "application/x-www-form-urlencoded" {
-            Ok(Fields::read::<Grant>(form_of(&bytes)?)?.0)
-        } else {
-            let problem = Problem::unsupported_media_type();
-            Err(Problem {
-                detail: "send JSON or a form (application/x-www-form-urlencoded)".to_owned(),
-                ..problem
-            }
-            .into())
-        }
-    }
-}
-
-fn form_of(bytes: &[u8]) -> Result<JsonObject, Problem> {
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes)
-        .map_err(|_| Problem::malformed("the body is not a valid form"))?;
-    JsonObject::of_form(pairs)
-}
 
 /// An access token (RFC 6749, section 5.1).
 #[derive(Object)]
@@ -180,6 +49,17 @@ pub struct TokenDocument {
     expires_at: Time,
 }
 
+impl TokenDocument {
+    pub(super) fn of(token: AccessToken) -> Self {
+        Self {
+            access_token: token.text,
+            token_type: "Bearer".to_owned(),
+            expires_in: token.expires_in_seconds,
+            expires_at: Time(token.expires_at),
+        }
+    }
+}
+
 /// Whom a token speaks for.
 #[derive(Object)]
 #[oai(rename = "Me")]
@@ -192,6 +72,21 @@ pub struct MeDocument {
     role: String,
     /// When the admin was created; null for a user of the host.
     created_at: Nullable<Time>,
+    /// What the token may: `admin` is all.
+    scope: String,
+    /// When the login ends; null for a user of the host.
+    expires_at: Nullable<Time>,
+    /// Id of the login; null for a user of the host.
+    session: Nullable<String>,
+    /// By what the login was made: `password`, `password+totp` or
+    /// `password+recovery_code`; null for a user of the host.
+    means: Nullable<String>,
+    /// Whether logins of this admin need a code.
+    second_factor: bool,
+    /// When this login last showed a code; null: it did not.
+    second_factor_at: Nullable<Time>,
+    /// How many recovery codes were not used yet; null without a second factor.
+    recovery_codes_left: Nullable<u64>,
 }
 
 /// Somebody who has proved to be a sysadmin: the authority to change sites.
@@ -202,8 +97,8 @@ pub struct Sysadmin {
 }
 
 enum Proof {
-    /// An access token.
-    Token(Admin),
+    /// An access token, and the login that it belongs to.
+    Token(Admin, Session),
     /// The control socket.
     Socket(HostUser),
 }
@@ -212,10 +107,18 @@ impl Sysadmin {
     /// For the audit trail.
     pub fn actor(&self) -> Actor {
         let (kind, name) = match &self.proof {
-            Proof::Token(admin) => (ActorKind::Admin, admin.username.as_str()),
+            Proof::Token(admin, _) => (ActorKind::Admin, admin.username.as_str()),
             Proof::Socket(user) => (ActorKind::System, user.name.as_str()),
         };
         Actor { kind, name: name.to_owned(), ip: self.ip }
+    }
+
+    /// The admin and the login, where a token of one proved it.
+    pub fn login(&self) -> Option<(&Admin, &Session)> {
+        match &self.proof {
+            Proof::Token(admin, session) => Some((admin, session)),
+            Proof::Socket(_) => None,
+        }
     }
 }
 
@@ -252,7 +155,8 @@ impl<'a> ApiExtractor<'a> for Sysadmin {
                 }),
                 ..scheme(
                     "oauth2",
-                    "Enter the name and password of an admin; leave client_id and client_secret empty.",
+                    "Enter the name and password of an admin; leave client_id and client_secret empty. \
+                     Where the admin has a second factor, enter a space and the code behind the password.",
                 )
             },
         );
@@ -301,10 +205,14 @@ impl Sysadmin {
         }
         let token = bearer_token(request).ok_or_else(Problem::unauthorized)?;
         let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
-        let admin = app.store.admin(claims.admin).await?;
-        match admin {
-            Some(admin) if admin.token_epoch == claims.epoch() && admin.username.as_str() == claims.sub => {
-                Ok(Self { proof: Proof::Token(admin), ip: request.data::<Peer>().map(|peer| peer.0) })
+        let id = claims.session().ok_or_else(Problem::unauthorized)?;
+        let found = app.store.admin_with_session(claims.admin, id).await?;
+        let (admin, session) = found.ok_or_else(Problem::unauthorized)?;
+        let session = session.or_else(|| app.unsaved_sessions.get(admin.id, id));
+        match session {
+            Some(session) if admin.token_epoch == claims.epoch() && admin.username.as_str() == claims.sub => {
+                let ip = request.data::<Peer>().map(|peer| peer.0);
+                Ok(Self { proof: Proof::Token(admin, session), ip })
             }
             _ => Err(Problem::unauthorized()),
         }
@@ -329,7 +237,9 @@ impl AuthApi {
     /// JSON, or the OAuth2 password form that the Authorize dialog sends.
     /// Failed logins are limited by address: 5 a minute unless configured
     /// otherwise. Logins are in the audit trail; failed ones are kept beside
-    /// it.
+    /// it. Where the admin has a second factor, a code is needed: `otp` in
+    /// JSON, behind the password and a space in the form. What was wrong, name,
+    /// password or code, the answer does not tell.
     #[oai(path = "/login", method = "post", operation_id = "login")]
     async fn login(
         &self,
@@ -356,56 +266,134 @@ impl AuthApi {
         let claim = app.logins.claim(network).inspect_err(turned_away)?;
         let turn = app.passwords.turn(claim).await.inspect_err(|_| app.metrics.throttled(Throttle::Queue))?;
         let attempt = app.logins.attempt(network, &login.username.folded()).inspect_err(turned_away)?;
-        let admin = app.store.admin_named(login.username).await?;
+        let (admin, needs_code) = app.store.admin_for_login(login.username.clone()).await?.unzip();
+        let needs_code = needs_code.unwrap_or_default();
+        let (password, code) = login.proofs(needs_code);
         let stored = admin.as_ref().map(|admin| admin.password_hash.clone());
+        // Whether it failed is settled by the code, where there is one to be.
+        let unsettled = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&unsettled);
         let settle = move |right| match attempt {
+            Some(attempt) if right && needs_code => *kept.lock() = Some(attempt),
             Some(attempt) if right => attempt.succeeded(),
             Some(attempt) => attempt.failed(),
             None => {}
         };
-        let right = turn.verify(login.password, stored, settle).await?;
-        let Some(admin) = admin.as_ref().filter(|_| right) else {
+        let right = turn.verify(password, stored, settle).await?;
+        let Some(admin) = admin.clone().filter(|_| right) else {
             let kept = app.failed_logins.may_record();
             app.metrics.failed_login(kept);
             if kept {
                 let named = admin.map(|admin| admin.username);
                 app.store.record_failed_login(named, peer.0.0, now()).await?;
+            } else {
+                // A commit all the same, as a wrong code takes: how long the
+                // answer takes must not tell which of them was wrong.
+                app.store.probe().await?;
             }
             return Err(Problem::wrong_login().into());
         };
         sender.note(ActorKind::Admin, admin.username.as_str());
-        let token = app.tokens.issue(admin, now())?;
-        let name = admin.username.as_str().to_owned();
-        let actor = Actor { kind: ActorKind::Admin, name, ip: Some(peer.0.0) };
-        if let Err(error) = app.store.record_login(actor.clone(), now()).await {
-            // Whoever looks after a full disk has to get in.
-            tracing::error!(%error, admin = actor.name, ip = %peer.0.0, "a login is not in the audit trail");
-        }
-        Ok(Json(TokenDocument {
-            access_token: token.text,
-            token_type: "Bearer".to_owned(),
-            expires_in: token.expires_in_seconds,
-            expires_at: Time(token.expires_at),
-        }))
+        let now = now();
+        let claim = LoginClaim {
+            admin: admin.id,
+            epoch: admin.token_epoch,
+            code,
+            session: SessionId(u64::from_le_bytes(random_bytes()?)),
+            expires_at: app.tokens.end_of_login(now),
+            ip: peer.0.0,
+            keeps_refusal: !needs_code || app.failed_logins.may_record(),
+        };
+        let attempt = unsettled.lock().take();
+        // To its end, though the client may go away: a wrong code counts.
+        let opening = tokio::spawn(open_session(Arc::clone(app.0), claim, needs_code, attempt, now));
+        let session = opening.await.map_err(|_| Problem::internal("opening a session panicked"))??;
+        Ok(Json(TokenDocument::of(app.tokens.issue(&admin, &session, now)?)))
     }
 
     /// Who am I
     ///
-    /// Tells whom the access token speaks for.
+    /// Tells whom the access token speaks for, until when, and how the second
+    /// factor stands.
     #[oai(path = "/me", method = "get", operation_id = "me")]
-    async fn me(&self, admin: Sysadmin) -> Result<Json<MeDocument>, Failure<{ failure::SYSADMIN }>> {
-        let (id, username, created_at) = match admin.proof {
-            Proof::Token(admin) => {
-                (Some(admin.id), admin.username.as_str().to_owned(), Some(admin.created_at))
-            }
-            Proof::Socket(user) => (None, user.name, None),
+    async fn me(
+        &self,
+        admin: Sysadmin,
+        app: Data<&Arc<App>>,
+    ) -> Result<Json<MeDocument>, Failure<{ failure::SYSADMIN }>> {
+        let who = admin.actor();
+        let factor = match admin.login() {
+            Some((admin, _)) => app.store.second_factor(admin.id).await?,
+            None => None,
         };
+        let left = match factor {
+            Some(SecondFactor::On(factor)) => Some(u64::try_from(factor.recovery.len()).unwrap_or_default()),
+            Some(SecondFactor::Begun(_)) | None => None,
+        };
+        let (admin, session) = (admin.login(), admin.session());
         Ok(Json(MeDocument {
-            id: Nullable(id),
-            username,
+            id: Nullable(admin.map(|(admin, _)| admin.id)),
+            username: who.name,
             role: "sysadmin".to_owned(),
-            created_at: Nullable(created_at.map(Time)),
+            created_at: Nullable(admin.map(|(admin, _)| Time(admin.created_at))),
+            scope: "admin".to_owned(),
+            expires_at: Nullable(session.map(|session| Time(session.expires_at))),
+            session: Nullable(session.map(|session| session.id.to_string())),
+            means: Nullable(session.map(|session| session.means.as_str().to_owned())),
+            second_factor: left.is_some(),
+            second_factor_at: Nullable(session.and_then(|session| session.second_factor_at).map(Time)),
+            recovery_codes_left: Nullable(left),
         }))
+    }
+}
+
+/// Opens the session of a login whose password was right. Where the database
+/// takes no writes, a login that needs no code is held in memory: whoever
+/// looks after a full disk has to get in. One that needs a code cannot be, since
+/// it would count again.
+async fn open_session(
+    app: Arc<App>,
+    claim: LoginClaim,
+    needs_code: bool,
+    attempt: Option<Attempt>,
+    now: Timestamp,
+) -> Result<Session, Problem> {
+    let opened = match app.store.log_in(claim.clone(), now).await {
+        Err(error) if !needs_code => {
+            tracing::error!(%error, ip = %claim.ip, "a login is held in memory, and not in the audit trail");
+            let session = Session {
+                id: claim.session,
+                admin: claim.admin,
+                kind: SessionKind::Token,
+                created_at: now,
+                expires_at: claim.expires_at,
+                ip: claim.ip,
+                means: Means::Password,
+                second_factor_at: None,
+            };
+            app.unsaved_sessions.hold(session.clone(), now);
+            return Ok(session);
+        }
+        opened => opened?,
+    };
+    app.metrics.code(&opened);
+    match opened {
+        CodeOutcome::Opened(session) => {
+            if let Some(attempt) = attempt {
+                attempt.succeeded();
+            }
+            Ok(session)
+        }
+        CodeOutcome::Refused(fault) => {
+            if let Some(attempt) = attempt {
+                attempt.failed();
+            }
+            app.metrics.failed_login(claim.keeps_refusal);
+            if matches!(fault, CodeFault::Code(_)) {
+                tracing::warn!(ip = %claim.ip, "a right password was followed by a code that does not count");
+            }
+            Err(Problem::wrong_login())
+        }
     }
 }
 
@@ -421,6 +409,7 @@ mod tests {
     use crate::api::routes::routes;
     use crate::auth::login_throttle::LoginThrottle;
     use crate::auth::queue::Standing;
+    use crate::domain::TokenEpoch;
     use crate::store::{FILE_NAME, Store};
 
     #[tokio::test]
@@ -428,8 +417,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join(FILE_NAME)).unwrap();
         let here = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
-        let admin = Actor { kind: ActorKind::Admin, name: "anna".to_owned(), ip: Some(here) };
-        store.record_login(admin, now()).await.unwrap();
+        let (epoch, hash) = (TokenEpoch(1), "no hash".to_owned());
+        assert!(store.create_first_admin("anna".parse().unwrap(), hash, epoch, now()).await.unwrap());
+        let admin = store.admin_named("anna".parse().unwrap()).await.unwrap().unwrap().id;
+        let claim = LoginClaim {
+            admin,
+            epoch,
+            code: None,
+            session: SessionId(1),
+            expires_at: now(),
+            ip: here,
+            keeps_refusal: false,
+        };
+        assert!(matches!(store.log_in(claim, now()).await, Ok(CodeOutcome::Opened(_))));
         let app = App::at_rest(store, dir.path().to_owned(), true).unwrap();
         let app = Arc::new(App { logins: LoginThrottle::new(5, MonotonicClock), ..app });
         let standing = || app.logins.claim(Network::of(here)).unwrap().standing;
@@ -438,7 +438,7 @@ mod tests {
             .method(Method::POST)
             .uri_str(LOGIN_PATH)
             .content_type("application/json")
-            .body(r#"{"username":"anna","password":"wrong"}"#);
+            .body(r#"{"username":"maria","password":"wrong"}"#);
         login.set_data(Peer(here));
         login.set_data(Caller::Stranger);
         login.set_data(ProvedSender::default());

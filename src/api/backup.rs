@@ -55,6 +55,7 @@ impl BackupApi {
         admin: Sysadmin,
         app: Data<&Arc<App>>,
     ) -> Result<BackupAnswer, Failure<{ failure::SYSADMIN }>> {
+        admin.with_recent_code(&app).await?;
         let turn = Arc::clone(&app.backup_turn.0).try_acquire_owned();
         let turn = turn.map_err(|_| Problem::another_backup())?;
         let (file, bytes) = app.store.snapshot(&app.data_dir).await.map_err(Problem::from)?;

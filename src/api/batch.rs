@@ -28,6 +28,8 @@ use crate::store::{Applied, BatchRefused, Done};
 
 /// Most items of a batch.
 pub const MAX_ITEMS: usize = 1000;
+/// Most items of a batch that asks for no code of the second factor.
+const BATCH_WITHOUT_CODE: usize = 10;
 /// Errors of items that are named; past it each bad item names its first.
 const MAX_NAMED_ERRORS: usize = 1000;
 const ROUTE: &str = "/api/sites/batch";
@@ -272,6 +274,9 @@ impl BatchApi {
         let by = admin.actor();
         let once = OnceRequest::read(idempotency_key.0, &by, ROUTE, &bytes)?;
         let mut keys = HashMap::new();
+        if batch.items.len() > BATCH_WITHOUT_CODE {
+            admin.with_recent_code(&app).await?;
+        }
         let mut operations = Vec::with_capacity(batch.items.len());
         let mut bad = Vec::with_capacity(batch.items.len());
         for item in batch.items {

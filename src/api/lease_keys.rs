@@ -125,6 +125,7 @@ impl LeaseKeysApi {
             },
         >,
     > {
+        admin.with_recent_code(&app).await?;
         // To its end, though the client may go away: what is stored has to be
         // what signs.
         let done = tokio::spawn(rotate(Arc::clone(app.0), body.0.0, admin.actor())).await;

@@ -34,6 +34,11 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// not take, in seconds.
 const STORE_RETRY_SECONDS: u64 = 2;
 
+/// The challenge where a code is asked for again; 600 s are
+/// [`crate::domain::second_factor::STEP_UP_SECONDS`].
+const STEP_UP: &str = "Bearer realm=\"sitewarden\", error=\"insufficient_user_authentication\", \
+                       error_description=\"a code of the last 10 minutes is asked for\", max_age=\"600\"";
+
 /// How long a client should wait that has too much under way, in seconds.
 const HOLD_RETRY_SECONDS: u64 = 1;
 
@@ -116,13 +121,54 @@ impl Problem {
         }
     }
 
-    /// 401 for a login: the same words for a wrong password and an unknown
-    /// name.
+    /// 401 for a login: the same words for a wrong password, an unknown name,
+    /// and a wrong or missing code.
     pub fn wrong_login() -> Self {
         Self {
             challenge: Some("Bearer realm=\"sitewarden\""),
-            ..Self::new(StatusCode::UNAUTHORIZED, "wrong username or password")
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "wrong username or password, or an admin with a second factor and no code that counts: send it as \
+                 otp, in a form after the password and a space",
+            )
         }
+    }
+
+    /// 401 for a login that has not shown its second factor of late (RFC 9470,
+    /// section 3).
+    pub fn second_factor_needed() -> Self {
+        Self {
+            challenge: Some(STEP_UP),
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "this asks for a code of the last 10 minutes: send one to POST /api/auth/step-up (on the \
+                 command line: sitewarden login again), and repeat the request with the token of the answer",
+            )
+        }
+    }
+
+    /// 401 for a code that does not count, whatever is wrong with it.
+    pub fn wrong_code() -> Self {
+        Self {
+            challenge: Some(STEP_UP),
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "the code does not count: wait for the next one of the app and try again",
+            )
+        }
+    }
+
+    /// 403: it is for the admin alone whom the path names.
+    pub fn of_another_admin() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "only the admin whose second factor it is may do this; on the host: sitewarden admin otp",
+        )
+    }
+
+    /// 404 for an id that names no open login.
+    pub fn no_such_session() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "this admin has no open login with this id")
     }
 
     /// 401 for a heartbeat: the same words whatever was wrong or missing.
@@ -455,6 +501,8 @@ pub mod failure {
     pub const UNAVAILABLE: u16 = 1 << 7;
     /// 409
     pub const CONFLICT: u16 = 1 << 8;
+    /// 403
+    pub const FORBIDDEN: u16 = 1 << 9;
 
     /// What every operation of sysadmins can meet; 422: a parameter that it
     /// does not have.
@@ -468,9 +516,10 @@ pub mod failure {
             || MEANINGS.iter().any(|(member, meaning, _)| set & member != 0 && *meaning == status)
     }
 
-    pub(super) const MEANINGS: [(u16, StatusCode, &str); 11] = [
+    pub(super) const MEANINGS: [(u16, StatusCode, &str); 12] = [
         (MALFORMED, StatusCode::BAD_REQUEST, "The request cannot be understood."),
         (UNAUTHORIZED, StatusCode::UNAUTHORIZED, "No credentials, or wrong ones."),
+        (FORBIDDEN, StatusCode::FORBIDDEN, "Not for whoever asks."),
         (NOT_FOUND, StatusCode::NOT_FOUND, "There is no such record."),
         (BODY, StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive."),
         (CONFLICT, StatusCode::CONFLICT, "The change contradicts the present state."),

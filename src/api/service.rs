@@ -11,6 +11,8 @@ use super::batch::BatchApi;
 use super::health::HealthApi;
 use super::heartbeat::HeartbeatApi;
 use super::lease_keys::LeaseKeysApi;
+use super::second_factor::SecondFactorApi;
+use super::session::SessionApi;
 use super::signing_key::SigningKeyApi;
 use super::sites::SitesApi;
 use super::tls::TlsApi;
@@ -47,12 +49,14 @@ Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are
 /// The groups of operations, in the order of the specification.
 pub(super) type Groups = (
     AuthApi,
+    SessionApi,
     SitesApi,
     WatchApi,
     BatchApi,
     HeartbeatApi,
     LeaseKeysApi,
     AdminsApi,
+    SecondFactorApi,
     AuditApi,
     BackupApi,
     TlsApi,
@@ -63,12 +67,14 @@ pub(super) type Groups = (
 fn groups() -> Groups {
     (
         AuthApi,
+        SessionApi,
         SitesApi,
         WatchApi,
         BatchApi,
         HeartbeatApi,
         LeaseKeysApi,
         AdminsApi,
+        SecondFactorApi,
         AuditApi,
         BackupApi,
         TlsApi,

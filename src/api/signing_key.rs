@@ -40,6 +40,7 @@ impl SigningKeyApi {
         app: Data<&Arc<App>>,
     ) -> Result<RotateAnswer, Failure<{ failure::UNAUTHORIZED | failure::CONFLICT | failure::UNAVAILABLE }>>
     {
+        admin.with_recent_code(&app).await?;
         if app.signing_key.given {
             return Err(Problem::conflict(
                 "the signing key is not in the database: auth.signing_key_file, or the credential \

@@ -70,6 +70,11 @@ pub async fn opens(
     turn.verify(password, Some(admin.password_hash), |_| ()).await
 }
 
+/// Whether the file is there and `username` is the admin that it is for.
+pub fn is_kept_for(data_dir: &Path, username: &Username) -> bool {
+    username.folded() == FIRST_ADMIN && path(data_dir).exists()
+}
+
 /// Removes the file after `username` got another password or was deleted,
 /// where that is the first admin, and says so in the log.
 pub async fn forget(data_dir: &Path, username: &Username) {

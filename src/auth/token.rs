@@ -19,7 +19,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::random::{NoRandomness, random_bytes};
-use crate::domain::{Admin, AdminId, Timestamp, TokenEpoch};
+use crate::domain::{Admin, AdminId, Session, SessionId, Timestamp, TokenEpoch};
 
 /// How far ahead of the clock a token may have been issued, in seconds: the
 /// clock may have been set back since.
@@ -55,6 +55,9 @@ pub struct Claims {
     pub admin: AdminId,
     /// The admin's [`Admin::token_epoch`] when the token was issued.
     epoch: u64,
+    /// The session that it belongs to (RFC 7519, section 4.1.7): it ends with
+    /// that.
+    jti: String,
     /// When it was issued, in seconds since the epoch.
     pub iat: i64,
     /// When it ends, in seconds since the epoch.
@@ -65,6 +68,11 @@ impl Claims {
     /// The epoch of the admin's tokens when this one was issued.
     pub fn epoch(&self) -> TokenEpoch {
         TokenEpoch(self.epoch)
+    }
+
+    /// The session that the token belongs to.
+    pub fn session(&self) -> Option<SessionId> {
+        self.jti.parse().ok()
     }
 }
 
@@ -103,22 +111,33 @@ impl Tokens {
         Arc::clone(&self.keys.read())
     }
 
-    /// A token for `admin`.
+    /// When a login of `now` ends.
+    pub fn end_of_login(&self, now: Timestamp) -> Timestamp {
+        now.checked_add_seconds(self.lifetime_seconds).unwrap_or(Timestamp::MAX)
+    }
+
+    /// A token for `admin` that lasts as long as its session does.
     ///
     /// # Errors
     /// [`SigningFailed`].
-    pub fn issue(&self, admin: &Admin, now: Timestamp) -> Result<AccessToken, SigningFailed> {
-        let expires_at = now.checked_add_seconds(self.lifetime_seconds).unwrap_or(Timestamp::MAX);
+    pub fn issue(
+        &self,
+        admin: &Admin,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<AccessToken, SigningFailed> {
+        let expires_at = session.expires_at;
         let claims = Claims {
             sub: admin.username.as_str().to_owned(),
             admin: admin.id,
             epoch: admin.token_epoch.0,
+            jti: session.id.to_string(),
             iat: now.unix(),
             exp: expires_at.unix(),
         };
         let text =
             jsonwebtoken::encode(&header(), &claims, &self.keys().encoding).map_err(|_| SigningFailed)?;
-        Ok(AccessToken { text, expires_in_seconds: self.lifetime_seconds, expires_at })
+        Ok(AccessToken { text, expires_in_seconds: expires_at.seconds_since(now), expires_at })
     }
 
     /// What `token` says, if its signature is ours, it has not ended, and it
@@ -160,6 +179,21 @@ pub fn fresh_epoch() -> Result<TokenEpoch, NoRandomness> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Means, SessionKind};
+
+    /// A login of `now` for 15 minutes.
+    fn session(now: Timestamp) -> Session {
+        Session {
+            id: SessionId(0xfedc_ba98_7654_3210),
+            admin: admin().id,
+            kind: SessionKind::Token,
+            created_at: now,
+            expires_at: now.checked_add_seconds(900).unwrap(),
+            ip: [127, 0, 0, 1].into(),
+            means: Means::Password,
+            second_factor_at: None,
+        }
+    }
 
     fn admin() -> Admin {
         Admin {
@@ -175,7 +209,7 @@ mod tests {
     fn a_token_holds_until_the_second_of_its_end() {
         let tokens = Tokens::new(&[7; 32], 15);
         let now = Timestamp::from_unix(1_900_000_000).unwrap();
-        let token = tokens.issue(&admin(), now).unwrap();
+        let token = tokens.issue(&admin(), &session(now), now).unwrap();
         assert_eq!((token.expires_in_seconds, token.expires_at.seconds_since(now)), (900, 900));
         let claims = tokens.check(&token.text, now.checked_add_seconds(899).unwrap()).unwrap();
         assert_eq!((claims.admin, claims.epoch(), claims.sub.as_str()), (3, admin().token_epoch, "sysadmin"));
@@ -186,10 +220,10 @@ mod tests {
     fn another_key_ends_the_tokens_of_before_and_signs_those_of_after() {
         let tokens = Tokens::new(&[7; 32], 15);
         let now = Timestamp::from_unix(1_900_000_000).unwrap();
-        let before = tokens.issue(&admin(), now).unwrap().text;
+        let before = tokens.issue(&admin(), &session(now), now).unwrap().text;
         tokens.sign_with(&[8; 32]);
         assert_eq!(tokens.check(&before, now), None);
-        let after = tokens.issue(&admin(), now).unwrap().text;
+        let after = tokens.issue(&admin(), &session(now), now).unwrap().text;
         assert!(tokens.check(&after, now).is_some());
         assert!(Tokens::new(&[8; 32], 15).check(&after, now).is_some());
     }
@@ -197,11 +231,11 @@ mod tests {
     #[test]
     fn a_token_of_another_key_another_algorithm_or_none_is_refused() {
         let now = Timestamp::from_unix(1_900_000_000).unwrap();
-        let token = Tokens::new(&[8; 32], 15).issue(&admin(), now).unwrap().text;
+        let token = Tokens::new(&[8; 32], 15).issue(&admin(), &session(now), now).unwrap().text;
         let tokens = Tokens::new(&[7; 32], 15);
         assert_eq!(tokens.check(&token, now), None);
         assert_eq!(tokens.check("", now), None);
-        let claims = serde_json::json!({"sub": "x", "admin": 3, "epoch": 2, "iat": 0, "exp": i64::MAX});
+        let claims = serde_json::json!({"sub": "x", "admin": 3, "epoch": 2, "jti": "0000000000000001", "iat": 0, "exp": i64::MAX});
         let other = jsonwebtoken::encode(
             &Header::new(Algorithm::HS512),
             &claims,
@@ -222,7 +256,7 @@ mod tests {
             let token = jsonwebtoken::encode(header, &claims, &key).unwrap();
             Tokens::new(&[7; 32], 15).check(&token, Timestamp::from_unix(now).unwrap()).is_some()
         };
-        let claims = |iat: i64, exp: i64| serde_json::json!({"sub": "x", "admin": 3, "epoch": 2, "iat": now + iat, "exp": now + exp});
+        let claims = |iat: i64, exp: i64| serde_json::json!({"sub": "x", "admin": 3, "epoch": 2, "jti": "0000000000000001", "iat": now + iat, "exp": now + exp});
         assert!(taken(&header(), claims(0, 900)));
         assert!(taken(&header(), claims(-600, 300)));
         assert!(taken(&header(), claims(60, 900)), "the clock was set back by a minute");

@@ -6,8 +6,10 @@ mod named;
 mod create;
 mod delete;
 mod list;
+mod otp;
 mod passwd;
 mod rotate_signing_key;
+mod show;
 // Which of them runs.
 mod command;
 

@@ -9,7 +9,7 @@ use super::client::Target;
 use super::screen::Ended;
 use super::{
     admin, audit, backup, check, completions, configuration, healthcheck, heartbeat, lease_key, login,
-    manpages, openapi, restore, serve, site, tls,
+    logout, manpages, openapi, restore, serve, site, tls,
 };
 
 /// Licence server for software that runs at many sites.
@@ -73,6 +73,11 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Log out of a server elsewhere, and forget the token
+    Logout {
+        #[command(flatten)]
+        target: Target,
+    },
     /// The certificate: how it stands, and renewing it
     Tls {
         #[command(subcommand)]
@@ -127,6 +132,7 @@ impl Arguments {
             Command::Check(check) => check.run(),
             Command::Restore(restore) => restore.run(),
             Command::Login { command, target } => command.run(&target),
+            Command::Logout { target } => logout::run(&target),
             Command::Tls { command, target } => command.run(&target),
             Command::LeaseKey { command, target } => command.run(&target),
             Command::Healthcheck { command, target } => command.run(&target),

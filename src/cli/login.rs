@@ -40,7 +40,13 @@ impl Login {
         let client = Client::at(url, cacert.clone())?;
         let password = password::ask(&format!("Password of {}: ", self.username), Asked::Once)
             .map_err(CommandError::Failed)?;
-        let body = json!({ "username": self.username, "password": password });
+        // What was wrong a server does not tell, so nobody can ask afterwards.
+        let code = password::ask_code_if_any("Code, where there is a second factor (else Enter): ")
+            .map_err(CommandError::Failed)?;
+        let mut body = json!({ "username": self.username, "password": password });
+        if let (Some(code), Some(fields)) = (code, body.as_object_mut()) {
+            fields.insert("otp".to_owned(), code.into());
+        }
         let answer = client.post("/api/auth/login", Some(&body))?;
         let Ok(Token { access_token, expires_at }) = answer.read() else {
             return Err(CommandError::Failed(format!("{url} is not a sitewarden: check --url")));

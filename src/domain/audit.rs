@@ -92,11 +92,24 @@ pub enum Action {
     SiteWatched,
     /// A local backend said that it has applied a change.
     ChangeAcknowledged,
+    /// An admin logged out.
+    LoggedOut,
+    /// Logins of an admin were ended by somebody.
+    SessionsEnded,
+    /// An admin's logins need a second factor from now on.
+    OtpEnabled,
+    /// An admin took the own second factor off.
+    OtpDisabled,
+    /// An admin's second factor was taken off on the host.
+    OtpReset,
+    /// So many wrong codes followed a right password that codes do not count
+    /// for a while.
+    OtpPaused,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::SiteRegistered,
         Self::SiteUpdated,
         Self::SiteLocked,
@@ -114,6 +127,12 @@ impl Action {
         Self::LeaseKeyRotated,
         Self::SiteWatched,
         Self::ChangeAcknowledged,
+        Self::LoggedOut,
+        Self::SessionsEnded,
+        Self::OtpEnabled,
+        Self::OtpDisabled,
+        Self::OtpReset,
+        Self::OtpPaused,
     ];
 
     /// The name on the wire and in the store.
@@ -136,13 +155,19 @@ impl Action {
             Self::LeaseKeyRotated => "lease_key_rotated",
             Self::SiteWatched => "site_watched",
             Self::ChangeAcknowledged => "change_acknowledged",
+            Self::LoggedOut => "logged_out",
+            Self::SessionsEnded => "sessions_ended",
+            Self::OtpEnabled => "otp_enabled",
+            Self::OtpDisabled => "otp_disabled",
+            Self::OtpReset => "otp_reset",
+            Self::OtpPaused => "otp_paused",
         }
     }
 
     /// Whether it leaves everything as it was, so that only the trail tells of
     /// it.
     pub fn is_in_passing(self) -> bool {
-        matches!(self, Self::LoginSucceeded | Self::BackupTaken | Self::ChangeAcknowledged)
+        matches!(self, Self::LoginSucceeded | Self::BackupTaken | Self::LoggedOut | Self::ChangeAcknowledged)
     }
 
     /// The action of this name.
@@ -190,11 +215,13 @@ pub enum Field {
     WatchUntil,
     /// The number of the change of what it may do.
     VerdictRevision,
+    /// Of a login, not of a site: by what.
+    Means,
 }
 
 impl Field {
     /// Every field.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Name,
         Self::OwnerName,
         Self::ContactEmail,
@@ -212,6 +239,7 @@ impl Field {
         Self::LockUntil,
         Self::WatchUntil,
         Self::VerdictRevision,
+        Self::Means,
     ];
 
     /// The name on the wire.
@@ -234,6 +262,7 @@ impl Field {
             Self::LockUntil => "lock_until",
             Self::WatchUntil => "watch_until",
             Self::VerdictRevision => "verdict_revision",
+            Self::Means => "means",
         }
     }
 
@@ -267,6 +296,7 @@ impl Field {
             Self::WatchUntil => site.watch.map(|watch| FieldValue::Time(watch.until)),
             // Told by an entry of its own, when it is acknowledged.
             Self::VerdictRevision => None,
+            Self::Means => None,
         }
     }
 }

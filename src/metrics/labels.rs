@@ -1,5 +1,8 @@
 //! What is told apart in labels.
 
+use crate::domain::{CodeRefused, Means};
+use crate::store::{CodeFault, CodeOutcome};
+
 /// What became of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeartbeatOutcome {
@@ -25,6 +28,23 @@ impl HeartbeatOutcome {
             Self::Refused => "refused",
             Self::Throttled => "throttled",
         }
+    }
+}
+
+/// What became of a code that followed a right password, or came with a token.
+pub(super) fn code_outcome(outcome: &CodeOutcome) -> Option<&'static str> {
+    match outcome {
+        CodeOutcome::Opened(session) => match session.means {
+            Means::Password => None,
+            Means::PasswordAndOtp => Some("app"),
+            Means::PasswordAndRecoveryCode => Some("recovery_code"),
+        },
+        CodeOutcome::Refused(fault) => match fault {
+            CodeFault::Gone | CodeFault::NoFactor => None,
+            CodeFault::Missing => Some("missing"),
+            CodeFault::Code(CodeRefused::Wrong | CodeRefused::Pauses) => Some("wrong"),
+            CodeFault::Code(CodeRefused::Paused) => Some("paused"),
+        },
     }
 }
 

@@ -7,12 +7,12 @@ use prometheus::{
     Registry, Result, TextEncoder,
 };
 
-use super::labels::{HeartbeatOutcome, Throttle};
+use super::labels::{HeartbeatOutcome, Throttle, code_outcome};
 use super::process::ProcessMetrics;
 use super::registrar::Registrar;
 use crate::domain::{SiteStatus, Timestamp};
 use crate::store::backups::BackupState;
-use crate::store::{Commit, SiteStatistics};
+use crate::store::{CodeOutcome, Commit, SiteStatistics};
 
 /// Buckets of the duration of a request, in seconds.
 const REQUEST_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
@@ -33,6 +33,7 @@ pub struct Metrics {
     heartbeats: IntCounterVec,
     throttled: IntCounterVec,
     failed_logins: IntCounterVec,
+    codes: IntCounterVec,
     heads_refused: IntCounterVec,
     commit_seconds: Histogram,
     commit_writes: Histogram,
@@ -66,6 +67,15 @@ impl Metrics {
         for kept in ["yes", "no"] {
             failed_logins.with_label_values(&[kept]);
         }
+        let codes = new.counters(
+            "sitewarden_second_factor_codes_total",
+            "Logins with a right password, and calls to step up, of admins with a second factor, by what became \
+             of the code.",
+            &["outcome"],
+        )?;
+        for outcome in ["app", "recovery_code", "missing", "wrong", "paused"] {
+            codes.with_label_values(&[outcome]);
+        }
         Ok(Self {
             requests: new.counters(
                 "sitewarden_requests_total",
@@ -89,6 +99,7 @@ impl Metrics {
                 &["limit"],
             )?,
             failed_logins,
+            codes,
             heads_refused: new.counters(
                 "sitewarden_heads_refused_total",
                 "Requests refused for their head, by what was wrong with it.",
@@ -163,6 +174,13 @@ impl Metrics {
     /// Counts a login with a wrong name or password.
     pub fn failed_login(&self, kept: bool) {
         self.failed_logins.with_label_values(&[if kept { "yes" } else { "no" }]).inc();
+    }
+
+    /// Counts what became of a code of a second factor.
+    pub fn code(&self, outcome: &CodeOutcome) {
+        if let Some(outcome) = code_outcome(outcome) {
+            self.codes.with_label_values(&[outcome]).inc();
+        }
     }
 
     /// Counts the head of a request that was refused; `why` is one of a few.

@@ -21,6 +21,9 @@ pub(super) async fn forget_old(store: &Store, now: Timestamp, audit_keep_days: O
     if let Err(error) = store.forget_requests(now).await {
         tracing::warn!(%error, "requests of more than a day ago could not be forgotten; trying again in a minute");
     }
+    if let Err(error) = store.forget_sessions(now).await {
+        tracing::warn!(%error, "logins that have ended could not be forgotten; trying again in a minute");
+    }
     let days_ago =
         |days: u32| now.checked_add_seconds(-i64::from(days) * SECONDS_PER_DAY).unwrap_or(Timestamp::MIN);
     let stranger_days = audit_keep_days.map_or(STRANGER_DAYS, |days| days.min(STRANGER_DAYS));

@@ -165,6 +165,7 @@ impl Server {
             store,
             passwords,
             tokens: Tokens::new(&signing_key, config.token_minutes),
+            unsaved_sessions: Default::default(),
             signing_key: signing_key_place,
             lease_keys,
             logins: LoginThrottle::new(limits.failed_logins_per_minute, MonotonicClock),

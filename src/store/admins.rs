@@ -4,7 +4,7 @@ use super::codec::{AdminRow, Row as _};
 use super::error::{Outcome, Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::{Tables, Transaction, WriteTables, meta};
-use super::trail;
+use super::{session_rows, trail};
 use crate::domain::{Action, Actor, Admin, AdminId, NewAuditEntry, Timestamp, TokenEpoch, Username};
 
 impl Store {
@@ -87,6 +87,7 @@ impl Store {
             admin.password_hash.clone_from(&password_hash);
             admin.token_epoch = epoch;
             put(tables, &admin)?;
+            session_rows::remove_all(tables, admin.id, None)?;
             note(tables, &by, Action::AdminPasswordChanged, &admin, now)?;
             Ok(Ok(admin))
         })
@@ -123,6 +124,8 @@ impl Store {
                 return Ok(Err(DeleteRefused::LastAdmin));
             }
             tables.admins.remove(admin.id)?;
+            tables.second_factors.remove(admin.id)?;
+            session_rows::remove_all(tables, admin.id, None)?;
             tables.admin_names.remove(&username.folded())?;
             note(tables, &by, Action::AdminDeleted, &admin, now)?;
             Ok(Ok(()))
@@ -174,14 +177,17 @@ fn put(tables: &mut WriteTables<'_>, admin: &Admin) -> Result<(), Unavailable> {
     tables.admins.put(admin.id, &AdminRow::from_admin(admin))
 }
 
-fn named(tables: &Tables<'_, impl Transaction>, username: &Username) -> Result<Option<Admin>, Unavailable> {
+pub(super) fn named(
+    tables: &Tables<'_, impl Transaction>,
+    username: &Username,
+) -> Result<Option<Admin>, Unavailable> {
     match tables.admin_names.get(&username.folded())? {
         Some(id) => load(tables, id),
         None => Ok(None),
     }
 }
 
-fn load(tables: &Tables<'_, impl Transaction>, id: AdminId) -> Result<Option<Admin>, Unavailable> {
+pub(super) fn load(tables: &Tables<'_, impl Transaction>, id: AdminId) -> Result<Option<Admin>, Unavailable> {
     tables.admins.get(id)?.map(|row| of_row(id, row)).transpose()
 }
 

@@ -16,6 +16,7 @@ mod bytes;
 mod admin;
 mod audit;
 mod request;
+mod second_factor;
 mod server;
 mod site;
 // The list of them all.
@@ -25,6 +26,7 @@ pub(super) use self::admin::AdminRow;
 pub(super) use self::audit::{AuditRow, ChainRow, StrangerRow};
 pub(super) use self::bytes::{DecodeError, Row, decode, encode};
 pub(super) use self::request::{EffectRow, RequestRow};
+pub(super) use self::second_factor::{SecondFactorRow, SessionRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
 pub(super) use self::site::{CallingSite, LastSeen, SeenRow, SiteRow};
 

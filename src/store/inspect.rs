@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use redb::{Database, DatabaseError, ReadableDatabase};
 
 use super::codec::{
-    AdminRow, AuditRow, DecodeError, EffectRow, LeaseKeyRow, RequestRow, Row, SeenRow, SiteRow, StrangerRow,
+    AdminRow, AuditRow, DecodeError, EffectRow, LeaseKeyRow, RequestRow, Row, SecondFactorRow, SeenRow,
+    SessionRow, SiteRow, StrangerRow,
 };
 use super::disk::{FileBytes, Overlay};
 use super::error::{Unavailable, unreadable};
@@ -287,6 +288,21 @@ impl EachRecord for Reading {
 
     fn lease_keys(&mut self, _: &ReadTables<'_>, number: u64, row: LeaseKeyRow) -> Result<(), Unavailable> {
         read::<LeaseKeyRow, _>(number, row.stored(number)).map(drop)
+    }
+
+    fn second_factors(
+        &mut self,
+        tables: &ReadTables<'_>,
+        admin: u64,
+        row: SecondFactorRow,
+    ) -> Result<(), Unavailable> {
+        read::<SecondFactorRow, _>(admin, row.into_factor())?;
+        exists(SecondFactorRow::TABLE, "admin", admin, tables.admins.has(admin)?)
+    }
+
+    fn sessions(&mut self, tables: &ReadTables<'_>, key: u128, row: SessionRow) -> Result<(), Unavailable> {
+        let session = row.into_session(key).map_err(|error| unreadable(SessionRow::TABLE, error))?;
+        exists(SessionRow::TABLE, "admin", session.admin, tables.admins.has(session.admin)?)
     }
 
     fn meta(&mut self, _: &ReadTables<'_>, name: String, bytes: Bytes) -> Result<(), Unavailable> {

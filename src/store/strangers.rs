@@ -12,7 +12,7 @@ use super::clock_watch::Age;
 use super::codec::{Row as _, StrangerRow};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
-use super::tables::meta;
+use super::tables::{WriteTables, meta};
 use crate::domain::{Timestamp, Username};
 
 /// Most failed logins that are stored; the oldest go first.
@@ -31,14 +31,7 @@ impl Store {
     ) -> Result<(), Unavailable> {
         let admin = admin.map(|admin| admin.as_str().to_owned());
         let row = StrangerRow { at: now.unix(), ip: Some(ip), admin };
-        self.write_always(move |tables| {
-            while tables.strangers.len()? >= MAX_STRANGERS {
-                tables.strangers.remove_first()?;
-            }
-            let id = tables.next_number(meta::NEXT_STRANGER)?;
-            tables.strangers.put(id, &row)
-        })
-        .await
+        self.write_always(move |tables| keep(tables, &row)).await
     }
 
     /// Forgets the failed logins of before `before`; tells how many. Passes
@@ -62,4 +55,13 @@ impl Store {
         })
         .await
     }
+}
+
+/// Stores a failed login; forgets the oldest where there are too many.
+pub(super) fn keep(tables: &mut WriteTables<'_>, row: &StrangerRow) -> Result<(), Unavailable> {
+    while tables.strangers.len()? >= MAX_STRANGERS {
+        tables.strangers.remove_first()?;
+    }
+    let id = tables.next_number(meta::NEXT_STRANGER)?;
+    tables.strangers.put(id, row)
 }

@@ -11,6 +11,7 @@ mod files;
 mod lists;
 #[path = "../../tests/data/recipe.rs"]
 mod recipe;
+mod second_factors;
 mod secrets;
 mod simulated;
 mod strangers;

@@ -52,7 +52,10 @@ fn me_tells_whom_the_token_speaks_for() {
     for path in ["/api/auth/me", "/api/auth/me/"] {
         let answer = server.get(path).bearer(&token).send();
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.fields(), ["id", "username", "role", "created_at"]);
+        let login = ["scope", "expires_at", "session", "means"];
+        let factor = ["second_factor", "second_factor_at", "recovery_codes_left"];
+        let who = ["id", "username", "role", "created_at"];
+        assert_eq!(answer.fields(), [&who[..], &login, &factor].concat());
         let me = answer.json();
         assert_eq!(
             (&me["id"], &me["username"], &me["role"]),
@@ -410,6 +413,14 @@ fn every_route_of_an_admin_asks_for_a_token_before_anything_else() {
         ("POST", "/api/admins".to_owned()),
         ("PUT", "/api/admins/sysadmin/password".to_owned()),
         ("DELETE", "/api/admins/sysadmin".to_owned()),
+        ("GET", "/api/admins/sysadmin".to_owned()),
+        ("POST", "/api/admins/sysadmin/otp".to_owned()),
+        ("POST", "/api/admins/sysadmin/otp/confirm".to_owned()),
+        ("DELETE", "/api/admins/sysadmin/otp".to_owned()),
+        ("DELETE", "/api/admins/sysadmin/sessions".to_owned()),
+        ("DELETE", "/api/admins/sysadmin/sessions/0".to_owned()),
+        ("POST", "/api/auth/step-up".to_owned()),
+        ("POST", "/api/auth/logout".to_owned()),
         ("GET", "/api/audit".to_owned()),
         ("GET", "/api/backup".to_owned()),
         ("GET", "/api/tls".to_owned()),

@@ -52,6 +52,7 @@ mod batch;
 mod docs;
 mod heartbeat;
 mod keys;
+mod second_factor;
 mod signing_key;
 mod sites;
 

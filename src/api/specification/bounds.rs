@@ -89,7 +89,7 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::auth::Login;
+    use crate::api::login::Login;
     use crate::api::batch::Batch;
     use crate::api::fields::{Fields, Readable};
     use crate::api::object::Object;

@@ -41,6 +41,21 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
     let admin = json!({
         "id": 1, "username": "sysadmin", "role": "sysadmin", "created_at": "2026-03-02T09:00:00Z",
     });
+    let mut me = admin.clone();
+    if let (Some(me), Value::Object(login)) = (
+        me.as_object_mut(),
+        json!({
+            "scope": "admin",
+            "expires_at": "2026-03-09T09:30:00Z",
+            "session": "5b1f0c2a9d3e4f60",
+            "means": "password+totp",
+            "second_factor": true,
+            "second_factor_at": "2026-03-09T09:15:00Z",
+            "recovery_codes_left": 10,
+        }),
+    ) {
+        me.extend(login);
+    }
     vec![
         ("Site", site),
         ("RegisteredSite", registered),
@@ -54,7 +69,7 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
                 "expires_at": "2026-03-09T09:30:00Z",
             }),
         ),
-        ("Me", admin.clone()),
+        ("Me", me),
         ("Admin", admin),
         (
             "AuditEntry",

@@ -5,8 +5,10 @@ use clap::Subcommand;
 use super::create::Create;
 use super::delete::Delete;
 use super::list;
+use super::otp::Otp;
 use super::passwd::Passwd;
 use super::rotate_signing_key;
+use super::show::Show;
 use crate::cli::client::{Access, Target};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
@@ -23,6 +25,9 @@ pub(crate) enum Admin {
     Delete(Delete),
     /// Replace the key that signs logins, and end all logins
     RotateSigningKey,
+    Show(Show),
+    #[command(subcommand)]
+    Otp(Otp),
 }
 
 impl Admin {
@@ -34,7 +39,9 @@ impl Admin {
         let access = match self {
             Self::List => Access::Read,
             Self::Create(_) => Access::Create,
-            Self::Passwd(_) | Self::Delete(_) | Self::RotateSigningKey => Access::Write,
+            Self::Passwd(_) | Self::Delete(_) | Self::RotateSigningKey | Self::Show(_) | Self::Otp(_) => {
+                Access::Write
+            }
         };
         let client = target.client_or_database(data_dir, access)?;
         match self {
@@ -42,6 +49,8 @@ impl Admin {
             Self::List => list::run(&client, target),
             Self::Passwd(passwd) => passwd.run(&client, target),
             Self::Delete(delete) => delete.run(&client, target),
+            Self::Show(show) => show.run(&client, target),
+            Self::Otp(otp) => otp.run(&client, target),
             Self::RotateSigningKey => rotate_signing_key::run(&client, target),
         }
     }

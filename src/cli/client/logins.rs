@@ -88,6 +88,12 @@ impl StoredLogins {
         self.write()
     }
 
+    /// Forgets the login at `url`.
+    pub(crate) fn forget(mut self, url: &str) -> Result<(), CommandError> {
+        self.0.remove(&key(url));
+        self.write()
+    }
+
     fn write(&self) -> Result<(), CommandError> {
         let path = file()?;
         let failed =

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, StatusCode, header};
+use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -71,6 +71,11 @@ impl Client {
     /// The database in place of the server, which is down.
     pub(super) fn at_rest(self, database: AtRest) -> Self {
         Self { way: Way::AtRest(Box::new(database)), ..self }
+    }
+
+    /// Whether there is no server, but its database.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.way, Way::AtRest(_))
     }
 
     /// The socket, where the server is behind one, and whether it was named.
@@ -151,7 +156,7 @@ impl Client {
         if answer.is_success(expected) {
             return Ok(answer);
         }
-        Err(refused(answer.status, &answer.body, self.token_source()))
+        Err(refused(answer.status, &answer.body, self.token_at_fault(&answer.headers)))
     }
 
     fn send(
@@ -180,7 +185,13 @@ impl Client {
         Ok(Answer::new(parts.status, parts.headers, &body))
     }
 
-    fn token_source(&self) -> Option<TokenSource> {
+    /// Where the token came from, unless it is good and only a code is asked for
+    /// (RFC 9470, section 3).
+    fn token_at_fault(&self, headers: &HeaderMap) -> Option<TokenSource> {
+        let challenge = headers.get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        if challenge.is_some_and(|challenge| challenge.contains("insufficient_user_authentication")) {
+            return None;
+        }
         self.token.as_ref().map(|(_, source)| *source)
     }
 
@@ -205,7 +216,7 @@ impl Client {
                 let problem =
                     Limited::new(body, MAX_PROBLEM).collect().await.map_err(|error| broken(&error))?;
                 let problem = serde_json::from_slice(&problem.to_bytes()).unwrap_or_default();
-                return Err(refused(parts.status, &problem, self.token_source()));
+                return Err(refused(parts.status, &problem, self.token_at_fault(&parts.headers)));
             }
             if media_type(&parts.headers) != "application/octet-stream" {
                 return Err(not_a_sitewarden());

@@ -53,6 +53,12 @@ numbered! {
     12 = BackupTaken,
     13 = LoginSucceeded,
     14 = LoginFailed,
+    20 = LoggedOut,
+    21 = SessionsEnded,
+    22 = OtpEnabled,
+    23 = OtpDisabled,
+    24 = OtpReset,
+    25 = OtpPaused,
     40 = LeaseKeyRotated,
     41 = SiteWatched,
     42 = ChangeAcknowledged,
@@ -77,6 +83,7 @@ numbered! {
     15 = LockUntil,
     16 = WatchUntil,
     17 = VerdictRevision,
+    20 = Means,
 }
 
 /// An entry of the audit trail. The number is the key of its table.

@@ -4,6 +4,7 @@ use super::admin::AdminRow;
 use super::audit::{AuditRow, ChainRow, StrangerRow};
 use super::bytes::{DecodeError, Row};
 use super::request::RequestRow;
+use super::second_factor::{SecondFactorRow, SessionRow};
 use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
 use super::site::{SeenRow, SiteRow};
 #[cfg(test)]
@@ -41,6 +42,8 @@ rows! {
     StrangerRow in "strangers";
     RequestRow in "requests";
     LeaseKeyRow in "lease_keys";
+    SecondFactorRow in "second_factors";
+    SessionRow in "sessions";
     TlsRow in "meta";
     AcmeAccountRow in "meta";
     AcmeCertificateRow in "meta";

@@ -271,15 +271,17 @@ fn numbers_in_the_trail_mean_what_they_always_did() {
     };
     assert_eq!(said(0..=5, &|number| Some(kind_of(number)?.as_str())), "- admin system stranger site -");
     assert_eq!(
-        said(0..=15, &|number| Some(action_of(number)?.as_str())),
+        said(0..=26, &|number| Some(action_of(number)?.as_str())),
         "- site_registered site_updated site_locked site_unlocked site_key_rotated site_deleted \
          admin_created admin_password_changed admin_deleted certificate_renewal_requested \
-         signing_key_rotated backup_taken login_succeeded login_failed -"
+         signing_key_rotated backup_taken login_succeeded login_failed - - - - - logged_out sessions_ended \
+         otp_enabled otp_disabled otp_reset otp_paused -"
     );
     assert_eq!(
-        said(0..=18, &|number| Some(field_of(number)?.as_str())),
+        said(0..=21, &|number| Some(field_of(number)?.as_str())),
         "- name owner_name contact_email license_expires_at is_active lock_reason old_key_valid_until \
-         tags notes features time_zone grace_days offline_hours lock_at lock_until watch_until verdict_revision -"
+         tags notes features time_zone grace_days offline_hours lock_at lock_until watch_until \
+         verdict_revision - - means -"
     );
     assert_eq!(
         said(39..=43, &|number| Some(action_of(number)?.as_str())),

@@ -6,7 +6,9 @@
 use redb::{ReadTransaction, WriteTransaction};
 
 use super::super::changes::Changed;
-use super::super::codec::{AdminRow, AuditRow, LeaseKeyRow, RequestRow, SeenRow, SiteRow, StrangerRow};
+use super::super::codec::{
+    AdminRow, AuditRow, LeaseKeyRow, RequestRow, SecondFactorRow, SeenRow, SessionRow, SiteRow, StrangerRow,
+};
 use super::super::error::Unavailable;
 use super::meta::{self, Bytes, Entry};
 use super::table::{Key, Table, Transaction};
@@ -112,6 +114,12 @@ tables! {
     requests: "requests_v1", &'static [u8] => RequestRow, changed: records, copied: every;
     /// Number of a key that signs leases → the key.
     lease_keys: "lease_keys_v1", u64 => LeaseKeyRow, changed: records, copied: every;
+    /// Admin number → the second factor. In copies: a restored server must
+    /// not let an admin in with the password alone.
+    second_factors: "second_factors_v1", u64 => SecondFactorRow, changed: records, copied: every;
+    /// Admin number and session id → an open login. Not in copies: tokens of
+    /// a server that goes on from one have ended.
+    sessions: "sessions_v1", u128 => SessionRow, changed: unfollowed, copied: none;
     /// Everything that there is one of, by its name in [`meta`].
     meta: META, &'static str => Bytes, changed: records, copied: meta::is_copied;
 }

@@ -3,7 +3,7 @@
 //! of them for every commit would cost a heartbeat more than its own write.
 
 use std::cell::OnceCell;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, RangeBounds, RangeInclusive};
 
 use redb::{
     ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata as _, TableDefinition, TableError,
@@ -259,6 +259,16 @@ impl<T: Transaction, R: Record> Table<'_, T, u64, R> {
     /// The row with the greatest number.
     pub(in crate::store) fn last(&self) -> Result<Option<(u64, R)>, Unavailable> {
         self.opened()?.last()?.map(|entry| self.entry(entry)).transpose()
+    }
+}
+
+impl<T: Transaction, R: Record> Table<'_, T, u128, R> {
+    /// The rows whose keys are in `range`, in their order.
+    pub(in crate::store) fn between(
+        &self,
+        range: RangeInclusive<u128>,
+    ) -> Result<impl DoubleEndedIterator<Item = Result<(u128, R), Unavailable>>, Unavailable> {
+        Ok(self.opened()?.range(range)?.map(|entry| self.entry(entry?)))
     }
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::codec::audit::{ChangeRow, RunRow, SubjectRow, ValueRow};
 use crate::store::codec::bytes::body_of;
 use crate::store::codec::rows::each_row;
+use crate::store::codec::second_factor::ConfirmedRow;
 use crate::store::codec::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields, WatchRow};
 use crate::store::codec::*;
 
@@ -150,6 +151,34 @@ impl Sample for RequestRow {
 impl Sample for LeaseKeyRow {
     fn sample() -> Self {
         Self { pkcs8: vec![5, 6, 7], created_at: AT, signs_from: AT + 300 }
+    }
+}
+
+impl Sample for SecondFactorRow {
+    fn sample() -> Self {
+        let confirmed = ConfirmedRow {
+            since: AT,
+            last_step: 63_333_333,
+            recovery: vec![[11; 32], [12; 32]],
+            wrong: 7,
+            last_wrong_at: AT + 4,
+            pauses: 1,
+            paused_until: AT + 5,
+        };
+        Self { secret: [13; 20], confirmed: Some(confirmed) }
+    }
+}
+
+impl Sample for SessionRow {
+    fn sample() -> Self {
+        Self {
+            kind: 1,
+            created_at: AT,
+            expires_at: AT + 900,
+            ip: "192.0.2.1".parse().unwrap(),
+            means: 2,
+            second_factor_at: Some(AT + 1),
+        }
     }
 }
 

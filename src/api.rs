@@ -30,6 +30,7 @@ pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod batch;
+pub mod bulk;
 pub mod health;
 pub mod heartbeat;
 pub mod heartbeat_answer;

@@ -35,6 +35,10 @@ pub mod lease_key;
 pub mod heartbeat;
 // All of it together.
 pub mod site;
+// What lists look at of it: which sites are meant, and in which order.
+pub mod filter;
+pub mod order;
+pub mod view;
 // What its local backend is told.
 pub mod verdict;
 // Who may change it.
@@ -54,11 +58,13 @@ pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
 pub use codes::{Features, Tags};
 pub use delivery::{Delivered, Delivery, DeliveryState};
+pub use filter::SiteFilter;
 pub use heartbeat::{Heartbeat, Seen};
 pub use lease::{Lease, LeaseRequest, Nonce};
 pub use licence::{LicenceChange, TooFarAhead};
 pub use network::{Block, Network, Surroundings};
 pub use operation::{Effect, Operation, Refused, SiteOperation};
+pub use order::{Position, SiteOrder, SortField, SortKey};
 pub use rules::{GraceDays, OfflineHours, Rules, SilentAfterHours, TimeZoneName};
 pub use second_factor::{
     CodeKind, CodeRefused, ConfirmedFactor, OtpSecret, RecoveryCode, RecoveryHash, SecondFactor, TypedCode,
@@ -71,3 +77,4 @@ pub use terms::{Lock, NewLock, Terms, VerdictRevision};
 pub use text::{AppVersion, ContactEmail, LockReason, Notes, OwnerName, SiteName, TextError};
 pub use time::Timestamp;
 pub use verdict::Verdict;
+pub use view::SiteView;

@@ -21,8 +21,10 @@ use super::sites::{SiteDocument, fresh_key};
 use super::tag::Group;
 use super::wire::{Given, Time};
 use crate::clock::now;
+use crate::domain::codes::CodesError;
 use crate::domain::{
-    Effect, NewLock, NewSite, Operation, Refused, SecretKey, SiteChange, SiteId, SiteOperation, Timestamp,
+    Effect, NewLock, NewSite, Operation, Refused, SecretKey, SiteChange, SiteId, SiteOperation, Tags,
+    Timestamp,
 };
 use crate::store::{Applied, BatchRefused, Done};
 
@@ -47,6 +49,10 @@ pub enum OperationDocument {
     Lock,
     /// Unlock it: `site_id`.
     Unlock,
+    /// Give it tags beside those that it has: `site_id`, `tags`.
+    Tag,
+    /// Take tags from it: `site_id`, `tags`.
+    Untag,
     /// Delete it: `site_id`.
     Delete,
 }
@@ -82,6 +88,10 @@ pub struct ItemDocument {
     /// With `lock`: what its people are told, 1 to 500 characters.
     #[oai(skip_serializing_if_is_none)]
     reason: Option<String>,
+    /// With `tag` and `untag`: which, 1 to 20, each of 1 to 40 of the characters
+    /// `a-z 0-9 . _ : -`.
+    #[oai(skip_serializing_if_is_none)]
+    tags: Option<Vec<String>>,
 }
 
 /// Operations to do in their order.
@@ -107,6 +117,7 @@ impl Example for BatchDocument {
             is_active: None,
             extend_days: None,
             reason: None,
+            tags: None,
         };
         let items =
             vec![item("Trattoria Da Mario", "mario@example.com"), item("Bar Centrale", "bar@example.com")];
@@ -168,15 +179,29 @@ impl Readable for Item {
                 Some(Self::Change(Operation::Lock(reason?).on(site_id?)))
             }
             "unlock" => fields.required("site_id").map(|site_id| Self::Change(Operation::Unlock.on(site_id))),
+            "tag" | "untag" => {
+                let site_id = fields.required("site_id");
+                let tags = required_tags(fields)?;
+                let operation = if op == "tag" { Operation::Tag(tags) } else { Operation::Untag(tags) };
+                Some(Self::Change(operation.on(site_id?)))
+            }
             "delete" => fields.required("site_id").map(|site_id| Self::Change(Operation::Delete.on(site_id))),
             _ => {
-                fields.refuse("op", "must be one of register, update, lock, unlock, delete");
+                fields.refuse("op", "must be one of register, update, lock, unlock, tag, untag, delete");
                 // Which of the others belong to it cannot be told.
                 fields.ignore_all();
                 None
             }
         }
     }
+}
+
+/// The tags that an operation gives or takes.
+pub(super) fn required_tags(fields: &mut Fields) -> Option<Tags> {
+    let words = fields.required_array("tags", 1..=Tags::MOST)?;
+    let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
+    let tags = words.ok_or(CodesError::Malformed).and_then(Tags::of);
+    tags.map_err(|error| fields.refuse("tags", error)).ok()
 }
 
 /// What became of an item.

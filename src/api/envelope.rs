@@ -238,7 +238,7 @@ impl Exchange<'_> {
         self.pattern.map_or("-", |pattern| &pattern.path)
     }
 
-    fn log(&self, response: &Response, cause: Option<String>) {
+    fn log(&self, response: &Response, cause: Option<Box<str>>) {
         let Self { id: request_id, method, peer, .. } = self;
         let status = response.status().as_u16();
         let route = self.route();
@@ -247,6 +247,7 @@ impl Exchange<'_> {
         let milliseconds = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         match cause {
             Some(cause) => {
+                let cause = &*cause;
                 tracing::error!(%method, route, status, milliseconds, request_id, peer, admin, user, site_id, cause, "request")
             }
             None => {

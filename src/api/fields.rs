@@ -114,6 +114,23 @@ impl Fields {
         self.noting(field, parsed)
     }
 
+    /// An object that must be there; what is wrong in it is named by its path.
+    pub fn required_object<T: Readable>(&mut self, field: &str) -> Option<T> {
+        let members = match self.given.shift_remove(field) {
+            Some(Value::Object(members)) => members,
+            given => {
+                let message = given.map_or("is required", |_| "must be an object");
+                self.refuse(field, message);
+                return None;
+            }
+        };
+        let read = Self::read(members);
+        read.map_err(|problem| {
+            self.errors.take_over(problem.errors, |inner| format!("{field}.{inner}"));
+        })
+        .ok()
+    }
+
     /// Drops all fields that have not been taken.
     pub fn ignore_all(&mut self) {
         self.given.clear();

@@ -24,7 +24,7 @@ use crate::auth::random::NoRandomness;
 use crate::auth::retry_after::RetryAfter;
 use crate::auth::token::SigningFailed;
 use crate::certificate::NotRenewable;
-use crate::domain::{Refused, TooFarAhead};
+use crate::domain::{Refused, Tags, TooFarAhead};
 use crate::store::{SnapshotError, Unavailable};
 
 /// The media type of every error (RFC 9457, section 3).
@@ -73,6 +73,11 @@ pub struct ProblemDocument {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldError>>,
+    /// Of `POST /api/sites/bulk` alone, with 409: how many sites the filter
+    /// lets through.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<u64>,
 }
 
 /// An error on its way out.
@@ -84,12 +89,14 @@ pub struct Problem {
     pub detail: String,
     /// The bad fields.
     pub errors: FieldErrors,
+    /// How many sites a filter lets through, where another number was expected.
+    pub matched: Option<u32>,
     /// `Retry-After`, in seconds (RFC 9110, section 10.2.3).
     pub retry_after_seconds: Option<u64>,
     /// `WWW-Authenticate` (RFC 9110, section 11.6.1).
     pub challenge: Option<&'static str>,
     /// What really happened, for the log.
-    pub cause: Option<String>,
+    pub cause: Option<Box<str>>,
 }
 
 impl Problem {
@@ -99,6 +106,7 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: FieldErrors::default(),
+            matched: None,
             retry_after_seconds: None,
             challenge: None,
             cause: None,
@@ -261,7 +269,7 @@ impl Problem {
     /// 500: a bug of ours; `cause` is for the log.
     pub fn internal(cause: impl Into<String>) -> Self {
         Self {
-            cause: Some(cause.into()),
+            cause: Some(cause.into().into_boxed_str()),
             ..Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the server failed; its log tells more under this request_id",
@@ -300,6 +308,7 @@ impl Problem {
             error: None,
             error_description: None,
             errors: self.errors.clone().listed(),
+            matched: self.matched.map(u64::from),
         }
     }
 
@@ -362,7 +371,7 @@ impl Problem {
     fn busy(detail: &str, cause: Option<String>) -> Self {
         Self {
             retry_after_seconds: Some(STORE_RETRY_SECONDS),
-            cause,
+            cause: cause.map(String::into_boxed_str),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
     }
@@ -404,6 +413,10 @@ impl From<Refused> for Problem {
                 Self::conflict("the site is locked: unlock it first, or lock it without a time to begin at")
             }
             Refused::LockEndsTooEarly => Self::invalid_field("until", "must lie after the lock begins"),
+            Refused::TooManyTags => Self::invalid_field(
+                "tags",
+                format!("would be more than the {} that a site may have", Tags::MOST),
+            ),
         }
     }
 }

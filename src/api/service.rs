@@ -8,6 +8,7 @@ use super::audit::AuditApi;
 use super::auth::AuthApi;
 use super::backup::BackupApi;
 use super::batch::BatchApi;
+use super::bulk::BulkApi;
 use super::health::HealthApi;
 use super::heartbeat::HeartbeatApi;
 use super::lease_keys::LeaseKeysApi;
@@ -53,6 +54,7 @@ pub(super) type Groups = (
     SitesApi,
     WatchApi,
     BatchApi,
+    BulkApi,
     HeartbeatApi,
     LeaseKeysApi,
     AdminsApi,
@@ -71,6 +73,7 @@ fn groups() -> Groups {
         SitesApi,
         WatchApi,
         BatchApi,
+        BulkApi,
         HeartbeatApi,
         LeaseKeysApi,
         AdminsApi,

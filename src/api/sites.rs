@@ -15,24 +15,27 @@ pub use self::documents::{
     LockDocument, NewSiteDocument, RegisteredSiteDocument, RotatedDocument, RotationDocument,
     SiteChangeDocument, SiteDocument, StatusDocument, WhichKeyDocument,
 };
-use self::parameters::{Revisions, SearchText, StatusFilter};
+pub(super) use self::parameters::{OneOf, TagList};
+use self::parameters::{Revisions, query_of};
 use super::app::App;
 use super::auth::Sysadmin;
 use super::field_errors::FieldErrors;
 use super::fields::{Body, Json};
 use super::idempotency::{IdempotencyKey, OnceRequest};
-use super::page::{Cursor, PageLimit, next_link};
+use super::page::{PageLimit, SiteCursor, next_link};
 use super::problem::{Failure, Problem, failure};
 use super::query::QueryFaults;
 use super::tag::Group;
 use super::wire::{Given, Nullable, PathId, Time};
 use crate::auth::random::random_bytes;
 use crate::clock::now;
+use crate::domain::filter::FoldedText;
 use crate::domain::site::RevisionCheck;
 use crate::domain::{
-    Actor, LockReason, NewLock, NewSite, Operation, SecretKey, Site, SiteChange, SiteId, Timestamp,
+    Actor, AppVersion, DeliveryState, LockReason, NewLock, NewSite, Operation, SecretKey, Site, SiteChange,
+    SiteFilter, SiteId, SiteOrder, SiteStatus, Tags, Timestamp,
 };
-use crate::store::{Applied, Done, SiteFilter};
+use crate::store::{Applied, Done, LookedAt, SiteQuery, TooManyToSort};
 
 fn etag(site: &Site) -> String {
     format!("\"{}\"", site.revision)
@@ -41,7 +44,7 @@ fn etag(site: &Site) -> String {
 /// A page of sites.
 #[derive(ApiResponse)]
 enum SitesAnswer {
-    /// The sites, in the order of their ids.
+    /// The sites, in the order that `sort` names.
     #[oai(status = 200)]
     Page(
         Json<Vec<SiteDocument>>,
@@ -112,8 +115,8 @@ enum DeleteAnswer {
     Deleted,
 }
 
-/// Sites that a filtered page looks at, at most.
-const MAX_SCAN: u64 = 100_000;
+/// Sites that are looked at for a page, at most.
+const LOOKED_AT: LookedAt = LookedAt { by_number: 100_000, sorted: 1_000_000 };
 
 const ADMIN: u16 = failure::SYSADMIN;
 const ONE_SITE: u16 = ADMIN | failure::MALFORMED | failure::NOT_FOUND;
@@ -126,43 +129,91 @@ pub struct SitesApi;
 impl SitesApi {
     /// List sites
     ///
-    /// In the order of their ids, a page at a time: follow the `Link` header
-    /// with `rel="next"` while there is one. Without a filter a page costs
-    /// the same however many sites there are. With `status` or `q` every site
-    /// is looked at, but not more than 100,000 for one page: where there are
-    /// more, a page may hold fewer sites than `limit`, or none, and still have
-    /// a next one, and `X-Total-Count` is left out.
+    /// In the order of their ids or by `sort`, a page at a time: follow the
+    /// `Link` header with `rel="next"` while there is one. Of several filters
+    /// all must hold.
+    ///
+    /// In the order of ids and without a filter a page costs the same however
+    /// many sites there are. Else every site is looked at. With a filter in the
+    /// order of ids that is not more than 100,000 for one page: where there are
+    /// more, a page may hold fewer sites than `limit`, or none, and still have a
+    /// next one, and `X-Total-Count` is left out. By any other `sort` a list of
+    /// more than 1,000,000 sites is refused.
+    ///
+    /// A site that is changed between two pages, in what the list is sorted by,
+    /// may move past the place where you are, and so be missed or come again;
+    /// every other site comes once.
     #[oai(path = "/", method = "get", operation_id = "list_sites")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn list(
         &self,
         _admin: Sysadmin,
         app: Data<&Arc<App>>,
-        /// Only sites in this status.
-        status: Query<Given<StatusFilter>>,
-        /// Only sites with this text in name, owner, e-mail address or
-        /// site_id, without regard to case; at most 200 characters.
-        q: Query<Given<SearchText>>,
+        /// Only sites in this status, or in one of several: `silent,never_seen`.
+        status: Query<Given<OneOf<SiteStatus>>>,
+        /// Only sites with this text in name, owner, e-mail address, site_id,
+        /// tags or notes, without regard to case; at most 200 characters.
+        q: Query<Given<FoldedText>>,
+        /// Only sites of exactly this owner, without regard to case; empty:
+        /// those without one.
+        owner: Query<Given<FoldedText>>,
+        /// Only sites with this tag, or with all of several: `rome,vip`.
+        tag: Query<Given<TagList>>,
+        /// Only sites whose `license_expires_at` is before this time.
+        expires_before: Query<Given<Timestamp>>,
+        /// Only sites whose `license_expires_at` is after this time.
+        expires_after: Query<Given<Timestamp>>,
+        /// Only sites whose last heartbeat came before this time. Those that
+        /// never sent one are not among them: they are `never_seen`.
+        seen_before: Query<Given<Timestamp>>,
+        /// Only sites whose last heartbeat reported exactly this version.
+        version: Query<Given<AppVersion>>,
+        /// Only sites whose last change has come so far, or one of several:
+        /// `pending,answered`.
+        delivery: Query<Given<OneOf<DeliveryState>>>,
+        /// The order: names and owners without regard to case; a `-` turns it
+        /// round. Sites alike in it follow each other by their ids, the least
+        /// first; sites without a heartbeat come last, either way round.
+        sort: Query<Given<SiteOrder>>,
         /// Most sites on the page, 1 to 1000.
         limit: Query<Given<PageLimit>>,
-        /// Continue after the site with this `id`.
-        after: Query<Given<Cursor>>,
+        /// Continue after this place: what the `Link` header of the page before
+        /// says. In the order of ids it is the `id` of the last site. Not
+        /// together with another `sort` than that page had.
+        after: Query<Given<SiteCursor>>,
         faults: QueryFaults,
     ) -> Result<SitesAnswer, Failure<ADMIN>> {
         let QueryFaults(mut errors) = faults;
-        let status = status.0.take("status", &mut errors).map(|status| status.0);
-        let text = q.0.take("q", &mut errors).map(|text| text.0).filter(|text| !text.is_empty());
+        let several = |words: Option<OneOf<_>>| words.map(|words| words.0).unwrap_or_default();
+        let filter = SiteFilter {
+            statuses: several(status.0.take("status", &mut errors)),
+            text: q.0.take("q", &mut errors).filter(|text| !text.is_empty()),
+            owner: owner.0.take("owner", &mut errors),
+            tags: tag.0.take("tag", &mut errors).map_or_else(Tags::default, |tags| tags.0),
+            expires_before: expires_before.0.take("expires_before", &mut errors),
+            expires_after: expires_after.0.take("expires_after", &mut errors),
+            seen_before: seen_before.0.take("seen_before", &mut errors),
+            version: version.0.take("version", &mut errors),
+            deliveries: delivery.0.take("delivery", &mut errors).map(|states| states.0).unwrap_or_default(),
+        };
         let limit = limit.0.take("limit", &mut errors).unwrap_or_default();
-        let after = after.0.take("after", &mut errors).map_or(0, |after| after.0);
+        let order = sort.0.take("sort", &mut errors);
+        let after = after.0.take("after", &mut errors);
+        let order = order.unwrap_or_default();
+        let after =
+            after.and_then(|after| after.read(order).map_err(|message| errors.push("after", message)).ok());
         if !errors.is_empty() {
             return Err(Problem::invalid(errors).into());
         }
         let now = now();
-        let filter = SiteFilter { status, text };
-        let page = app.store.list_sites(filter.clone(), after, limit.0, MAX_SCAN, now).await?;
-        let mut query = Vec::new();
-        query.extend(filter.status.map(|status| ("status", status.as_str().to_owned())));
-        query.extend(filter.text.map(|text| ("q", text)));
-        let link = page.next.map(|after| next_link("/api/sites", query, limit, after));
+        let mut query = query_of(&filter);
+        query.extend((order != SiteOrder::default()).then(|| ("sort", order.to_string())));
+        let wanted = SiteQuery { filter, order, after, limit: limit.0 };
+        let page = match app.store.list_sites(wanted, LOOKED_AT, now).await? {
+            Ok(page) => page,
+            Err(TooManyToSort) => return Err(too_many_to_sort().into()),
+        };
+        let link = page.next.map(|place| next_link("/api/sites", query, limit, SiteCursor::of(&place)));
         let sites =
             page.sites.into_iter().map(|site| SiteDocument::new(site, app.store.rules(), now)).collect();
         Ok(SitesAnswer::Page(Json(sites), page.total, link))
@@ -338,6 +389,14 @@ impl SitesApi {
         app.store.apply(operation, admin.actor(), now()).await??;
         Ok(DeleteAnswer::Deleted)
     }
+}
+
+fn too_many_to_sort() -> Problem {
+    let most = LOOKED_AT.sorted;
+    Problem::invalid_field(
+        "sort",
+        format!("must be id or -id where there are more than {most} sites: leave it out, or filter the list"),
+    )
 }
 
 /// Registers a site unless this request has done so before.

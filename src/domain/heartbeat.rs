@@ -56,15 +56,11 @@ impl Seen {
             _ => self,
         }
     }
-
-    /// Whether it came at a time so far ahead of `now` that the clock was
-    /// wrong then, or is now.
-    pub fn is_from_the_future(&self, now: Timestamp) -> bool {
-        is_from_the_future(self.at, now)
-    }
 }
 
-fn is_from_the_future(at: Timestamp, now: Timestamp) -> bool {
+/// Whether a heartbeat came `at` a time so far ahead of `now` that the clock was
+/// wrong then, or is now.
+pub(super) fn is_from_the_future(at: Timestamp, now: Timestamp) -> bool {
     at.seconds_since(now) > FUTURE_SECONDS
 }
 

@@ -7,6 +7,7 @@
 //! writes down the answer.
 
 use super::audit::{Action, Actor, NewAuditEntry, differences};
+use super::codes::Tags;
 use super::licence::TooFarAhead;
 use super::rules::Rules;
 use super::secret_key::KeyHash;
@@ -41,6 +42,10 @@ pub enum Operation {
     },
     /// Have it call more often for a while; `None`: no longer.
     Watch(Option<Watch>),
+    /// Give it these tags, beside those that it has.
+    Tag(Tags),
+    /// Take these tags from it.
+    Untag(Tags),
     /// Delete it; its key stops working.
     Delete,
 }
@@ -94,6 +99,8 @@ pub enum Refused {
     AlreadyLocked,
     /// A lock would end before it begins.
     LockEndsTooEarly,
+    /// It would have more tags than a site may have.
+    TooManyTags,
 }
 
 impl From<TooFarAhead> for Refused {
@@ -187,6 +194,16 @@ pub fn decide(
         Operation::Watch(watch) => {
             let before = expected()?;
             Ok(edited(Action::SiteWatched, before, Site { watch: *watch, ..before.clone() }))
+        }
+        Operation::Tag(tags) => {
+            let before = expected()?;
+            let tags = before.tags.with(tags).map_err(|_| Refused::TooManyTags)?;
+            Ok(edited(Action::SiteUpdated, before, Site { tags, ..before.clone() }))
+        }
+        Operation::Untag(tags) => {
+            let before = expected()?;
+            let tags = before.tags.without(tags);
+            Ok(edited(Action::SiteUpdated, before, Site { tags, ..before.clone() }))
         }
         Operation::Delete => {
             let site = expected()?;
@@ -305,6 +322,28 @@ mod tests {
         };
         assert_eq!(later(NOW + 1).verdict_revision.number, 3);
         assert_eq!(later(NOW + 10).verdict_revision.number, 4, "it had begun by itself");
+    }
+
+    #[test]
+    fn tags_are_added_and_taken_away_and_the_21st_is_refused() {
+        let tags = |count: usize| Tags::of((0..count).map(|number| format!("t{number}"))).unwrap();
+        let tagged = decided(Some(&site()), Operation::Tag(tags(20))).unwrap();
+        assert_eq!((told(&tagged), &tagged.site.tags), (some(Action::SiteUpdated, &["tags"]), &tags(20)));
+        let again = decided(Some(&tagged.site), Operation::Tag(tags(3))).unwrap();
+        assert_eq!((again.entry, again.site.revision), (None, 2), "it has them");
+        let one_more = Operation::Tag("vip".parse().unwrap());
+        assert_eq!(decided(Some(&tagged.site), one_more.clone()).unwrap_err(), Refused::TooManyTags);
+        let untagged = decided(Some(&tagged.site), Operation::Untag("t0 t19 none".parse().unwrap())).unwrap();
+        assert_eq!(
+            (untagged.site.tags.iter().len(), told(&untagged)),
+            (18, some(Action::SiteUpdated, &["tags"]))
+        );
+        assert!(decided(Some(&untagged.site), one_more).is_ok());
+        let nothing = decided(Some(&untagged.site), Operation::Untag("none".parse().unwrap())).unwrap();
+        assert_eq!(nothing.entry, None);
+        for operation in [Operation::Tag(tags(1)), Operation::Untag(tags(1))] {
+            assert_eq!(decided(None, operation).unwrap_err(), Refused::NotFound);
+        }
     }
 
     #[test]

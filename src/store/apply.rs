@@ -150,7 +150,7 @@ fn decide_all(
 }
 
 /// Writes down what was decided; gives the site, a new one with its number.
-fn write(tables: &mut WriteTables<'_>, decision: Decision) -> Result<(Effect, Site), Unavailable> {
+pub(super) fn write(tables: &mut WriteTables<'_>, decision: Decision) -> Result<(Effect, Site), Unavailable> {
     let Decision { effect, mut site, entry } = decision;
     let Some(entry) = entry else {
         return Ok((effect, site));

@@ -19,6 +19,8 @@ mod request;
 mod second_factor;
 mod server;
 mod site;
+// What lists look at of a site.
+mod view;
 // The list of them all.
 mod rows;
 
@@ -29,6 +31,7 @@ pub(super) use self::request::{EffectRow, RequestRow};
 pub(super) use self::second_factor::{SecondFactorRow, SessionRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
 pub(super) use self::site::{CallingSite, LastSeen, SeenRow, SiteRow};
+pub(super) use self::view::read_view;
 
 #[cfg(test)]
 mod tests;

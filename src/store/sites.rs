@@ -1,86 +1,16 @@
 //! Sites, as they are read and written down.
 
-use std::sync::Arc;
-
 use super::codec::{Row as _, SeenRow, SiteRow};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::{Tables, Transaction, WriteTables};
 use super::trail;
-use crate::domain::{Site, SiteId, SiteStatus, Timestamp};
-
-/// Which sites a list shows.
-#[derive(Debug, Clone, Default)]
-pub struct SiteFilter {
-    /// Only those in this status.
-    pub status: Option<SiteStatus>,
-    /// Only those that mention this text (see [`Site::mentions`]).
-    pub text: Option<String>,
-}
-
-/// A page of a list of sites, in the order of their numbers.
-#[derive(Debug)]
-pub struct SitePage {
-    /// The sites.
-    pub sites: Vec<Site>,
-    /// How many sites the filter lets through, on all pages; `None` where
-    /// not all were looked at.
-    pub total: Option<u64>,
-    /// The number to continue after, while there is more.
-    pub next: Option<u64>,
-}
+use crate::domain::{Site, SiteId};
 
 impl Store {
     /// The site, or `None`.
     pub async fn site(&self, site_id: SiteId) -> Result<Option<Site>, Unavailable> {
         self.read(move |tables| of_id(tables, site_id)).await
-    }
-
-    /// At most `limit` sites that `filter` lets through, after number
-    /// `after`. Without a filter it reads the page alone. With one it looks
-    /// at every site, to tell how many there are; or, where there are more
-    /// than `scan`, at no more than `scan` of them from `after` on, so that a
-    /// page may be short of sites while there is a next one.
-    pub async fn list_sites(
-        &self,
-        filter: SiteFilter,
-        after: u64,
-        limit: usize,
-        scan: u64,
-        now: Timestamp,
-    ) -> Result<SitePage, Unavailable> {
-        let rules = Arc::clone(&self.rules);
-        self.read(move |tables| {
-            let needle = filter.text.as_deref().map(str::to_lowercase);
-            let filtered = filter.status.is_some() || needle.is_some();
-            let all = tables.sites.len()?;
-            let counting = filtered && all <= scan;
-            let (mut sites, mut passed, mut looked_at, mut last, mut more) = (Vec::new(), 0, 0, after, false);
-            let start = if counting { 0 } else { after.saturating_add(1) };
-            for entry in tables.sites.range(start..)? {
-                let (id, row) = entry?;
-                if !counting && (sites.len() == limit || filtered && looked_at == scan) {
-                    more = true;
-                    break;
-                }
-                looked_at += 1;
-                let site = of_row(tables, id, row)?;
-                let passes = filter.status.is_none_or(|status| site.status(&rules, now) == status)
-                    && needle.as_deref().is_none_or(|needle| site.mentions(needle));
-                passed += u64::from(passes);
-                let on_page = passes && id > after && sites.len() < limit;
-                more |= passes && id > after && !on_page;
-                if on_page || !counting {
-                    last = id;
-                }
-                if on_page {
-                    sites.push(site);
-                }
-            }
-            let total = if filtered { counting.then_some(passed) } else { Some(all) };
-            Ok(SitePage { sites, total, next: more.then_some(last) })
-        })
-        .await
     }
 }
 
@@ -92,10 +22,12 @@ pub(super) fn of_id(
     let Some(id) = tables.site_ids.get(site_id.as_u128())? else {
         return Ok(None);
     };
-    match tables.sites.get(id)? {
-        Some(row) => of_row(tables, id, row).map(Some),
-        None => Ok(None),
-    }
+    of_number(tables, id)
+}
+
+/// The site with this number, its last heartbeat included.
+pub(super) fn of_number(tables: &Tables<'_, impl Transaction>, id: u64) -> Result<Option<Site>, Unavailable> {
+    tables.sites.get(id)?.map(|row| of_row(tables, id, row)).transpose()
 }
 
 /// The site of this row, its last heartbeat included.

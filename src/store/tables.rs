@@ -13,4 +13,4 @@ mod schema;
 
 pub(super) use self::list::{EachRecord, META, ReadTables, STRANGERS, Tables, WriteTables};
 pub(super) use self::schema::{complete, prepare, schema_version};
-pub(super) use self::table::Transaction;
+pub(super) use self::table::{Stored, Transaction};

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "figures of the long runs, for docs/durability.md")]
 
 mod backups;
+mod bulk;
 mod chain;
 mod crashes;
 mod damage;

@@ -100,6 +100,8 @@ fn the_examples_in_the_specification_work_when_tried_with_their_placeholders_fil
     assert_eq!(rotate.status, 200, "{}", rotate.text());
     let batch = server.post("/api/sites/batch").bearer(&token).json(&example("Batch")).send();
     assert_eq!((batch.status, &batch.json()["refused"]), (200, &json!(0)), "{}", batch.text());
+    let bulk = server.post("/api/sites/bulk").bearer(&token).json(&example("Bulk")).send();
+    assert_eq!((bulk.status, &bulk.json()["changed"]), (200, &json!(0)), "{}", bulk.text());
     let created = server.post("/api/admins").bearer(&token).json(&filled_in("NewAdmin", "password")).send();
     assert_eq!(created.status, 201, "{}", created.text());
     let admin =

@@ -6,54 +6,119 @@ use std::str::FromStr;
 use poem_openapi::registry::MetaSchema;
 use serde_json::json;
 
-use crate::api::etag::Tags;
+use crate::api::etag;
 use crate::api::wire::Parameter;
-use crate::domain::SiteStatus;
+use crate::domain::codes::{CodesError, MAX_LENGTH};
+use crate::domain::filter::FoldedText;
 use crate::domain::site::RevisionCheck;
-use crate::domain::text::composed;
+use crate::domain::{
+    AppVersion, DeliveryState, SiteFilter, SiteOrder, SiteStatus, SortField, Tags, Timestamp,
+};
 
-/// Most characters that are searched for.
-const MAX_SEARCH: usize = 200;
+/// A word of a list that is known.
+trait Word: Copy + Send + Sync + 'static {
+    const ALL: &'static [Self];
 
-/// The `status` parameter.
-pub(super) struct StatusFilter(pub(super) SiteStatus);
+    fn word(self) -> &'static str;
+}
 
-impl FromStr for StatusFilter {
+impl Word for SiteStatus {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for DeliveryState {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// One or several known words, with commas between them.
+pub(in crate::api) struct OneOf<W>(pub(in crate::api) Vec<W>);
+
+impl<W: Word> FromStr for OneOf<W> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = SiteStatus::ALL.into_iter().find(|status| status.as_str() == text);
-        known
-            .map(Self)
-            .ok_or_else(|| format!("must be one of {}", SiteStatus::ALL.map(SiteStatus::as_str).join(", ")))
+        let known = |word: &str| W::ALL.iter().find(|known| known.word() == word.trim()).copied();
+        let words: Option<Vec<W>> = text.split(',').map(known).collect();
+        words.map(Self).ok_or_else(|| {
+            let names: Vec<&str> = W::ALL.iter().map(|known| known.word()).collect();
+            format!("must be one of {}, or several with commas between them", names.join(", "))
+        })
     }
 }
 
-impl Parameter for StatusFilter {
+impl<W: Word> Parameter for OneOf<W> {
     fn schema() -> MetaSchema {
-        let enum_items = SiteStatus::ALL.into_iter().map(|status| json!(status.as_str())).collect();
-        MetaSchema { enum_items, ..MetaSchema::new("string") }
+        let names: Vec<&str> = W::ALL.iter().map(|known| known.word()).collect();
+        let one = format!("({})", names.join("|"));
+        MetaSchema { pattern: Some(format!("^ *{one} *(, *{one} *)*$")), ..MetaSchema::new("string") }
     }
 }
 
-/// The `q` parameter.
-pub(super) struct SearchText(pub(super) String);
-
-impl FromStr for SearchText {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match composed(text.trim()) {
-            text if text.chars().count() <= MAX_SEARCH => Ok(Self(text.into_owned())),
-            _ => Err(format!("must be at most {MAX_SEARCH} characters")),
-        }
-    }
-}
-
-impl Parameter for SearchText {
+impl Parameter for FoldedText {
     fn schema() -> MetaSchema {
-        MetaSchema { max_length: Some(MAX_SEARCH), ..MetaSchema::new("string") }
+        MetaSchema { max_length: Some(Self::MAX), ..MetaSchema::new("string") }
     }
+}
+
+/// Tags, with commas between them.
+pub(in crate::api) struct TagList(pub(in crate::api) Tags);
+
+impl FromStr for TagList {
+    type Err = CodesError;
+
+    fn from_str(text: &str) -> Result<Self, CodesError> {
+        Tags::of(text.split(',')).map(Self)
+    }
+}
+
+impl Parameter for TagList {
+    fn schema() -> MetaSchema {
+        let tag = format!("[a-z0-9._:-]{{1,{MAX_LENGTH}}}");
+        let pattern = Some(format!("^ *{tag} *(, *{tag} *){{0,{}}}$", Tags::MOST - 1));
+        MetaSchema { pattern, ..MetaSchema::new("string") }
+    }
+}
+
+impl Parameter for AppVersion {
+    fn schema() -> MetaSchema {
+        MetaSchema { min_length: Some(Self::MIN), max_length: Some(Self::MAX), ..MetaSchema::new("string") }
+    }
+}
+
+impl Parameter for SiteOrder {
+    fn schema() -> MetaSchema {
+        let names = SortField::ALL.map(SortField::as_str);
+        let turned = names.map(|name| format!("-{name}"));
+        let enum_items = names.into_iter().map(str::to_owned).chain(turned).map(|name| json!(name)).collect();
+        MetaSchema { enum_items, default: Some(json!("id")), ..MetaSchema::new("string") }
+    }
+}
+
+/// The filter as it stands in the query of a link.
+pub(super) fn query_of(filter: &SiteFilter) -> Vec<(&'static str, String)> {
+    let words = |words: Vec<&str>| Some(words.join(",")).filter(|words| !words.is_empty());
+    let text = |text: &Option<FoldedText>| text.as_ref().map(|text| text.as_str().to_owned());
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    let parameters = [
+        ("status", words(filter.statuses.iter().map(|status| status.as_str()).collect())),
+        ("q", text(&filter.text)),
+        ("owner", text(&filter.owner)),
+        ("tag", words(filter.tags.iter().collect())),
+        ("expires_before", time(filter.expires_before)),
+        ("expires_after", time(filter.expires_after)),
+        ("seen_before", time(filter.seen_before)),
+        ("version", filter.version.as_ref().map(|version| version.as_str().to_owned())),
+        ("delivery", words(filter.deliveries.iter().map(|state| state.as_str()).collect())),
+    ];
+    parameters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// What is said of an `If-Match` that is none.
@@ -68,9 +133,9 @@ impl FromStr for Revisions {
     /// Parses a list of entity tags or `*` (RFC 9110, section 13.1.1). A tag
     /// that is none of ours matches nothing; weak ones never match.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match Tags::read(text).ok_or(NO_TAG)? {
-            Tags::Any => Ok(Self(RevisionCheck::Any)),
-            Tags::These(tags) => {
+        match etag::Tags::read(text).ok_or(NO_TAG)? {
+            etag::Tags::Any => Ok(Self(RevisionCheck::Any)),
+            etag::Tags::These(tags) => {
                 let strong = tags.iter().filter(|tag| !tag.is_weak);
                 let revisions = strong.filter_map(|tag| tag.opaque.parse().ok());
                 Ok(Self(RevisionCheck::OneOf(revisions.collect())))

@@ -4,10 +4,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::batch::MAX_ITEMS;
+use crate::api::bulk::MAX_EXPECTED;
 use crate::api::heartbeat::MAX_UPTIME_SECONDS;
 use crate::domain::licence::MAX_EXTEND_DAYS;
 use crate::domain::site::MAX_OVERLAP_HOURS;
-use crate::domain::{AppVersion, ContactEmail, LockReason, NewPassword, OwnerName, SiteName, Username};
+use crate::domain::{AppVersion, ContactEmail, LockReason, NewPassword, OwnerName, SiteName, Tags, Username};
 
 /// What a field may hold, the least and the most.
 enum Bounds {
@@ -42,6 +43,14 @@ fn bounds() -> Vec<(&'static str, &'static str, Bounds)> {
         ("BatchItem", "contact_email", EMAIL),
         ("BatchItem", "extend_days", extend_days()),
         ("BatchItem", "reason", REASON),
+        ("BatchItem", "tags", Members(1, Tags::MOST)),
+        ("Bulk", "name", SITE_NAME),
+        ("Bulk", "owner_name", OWNER_NAME),
+        ("Bulk", "contact_email", EMAIL),
+        ("Bulk", "extend_days", extend_days()),
+        ("Bulk", "reason", REASON),
+        ("Bulk", "tags", Members(1, Tags::MOST)),
+        ("Bulk", "expect", Number(json!(0.0), json!(MAX_EXPECTED))),
         ("Heartbeat", "version", Characters(AppVersion::MIN, AppVersion::MAX)),
         ("Heartbeat", "uptime_seconds", Number(json!(0.0), json!(MAX_UPTIME_SECONDS))),
         ("Lock", "reason", REASON),
@@ -89,9 +98,9 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::login::Login;
     use crate::api::batch::Batch;
     use crate::api::fields::{Fields, Readable};
+    use crate::api::login::Login;
     use crate::api::object::Object;
     use crate::api::specification::json as document;
     use crate::domain::{Heartbeat, NewSite, SiteChange};

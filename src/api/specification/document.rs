@@ -42,6 +42,8 @@ fn completed() -> Value {
         "NewPassword",
         "Batch",
         "BatchItem",
+        "Bulk",
+        "SiteFilter",
     ] {
         schemas[closed]["additionalProperties"] = json!(false);
     }
@@ -51,6 +53,7 @@ fn completed() -> Value {
         ("Site", "contact_email"),
         ("RegisteredSite", "contact_email"),
         ("BatchItem", "contact_email"),
+        ("Bulk", "contact_email"),
     ] {
         schemas[schema]["properties"][field]["format"] = json!("email");
     }

@@ -31,6 +31,10 @@ impl EffectRow {
     const STALE: u8 = 6;
     const ALREADY_LOCKED: u8 = 7;
     const LOCK_ENDS_TOO_EARLY: u8 = 8;
+    const TOO_MANY_TAGS: u8 = 20;
+    /// Not an effect on one site, but how many were matched and how many
+    /// changed.
+    const COUNTED: u8 = 21;
 
     pub(in crate::store) fn done(effect: Effect, site_id: SiteId) -> Self {
         let what = match effect {
@@ -48,8 +52,23 @@ impl EffectRow {
             Refused::Stale => Self::STALE,
             Refused::AlreadyLocked => Self::ALREADY_LOCKED,
             Refused::LockEndsTooEarly => Self::LOCK_ENDS_TOO_EARLY,
+            Refused::TooManyTags => Self::TOO_MANY_TAGS,
         };
         Self { what, site_id: 0 }
+    }
+
+    /// What a change of many sites came to.
+    pub(in crate::store) fn counted(matched: u64, changed: u64) -> Self {
+        Self { what: Self::COUNTED, site_id: u128::from(matched) << 64 | u128::from(changed) }
+    }
+
+    /// How many sites were matched, and how many changed.
+    pub(in crate::store) fn read_counts(&self) -> Result<(u64, u64), DecodeError> {
+        let part = |part: u128| u64::try_from(part).map_err(|_| DecodeError::Field("site_id"));
+        match self.what {
+            Self::COUNTED => Ok((part(self.site_id >> 64)?, part(self.site_id & u128::from(u64::MAX))?)),
+            _ => Err(DecodeError::Field("what")),
+        }
     }
 
     pub(in crate::store) fn read(&self) -> Result<Result<(Effect, SiteId), Refused>, DecodeError> {
@@ -63,6 +82,7 @@ impl EffectRow {
             Self::STALE => Ok(Err(Refused::Stale)),
             Self::ALREADY_LOCKED => Ok(Err(Refused::AlreadyLocked)),
             Self::LOCK_ENDS_TOO_EARLY => Ok(Err(Refused::LockEndsTooEarly)),
+            Self::TOO_MANY_TAGS => Ok(Err(Refused::TooManyTags)),
             _ => Err(DecodeError::Field("what")),
         }
     }

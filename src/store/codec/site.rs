@@ -233,14 +233,14 @@ pub(in crate::store) struct CallingSite {
     pub(in crate::store) watch: Option<Watch>,
 }
 
-/// [`SiteFields`] with the texts where they lie: what a heartbeat does not need
-/// is passed over.
+/// [`SiteFields`] with the texts where they lie: what nobody needs there is
+/// passed over.
 #[derive(Deserialize)]
-struct FieldsInPlace<'a> {
-    _site_id: u128,
-    _name: &'a str,
-    _owner_name: &'a str,
-    _contact_email: &'a str,
+pub(super) struct FieldsInPlace<'a> {
+    pub(super) site_id: u128,
+    pub(super) name: &'a str,
+    pub(super) owner_name: &'a str,
+    pub(super) contact_email: &'a str,
     key_hash: [u8; 32],
     is_active: bool,
     lock_reason: Option<&'a str>,
@@ -253,9 +253,9 @@ struct FieldsInPlace<'a> {
 
 /// [`SiteRow`] in the same way.
 #[derive(Deserialize)]
-struct SiteRowInPlace<'a> {
+pub(super) struct SiteRowInPlace<'a> {
     #[serde(borrow)]
-    fields: FieldsInPlace<'a>,
+    pub(super) fields: FieldsInPlace<'a>,
     _registration_entry: u64,
     lock_at: Option<i64>,
     lock_until: Option<i64>,
@@ -264,8 +264,8 @@ struct SiteRowInPlace<'a> {
     verdict_revision: u64,
     verdict_changed_at: Option<i64>,
     features: &'a str,
-    _tags: &'a str,
-    _notes: &'a str,
+    pub(super) tags: &'a str,
+    pub(super) notes: &'a str,
     _time_zone: Option<&'a str>,
     watch: Option<WatchRow>,
 }
@@ -283,41 +283,55 @@ impl<'a> SiteRowInPlace<'a> {
             verdict_revision: 1,
             verdict_changed_at: None,
             features: "",
-            _tags: "",
-            _notes: "",
+            tags: "",
+            notes: "",
             _time_zone: None,
             watch: None,
         }
+    }
+
+    /// Of the bytes of a [`SiteRow`].
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        match bytes.split_first() {
+            Some((1, body)) => Ok(Self::of_version_1(borrow_body(body)?)),
+            _ => borrow::<SiteRow, _>(bytes),
+        }
+    }
+
+    pub(super) fn terms(&self) -> Result<Terms, DecodeError> {
+        let terms = TermsInPlace {
+            is_active: self.fields.is_active,
+            license_expires_at: self.fields.license_expires_at,
+            lock_reason: self.fields.lock_reason,
+            lock_at: self.lock_at,
+            lock_until: self.lock_until,
+            grace_days: self.grace_days,
+            offline_hours: self.offline_hours,
+            features: self.features,
+        };
+        terms.read()
+    }
+
+    pub(super) fn verdict_revision(&self) -> Result<VerdictRevision, DecodeError> {
+        let created_at = time("created_at", self.fields.created_at)?;
+        verdict_revision(self.verdict_revision, self.verdict_changed_at, created_at)
     }
 }
 
 impl CallingSite {
     /// Of the bytes of a [`SiteRow`].
     pub(in crate::store) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let row: SiteRowInPlace<'_> = match bytes.split_first() {
-            Some((1, body)) => SiteRowInPlace::of_version_1(borrow_body(body)?),
-            _ => borrow::<SiteRow, _>(bytes)?,
-        };
+        let row = SiteRowInPlace::read(bytes)?;
+        let (terms, verdict_revision) = (row.terms()?, row.verdict_revision()?);
         let fields = row.fields;
-        let terms = TermsInPlace {
-            is_active: fields.is_active,
-            license_expires_at: fields.license_expires_at,
-            lock_reason: fields.lock_reason,
-            lock_at: row.lock_at,
-            lock_until: row.lock_until,
-            grace_days: row.grace_days,
-            offline_hours: row.offline_hours,
-            features: row.features,
-        };
-        let created_at = time("created_at", fields.created_at)?;
         Ok(Self {
             keys: SiteKeys {
                 key: KeyHash::from_bytes(fields.key_hash),
                 generation: fields.key_generation,
                 old: fields.old_key.map(OldKeyRow::into_old_key).transpose()?,
             },
-            terms: terms.read()?,
-            verdict_revision: verdict_revision(row.verdict_revision, row.verdict_changed_at, created_at)?,
+            terms,
+            verdict_revision,
             watch: row.watch.map(WatchRow::read).transpose()?,
         })
     }
@@ -382,6 +396,39 @@ pub(super) fn upgrade_seen(version: u8, body: &[u8]) -> Result<SeenRow, DecodeEr
     }
 }
 
+/// [`SeenFields`] with the text where it lies.
+#[derive(Deserialize)]
+pub(super) struct SeenFieldsInPlace<'a> {
+    pub(super) at: i64,
+    _ip: IpAddr,
+    pub(super) version: &'a str,
+    _uptime_seconds: u64,
+    _key_generation: u64,
+}
+
+/// [`SeenRow`] in the same way.
+#[derive(Deserialize)]
+pub(super) struct SeenRowInPlace<'a> {
+    #[serde(borrow)]
+    pub(super) fields: SeenFieldsInPlace<'a>,
+    pub(super) answered: Option<ReachedRow>,
+    pub(super) acknowledged: Option<ReachedRow>,
+    lease: Option<LeaseRow>,
+}
+
+impl<'a> SeenRowInPlace<'a> {
+    /// Of the bytes of a [`SeenRow`].
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        match bytes.split_first() {
+            Some((1, body)) => {
+                let fields = borrow_body(body)?;
+                Ok(Self { fields, answered: None, acknowledged: None, lease: None })
+            }
+            _ => borrow::<SeenRow, _>(bytes),
+        }
+    }
+}
+
 /// What the next heartbeat needs of the last one.
 pub(in crate::store) struct LastSeen {
     pub(in crate::store) at: Timestamp,
@@ -392,29 +439,7 @@ pub(in crate::store) struct LastSeen {
 impl LastSeen {
     /// Of the bytes of a [`SeenRow`].
     pub(in crate::store) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
-        #[derive(Deserialize)]
-        struct FieldsInPlace<'a> {
-            at: i64,
-            _ip: IpAddr,
-            _version: &'a str,
-            _uptime_seconds: u64,
-            _key_generation: u64,
-        }
-        #[derive(Deserialize)]
-        struct SeenRowInPlace<'a> {
-            #[serde(borrow)]
-            fields: FieldsInPlace<'a>,
-            answered: Option<ReachedRow>,
-            acknowledged: Option<ReachedRow>,
-            lease: Option<LeaseRow>,
-        }
-        let row = match bytes.split_first() {
-            Some((1, body)) => {
-                let fields = borrow_body(body)?;
-                SeenRowInPlace { fields, answered: None, acknowledged: None, lease: None }
-            }
-            _ => borrow::<SeenRow, _>(bytes)?,
-        };
+        let row = SeenRowInPlace::read(bytes)?;
         Ok(Self {
             at: time("last_seen_at", row.fields.at)?,
             delivered: delivered(row.answered, row.acknowledged)?,
@@ -423,7 +448,7 @@ impl LastSeen {
     }
 }
 
-fn delivered(
+pub(super) fn delivered(
     answered: Option<ReachedRow>,
     acknowledged: Option<ReachedRow>,
 ) -> Result<Delivered, DecodeError> {

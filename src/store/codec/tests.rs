@@ -199,6 +199,23 @@ proptest! {
     }
 
     #[test]
+    fn what_a_list_looks_at_is_what_the_whole_record_says(row in any_site_row(), seen in any_seen_row()) {
+        let (bytes, seen_bytes) = (encode(&row).unwrap(), encode(&seen).unwrap());
+        let mut old = vec![1];
+        old.extend(&encode(&Alone(row.fields.clone())).unwrap()[1..]);
+        let Ok(seen) = seen.into_seen() else { return Ok(()) };
+        for bytes in [bytes, old] {
+            let row = decode::<SiteRow>(&bytes).unwrap();
+            for (seen, seen_bytes) in [(None, None), (Some(seen.clone()), Some(&*seen_bytes))] {
+                if let Ok(site) = row.clone().into_site(7, seen) {
+                    let looked_at = read_view(7, &bytes, seen_bytes).unwrap();
+                    prop_assert_eq!(format!("{:?}", looked_at), format!("{:?}", site.view()));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_cut_record_is_malformed(site in any_site_row(), cut in any::<proptest::sample::Index>()) {
         let bytes = encode(&site).unwrap();
         prop_assert!(decode::<SiteRow>(&bytes[..cut.index(bytes.len())]).is_err());

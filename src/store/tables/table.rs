@@ -272,6 +272,35 @@ impl<T: Transaction, R: Record> Table<'_, T, u128, R> {
     }
 }
 
+/// A row as it lies in the table, under its number.
+pub(in crate::store) struct Stored<'a> {
+    /// The number.
+    pub(in crate::store) key: u64,
+    bytes: redb::AccessGuard<'a, &'static [u8]>,
+}
+
+impl Stored<'_> {
+    /// The bytes.
+    pub(in crate::store) fn bytes(&self) -> &[u8] {
+        self.bytes.value()
+    }
+}
+
+impl<T: Transaction, R: Row> Table<'_, T, u64, R> {
+    /// The rows whose numbers are in `range`, in their order, as they lie there:
+    /// for whoever looks at many and needs only some of each.
+    pub(in crate::store) fn stored(
+        &self,
+        range: impl RangeBounds<u64>,
+    ) -> Result<impl DoubleEndedIterator<Item = Result<Stored<'_>, Unavailable>>, Unavailable> {
+        let bounds: (Bound<u64>, Bound<u64>) = (range.start_bound().cloned(), range.end_bound().cloned());
+        Ok(self.opened()?.range(bounds)?.map(|entry| {
+            let (key, bytes) = entry?;
+            Ok(Stored { key: key.value(), bytes })
+        }))
+    }
+}
+
 impl<'txn, K: Key, R: Record> Table<'txn, WriteTransaction, K, R> {
     pub(super) fn opened_mut(&mut self) -> Result<&mut redb::Table<'txn, K, R::Stored>, Unavailable> {
         self.opened()?;

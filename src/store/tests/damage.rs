@@ -14,7 +14,9 @@ fn files() -> usize {
 
 /// Everything that the store can tell, as text.
 async fn content(store: &Store) -> String {
-    let page = store.list_sites(SiteFilter::default(), 0, 1000, 1000, at(NOW)).await.unwrap();
+    let wanted = SiteQuery { limit: 1000, ..SiteQuery::default() };
+    let most = LookedAt { by_number: 1000, sorted: 1000 };
+    let page = store.list_sites(wanted, most, at(NOW)).await.unwrap().unwrap();
     let hashes: Vec<_> = page.sites.iter().map(|site| *site.key.as_bytes()).collect();
     let admin = store.admin(1).await.unwrap();
     let admin = admin.map(|Admin { username, password_hash, token_epoch, created_at, .. }| {

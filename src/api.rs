@@ -23,6 +23,11 @@ mod query;
 mod tag;
 pub mod wire;
 
+// Who asks, and what they may.
+pub mod authority;
+mod bearer;
+pub mod scope;
+
 // The groups of routes.
 pub mod admins;
 pub mod audit;
@@ -34,6 +39,7 @@ pub mod heartbeat;
 pub mod signing_key;
 pub mod sites;
 pub mod tls;
+pub mod tokens;
 
 // All of them together, and the pages that describe them.
 pub mod docs;

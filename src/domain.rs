@@ -34,12 +34,17 @@ pub mod site;
 pub mod verdict;
 // Who may change it.
 pub mod admin;
+// With what its programs ask, and what they may.
+pub mod api_token;
 // The trail that a change leaves.
 pub mod audit;
 // What can be done to a site, and what decides it.
 pub mod operation;
 
 pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
+pub use api_token::{
+    ApiToken, NewToken, Scope, TokenHash, TokenName, TokenNetworks, TokenRequest, TokenSecret, UtcDay,
+};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
 pub use codes::{Features, Tags};
 pub use delivery::{Delivered, Delivery, DeliveryState};

@@ -50,6 +50,7 @@ pub mod requests;
 mod sites;
 mod statistics;
 pub mod strangers;
+mod tokens;
 mod trail;
 // Rows and tables.
 mod codec;
@@ -87,6 +88,7 @@ pub use self::migrate::SCHEMA_VERSION;
 pub use self::sites::{SiteFilter, SitePage};
 pub use self::snapshot::SnapshotError;
 pub use self::statistics::SiteStatistics;
+pub use self::tokens::{NoSuchToken, TokenNotMade};
 pub use self::writer::Commit;
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::fields::Json;
 use super::page::{Cursor, PageLimit, next_link};
 use super::pattern::PRINTABLE;
 use super::problem::{Failure, Problem, failure};
 use super::query::QueryFaults;
+use super::scope;
 use super::tag::Group;
 use super::wire::{Given, Nullable, Parameter, Time};
 use crate::domain::audit::FieldValue;
@@ -27,7 +28,7 @@ use crate::store::AuditFilter;
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename = "ActorKind", rename_all = "snake_case")]
 pub enum ActorKindDocument {
-    /// An admin's access token or password.
+    /// An admin's password or access token, or a token for programs.
     Admin,
     /// A user of the host, on the control socket.
     System,
@@ -82,13 +83,16 @@ pub struct AuditEntryDocument {
     actor: Nullable<String>,
     /// What vouches for the name.
     actor_kind: ActorKindDocument,
+    /// What the admin's token is called, where a program acted with one; else
+    /// null.
+    token: Nullable<String>,
     /// Address that the request came from; null: the control socket.
     ip: Nullable<String>,
     /// What: `site_registered`, `site_updated`, `site_locked`,
     /// `site_unlocked`, `site_key_rotated`, `site_deleted`, `admin_created`,
     /// `admin_password_changed`, `admin_deleted`,
     /// `certificate_renewal_requested`, `signing_key_rotated`, `backup_taken`,
-    /// `login_succeeded` or `login_failed`.
+    /// `login_succeeded`, `login_failed`, `token_created` or `token_ended`.
     action: String,
     /// Which site; null when it was none.
     site_id: Nullable<Uuid>,
@@ -105,6 +109,7 @@ impl From<AuditEntry> for AuditEntryDocument {
             at: Time(entry.at),
             actor: Nullable(Some(entry.actor.name).filter(|name| !name.is_empty())),
             actor_kind: entry.actor.kind.into(),
+            token: Nullable(entry.actor.token),
             ip: Nullable(entry.actor.ip.map(|ip| ip.to_string())),
             action: entry.action.as_str().to_owned(),
             site_id: Nullable(entry.site_id.map(|site_id| Uuid::from_u128(site_id.as_u128()))),
@@ -222,7 +227,7 @@ impl AuditApi {
     #[oai(path = "/audit", method = "get", operation_id = "list_audit")]
     async fn list(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
         /// Only entries on this site.
         site_id: Query<Given<SiteParameter>>,

@@ -1,36 +1,28 @@
-//! Logging in, and the proof of having done so.
+//! Logging in, and who one is then.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use poem::http::header;
 use poem::web::Data;
 use poem::{Error, Request, RequestBody};
-use poem_openapi::registry::{
-    MetaMediaType, MetaOAuthFlow, MetaOAuthFlows, MetaRequest, MetaSecurityScheme, Registry,
-};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 
-use super::app::{App, Caller, Peer};
+use super::app::{App, Peer};
+use super::authority::{Authority, Proof};
 use super::fields::{Fields, Json, Readable, bytes_of, is_json, media_type_of};
 use super::object::Object as JsonObject;
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::sender::ProvedSender;
 use super::tag::Group;
+use super::tokens::ScopeDocument;
 use super::wire::{Nullable, Time};
-use crate::auth::host_user::HostUser;
 use crate::auth::password::TypedPassword;
 use crate::auth::throttle::RetryAfter;
 use crate::clock::now;
-use crate::domain::{Actor, ActorKind, Admin, Network, Username};
+use crate::domain::{Actor, ActorKind, Network, Timestamp, Username};
 use crate::metrics::Throttle;
-
-/// Where tokens are got; also the OAuth2 token URL in the specification.
-pub(super) const LOGIN_PATH: &str = "/api/auth/login";
-/// Names of the two ways, in the specification, to send a token.
-const PASSWORD_SCHEME: &str = "password";
-const BEARER_SCHEME: &str = "bearer";
 
 /// Name and password.
 #[derive(Object)]
@@ -58,7 +50,7 @@ pub struct GrantDocument {
     username: String,
     /// The admin's password.
     password: String,
-    /// Ignored: there is one role.
+    /// Ignored: a login may do all that an admin may.
     scope: Option<String>,
     /// Ignored: clients are not registered.
     client_id: Option<String>,
@@ -192,130 +184,12 @@ pub struct MeDocument {
     role: String,
     /// When the admin was created; null for a user of the host.
     created_at: Nullable<Time>,
-}
-
-/// Somebody who has proved to be a sysadmin: the authority to change sites.
-pub struct Sysadmin {
-    proof: Proof,
-    /// Where the request came from; `None`: the control socket.
-    ip: Option<IpAddr>,
-}
-
-enum Proof {
-    /// An access token.
-    Token(Admin),
-    /// The control socket.
-    Socket(HostUser),
-}
-
-impl Sysadmin {
-    /// For the audit trail.
-    pub fn actor(&self) -> Actor {
-        let (kind, name) = match &self.proof {
-            Proof::Token(admin) => (ActorKind::Admin, admin.username.as_str()),
-            Proof::Socket(user) => (ActorKind::System, user.name.as_str()),
-        };
-        Actor { kind, name: name.to_owned(), ip: self.ip }
-    }
-}
-
-impl<'a> ApiExtractor<'a> for Sysadmin {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
-
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        let scheme = |ty, description| MetaSecurityScheme {
-            ty,
-            description: Some(description),
-            name: None,
-            key_in: None,
-            scheme: None,
-            bearer_format: None,
-            flows: None,
-            openid_connect_url: None,
-        };
-        registry.create_security_scheme(
-            PASSWORD_SCHEME,
-            MetaSecurityScheme {
-                flows: Some(MetaOAuthFlows {
-                    implicit: None,
-                    password: Some(MetaOAuthFlow {
-                        authorization_url: None,
-                        token_url: Some(LOGIN_PATH),
-                        refresh_url: None,
-                        scopes: Vec::new(),
-                    }),
-                    client_credentials: None,
-                    authorization_code: None,
-                }),
-                ..scheme(
-                    "oauth2",
-                    "Enter the name and password of an admin; leave client_id and client_secret empty.",
-                )
-            },
-        );
-        registry.create_security_scheme(
-            BEARER_SCHEME,
-            MetaSecurityScheme {
-                scheme: Some("bearer"),
-                bearer_format: Some("JWT"),
-                ..scheme("http", "Paste an access token from POST /api/auth/login.")
-            },
-        );
-    }
-
-    fn security_schemes() -> Vec<&'static str> {
-        vec![PASSWORD_SCHEME, BEARER_SCHEME]
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> Result<Self, Error> {
-        let app = request.data::<Arc<App>>().ok_or_else(|| Problem::internal("no App in the request"))?;
-        Ok(Self::who_sent(app, request).await?)
-    }
-}
-
-impl Sysadmin {
-    /// The sysadmin that `request` comes from: the control socket's user, or
-    /// the admin whose token it carries.
-    ///
-    /// # Errors
-    /// [`Problem::unauthorized`] when it carries none that holds.
-    pub async fn who_sent(app: &App, request: &Request) -> Result<Self, Problem> {
-        let sysadmin = Self::proved_by(app, request).await?;
-        if let Some(sender) = request.data::<ProvedSender>() {
-            let Actor { kind, name, .. } = sysadmin.actor();
-            sender.note(kind, &name);
-        }
-        Ok(sysadmin)
-    }
-
-    async fn proved_by(app: &App, request: &Request) -> Result<Self, Problem> {
-        if let Some(Caller::System(user)) = request.data() {
-            return Ok(Self { proof: Proof::Socket(user.clone()), ip: None });
-        }
-        let token = bearer_token(request).ok_or_else(Problem::unauthorized)?;
-        let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
-        let admin = app.store.admin(claims.admin).await?;
-        match admin {
-            Some(admin) if admin.token_epoch == claims.epoch() && admin.username.as_str() == claims.sub => {
-                Ok(Self { proof: Proof::Token(admin), ip: request.data::<Peer>().map(|peer| peer.0) })
-            }
-            _ => Err(Problem::unauthorized()),
-        }
-    }
-}
-
-/// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1).
-fn bearer_token(request: &Request) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    /// What the token that you ask with may do; `admin`: all.
+    scope: ScopeDocument,
+    /// What that token is called; null for a login and for a user of the host.
+    token: Nullable<String>,
+    /// When that token ends; null for a user of the host.
+    expires_at: Nullable<Time>,
 }
 
 /// The routes under `/api/auth`.
@@ -372,10 +246,10 @@ impl AuthApi {
             }
             return Err(Problem::wrong_login().into());
         };
-        sender.note(ActorKind::Admin, admin.username.as_str());
         let token = app.tokens.issue(admin, now())?;
         let name = admin.username.as_str().to_owned();
-        let actor = Actor { kind: ActorKind::Admin, name, ip: Some(peer.0.0) };
+        let actor = Actor { kind: ActorKind::Admin, name, token: None, ip: Some(peer.0.0) };
+        sender.note(&actor);
         if let Err(error) = app.store.record_login(actor.clone(), now()).await {
             // Whoever looks after a full disk has to get in.
             tracing::error!(%error, admin = actor.name, ip = %peer.0.0, "a login is not in the audit trail");
@@ -392,18 +266,25 @@ impl AuthApi {
     ///
     /// Tells whom the access token speaks for.
     #[oai(path = "/me", method = "get", operation_id = "me")]
-    async fn me(&self, admin: Sysadmin) -> Result<Json<MeDocument>, Failure<{ failure::SYSADMIN }>> {
-        let (id, username, created_at) = match admin.proof {
-            Proof::Token(admin) => {
-                (Some(admin.id), admin.username.as_str().to_owned(), Some(admin.created_at))
+    async fn me(
+        &self,
+        asker: Authority<scope::Read>,
+    ) -> Result<Json<MeDocument>, Failure<{ failure::SYSADMIN }>> {
+        let (admin, token, expires_at) = match asker.proof() {
+            Proof::Login(admin, claims) => (Some(admin), None, Timestamp::from_unix(claims.exp)),
+            Proof::Token(admin, token) => {
+                (Some(admin), Some(token.name.as_str().to_owned()), Some(token.expires_at))
             }
-            Proof::Socket(user) => (None, user.name, None),
+            Proof::Host(_) => (None, None, None),
         };
         Ok(Json(MeDocument {
-            id: Nullable(id),
-            username,
+            id: Nullable(admin.map(|admin| admin.id)),
+            username: asker.actor().name,
             role: "sysadmin".to_owned(),
-            created_at: Nullable(created_at.map(Time)),
+            created_at: Nullable(admin.map(|admin| Time(admin.created_at))),
+            scope: asker.scope().into(),
+            token: Nullable(token),
+            expires_at: Nullable(expires_at.map(Time)),
         }))
     }
 }

@@ -116,6 +116,11 @@ impl Problem {
         }
     }
 
+    /// 404 for a number that no token has.
+    pub fn no_such_token() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no token with this id")
+    }
+
     /// 401 for a login: the same words for a wrong password and an unknown
     /// name.
     pub fn wrong_login() -> Self {
@@ -456,9 +461,9 @@ pub mod failure {
 
     /// Whether an operation that may fail with the statuses of `set` may fail
     /// with this one. 500 is a bug, of which no operation can say that it has
-    /// none.
+    /// none; 403 is what its authority says of it, in the specification too.
     pub fn holds(set: u16, status: StatusCode) -> bool {
-        status == StatusCode::INTERNAL_SERVER_ERROR
+        matches!(status, StatusCode::INTERNAL_SERVER_ERROR | StatusCode::FORBIDDEN)
             || MEANINGS.iter().any(|(member, meaning, _)| set & member != 0 && *meaning == status)
     }
 

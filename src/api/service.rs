@@ -13,6 +13,7 @@ use super::heartbeat::HeartbeatApi;
 use super::signing_key::SigningKeyApi;
 use super::sites::SitesApi;
 use super::tls::TlsApi;
+use super::tokens::TokensApi;
 
 const INTRODUCTION: &str = "\
 The licence server for software that runs at many sites.
@@ -35,6 +36,7 @@ heartbeat again: the answer says so, with your reason. `POST /api/sites/{site_id
 - A new key without downtime: `POST /api/sites/{site_id}/rotate-key` with an overlap; when the site shows \
 `last_key_used` `newest`, its local backend has it.
 - Who changed what: `GET /api/audit`.
+- A token for a program, which may do its job and no more: `POST /api/tokens`.
 
 A login lasts 15 minutes unless configured otherwise. When answers turn to 401, press **Authorize**, **Logout**, and \
 log in anew.
@@ -49,6 +51,7 @@ pub(super) type Groups = (
     BatchApi,
     HeartbeatApi,
     AdminsApi,
+    TokensApi,
     AuditApi,
     BackupApi,
     TlsApi,
@@ -63,6 +66,7 @@ fn groups() -> Groups {
         BatchApi,
         HeartbeatApi,
         AdminsApi,
+        TokensApi,
         AuditApi,
         BackupApi,
         TlsApi,

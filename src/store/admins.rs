@@ -4,7 +4,7 @@ use super::codec::{AdminRow, Row as _};
 use super::error::{Outcome, Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::{Tables, Transaction, WriteTables, meta};
-use super::trail;
+use super::{tokens, trail};
 use crate::domain::{Action, Actor, Admin, AdminId, NewAuditEntry, Timestamp, TokenEpoch, Username};
 
 impl Store {
@@ -108,7 +108,8 @@ impl Store {
         .await
     }
 
-    /// Deletes an admin, and ends all tokens of that admin with this commit.
+    /// Deletes an admin, and ends all tokens of that admin, those for programs
+    /// too, with this commit.
     pub async fn delete_admin(
         &self,
         username: Username,
@@ -124,6 +125,7 @@ impl Store {
             }
             tables.admins.remove(admin.id)?;
             tables.admin_names.remove(&username.folded())?;
+            tokens::remove_all_of(tables, admin.id)?;
             note(tables, &by, Action::AdminDeleted, &admin, now)?;
             Ok(Ok(()))
         })

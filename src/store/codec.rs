@@ -18,6 +18,7 @@ mod audit;
 mod request;
 mod server;
 mod site;
+mod token;
 // The list of them all.
 mod rows;
 
@@ -27,6 +28,7 @@ pub(super) use self::bytes::{DecodeError, Row, decode, encode};
 pub(super) use self::request::{EffectRow, RequestRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
 pub(super) use self::site::{CallingSite, LastSeen, SeenRow, SiteRow};
+pub(super) use self::token::TokenRow;
 
 #[cfg(test)]
 mod tests;

@@ -52,7 +52,7 @@ fn me_tells_whom_the_token_speaks_for() {
     for path in ["/api/auth/me", "/api/auth/me/"] {
         let answer = server.get(path).bearer(&token).send();
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.fields(), ["id", "username", "role", "created_at"]);
+        assert_eq!(answer.fields(), ["id", "username", "role", "created_at", "scope", "token", "expires_at"]);
         let me = answer.json();
         assert_eq!(
             (&me["id"], &me["username"], &me["role"]),

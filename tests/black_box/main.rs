@@ -51,8 +51,10 @@ mod batch;
 mod docs;
 mod heartbeat;
 mod keys;
+mod scopes;
 mod signing_key;
 mod sites;
+mod tokens;
 
 // The command line.
 mod at_rest;

@@ -41,6 +41,27 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
     let admin = json!({
         "id": 1, "username": "sysadmin", "role": "sysadmin", "created_at": "2026-03-02T09:00:00Z",
     });
+    let mut me = admin.clone();
+    if let Some(me) = me.as_object_mut() {
+        me.insert("scope".to_owned(), json!("admin"));
+        me.insert("token".to_owned(), Value::Null);
+        me.insert("expires_at".to_owned(), json!("2026-03-09T09:30:00Z"));
+    }
+    let token = json!({
+        "id": 1,
+        "name": "nightly backup",
+        "admin": "sysadmin",
+        "scope": "backup",
+        "created_at": "2026-03-02T09:20:00Z",
+        "expires_at": "2026-05-31T09:20:00Z",
+        "networks": ["198.51.100.0/24"],
+        "last_used_on": "2026-03-09",
+    });
+    let mut created = token.clone();
+    if let Some(created) = created.as_object_mut() {
+        created.insert("last_used_on".to_owned(), Value::Null);
+        created.insert("token".to_owned(), json!("swt_000000000000000000000000000000003bl6mJ"));
+    }
     vec![
         ("Site", site),
         ("RegisteredSite", registered),
@@ -54,7 +75,9 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
                 "expires_at": "2026-03-09T09:30:00Z",
             }),
         ),
-        ("Me", admin.clone()),
+        ("Me", me),
+        ("Token", token),
+        ("CreatedToken", created),
         ("Admin", admin),
         (
             "AuditEntry",
@@ -63,6 +86,7 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
                 "at": "2026-03-09T09:15:00Z",
                 "actor": "sysadmin",
                 "actor_kind": "admin",
+                "token": null,
                 "ip": "198.51.100.20",
                 "action": "site_locked",
                 "site_id": "6f1d2c0e-93b4-4c55-8a37-2f0e9d1b7c48",

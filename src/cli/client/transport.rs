@@ -15,6 +15,7 @@ use super::answer::{Answer, media_type, not_a_sitewarden, refused};
 use super::at_rest::AtRest;
 use super::logins::TokenSource;
 use crate::cli::error::CommandError;
+use crate::domain::api_token::PREFIX;
 use crate::outbound::{ClientError, Server};
 
 /// For the next part of a download.
@@ -180,8 +181,11 @@ impl Client {
         Ok(Answer::new(parts.status, parts.headers, &body))
     }
 
+    /// Where the token came from, if it is a login's: of one for programs the
+    /// server itself says what is wrong with it.
     fn token_source(&self) -> Option<TokenSource> {
-        self.token.as_ref().map(|(_, source)| *source)
+        let (_, source) = self.token.as_ref().filter(|(token, _)| !token.starts_with(PREFIX))?;
+        Some(*source)
     }
 
     /// Asks for `path` and hands the answer's body to `take`, piece by piece,

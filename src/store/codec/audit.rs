@@ -54,6 +54,8 @@ numbered! {
     12 = BackupTaken,
     13 = LoginSucceeded,
     14 = LoginFailed,
+    15 = TokenCreated,
+    16 = TokenEnded,
 }
 
 numbered! {
@@ -73,6 +75,10 @@ numbered! {
     13 = OfflineHours,
     14 = LockAt,
     15 = LockUntil,
+    16 = Token,
+    17 = Scope,
+    18 = ExpiresAt,
+    19 = Networks,
 }
 
 /// An entry of the audit trail. The number is the key of its table.
@@ -86,6 +92,7 @@ pub(in crate::store) struct AuditRow {
     pub(super) site: SubjectRow,
     pub(super) admin: Option<String>,
     pub(super) changes: Vec<ChangeRow>,
+    pub(super) actor_token: Option<String>,
 }
 
 /// Which site an entry is on.
@@ -154,6 +161,7 @@ impl AuditRow {
             site: entry.site_id.map_or(SubjectRow::Nobody, |site_id| SubjectRow::Site(site_id.as_u128())),
             admin: entry.admin.clone(),
             changes: entry.changes.iter().map(change).collect(),
+            actor_token: entry.actor.token.clone(),
         }
     }
 
@@ -211,7 +219,7 @@ impl AuditRow {
         Ok(AuditEntry {
             id,
             at: time("at", self.at)?,
-            actor: Actor { kind, name: self.actor_name, ip: self.ip },
+            actor: Actor { kind, name: self.actor_name, token: self.actor_token, ip: self.ip },
             action: action_of(self.action).ok_or(DecodeError::Field("action"))?,
             site_id,
             admin: self.admin,
@@ -258,6 +266,7 @@ pub(super) fn upgrade(version: u8, body: &[u8]) -> Result<AuditRow, DecodeError>
         site: row.site_id.map_or(SubjectRow::Nobody, SubjectRow::Site),
         admin: row.admin,
         changes: row.changes.into_iter().map(change).collect::<Result<_, _>>()?,
+        actor_token: None,
     })
 }
 
@@ -299,6 +308,7 @@ impl StrangerRow {
             actor: Actor {
                 kind: ActorKind::Stranger,
                 name: self.admin.clone().unwrap_or_default(),
+                token: None,
                 ip: self.ip,
             },
             action: Action::LoginFailed,

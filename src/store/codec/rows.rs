@@ -8,6 +8,7 @@ use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, TlsRow};
 use super::site::{SeenRow, SiteRow};
 #[cfg(test)]
 use super::tests::golden;
+use super::token::TokenRow;
 use super::{audit, site};
 
 /// Every type of record with its table. What is not in the list is no
@@ -39,6 +40,7 @@ rows! {
     AdminRow in "admins";
     AuditRow in "audit", version 2 by audit::upgrade;
     StrangerRow in "strangers";
+    TokenRow in "tokens";
     RequestRow in "requests";
     TlsRow in "meta";
     AcmeAccountRow in "meta";

@@ -97,8 +97,9 @@ prop_compose! {
         at in any::<i64>(), actor_kind in any::<u8>(), actor_name in ".{0,64}",
         ip in any::<Option<IpAddr>>(), action in any::<u8>(), site in any_subject(),
         admin in any::<Option<String>>(), changes in proptest::collection::vec(any_change(), 0..7),
+        actor_token in any::<Option<String>>(),
     ) -> AuditRow {
-        AuditRow { at, actor_kind, actor_name, ip, action, site, admin, changes }
+        AuditRow { at, actor_kind, actor_name, ip, action, site, admin, changes, actor_token }
     }
 }
 
@@ -267,15 +268,16 @@ fn numbers_in_the_trail_mean_what_they_always_did() {
     };
     assert_eq!(said(0..=4, &|number| Some(kind_of(number)?.as_str())), "- admin system stranger -");
     assert_eq!(
-        said(0..=15, &|number| Some(action_of(number)?.as_str())),
+        said(0..=17, &|number| Some(action_of(number)?.as_str())),
         "- site_registered site_updated site_locked site_unlocked site_key_rotated site_deleted \
          admin_created admin_password_changed admin_deleted certificate_renewal_requested \
-         signing_key_rotated backup_taken login_succeeded login_failed -"
+         signing_key_rotated backup_taken login_succeeded login_failed token_created token_ended -"
     );
     assert_eq!(
-        said(0..=16, &|number| Some(field_of(number)?.as_str())),
+        said(0..=20, &|number| Some(field_of(number)?.as_str())),
         "- name owner_name contact_email license_expires_at is_active lock_reason old_key_valid_until \
-         tags notes features time_zone grace_days offline_hours lock_at lock_until -"
+         tags notes features time_zone grace_days offline_hours lock_at lock_until token scope expires_at \
+         networks -"
     );
     for action in crate::domain::Action::ALL {
         assert_eq!(action_of(action_number(action)), Some(action));

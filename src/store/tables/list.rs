@@ -6,7 +6,7 @@
 use redb::{ReadTransaction, WriteTransaction};
 
 use super::super::changes::Changed;
-use super::super::codec::{AdminRow, AuditRow, RequestRow, SeenRow, SiteRow, StrangerRow};
+use super::super::codec::{AdminRow, AuditRow, RequestRow, SeenRow, SiteRow, StrangerRow, TokenRow};
 use super::super::error::Unavailable;
 use super::meta::{self, Bytes, Entry};
 use super::table::{Key, Table, Transaction};
@@ -110,6 +110,12 @@ tables! {
     strangers: STRANGERS, u64 => StrangerRow, changed: unfollowed, copied: none;
     /// SHA-256 of a request to do once → what was done.
     requests: "requests_v1", &'static [u8] => RequestRow, changed: records, copied: every;
+    /// Number of a token for programs → the token.
+    tokens: "tokens_v1", u64 => TokenRow, changed: records, copied: every;
+    /// SHA-256 of its text → its number.
+    token_hashes: "token_hashes_v1", &'static [u8] => u64, changed: records, copied: every;
+    /// Its number → the day of its last use, counted from 1970.
+    token_uses: "token_uses_v1", u64 => u64, changed: heartbeats, copied: every;
     /// Everything that there is one of, by its name in [`meta`].
     meta: META, &'static str => Bytes, changed: records, copied: meta::is_copied;
 }

@@ -47,6 +47,8 @@ pub mod admin;
 pub mod second_factor;
 // A login that is open.
 pub mod session;
+// With what its programs ask, and what they may.
+pub mod api_token;
 // The trail that a change leaves.
 pub mod audit;
 // What shows that nobody rewrote it.
@@ -55,6 +57,9 @@ pub mod chain;
 pub mod operation;
 
 pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
+pub use api_token::{
+    ApiToken, NewToken, Scope, TokenHash, TokenName, TokenNetworks, TokenRequest, TokenSecret, UtcDay,
+};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
 pub use codes::{Features, Tags};
 pub use delivery::{Delivered, Delivery, DeliveryState};

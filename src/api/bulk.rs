@@ -13,17 +13,18 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object, OpenApi};
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::batch::required_tags;
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::sites::{OneOf, SiteDocument, TagList};
 use super::tag::Group;
 use super::wire::{Given, Time};
 use crate::clock::now;
 use crate::domain::filter::FoldedText;
-use crate::domain::{LockReason, NewLock, Operation, Refused, Site, SiteChange, SiteFilter, Tags};
+use crate::domain::{LockReason, NewLock, Operation, Refused, Scope, Site, SiteChange, SiteFilter, Tags};
 use crate::store::{Bulk, BulkRefused, Expected};
 
 /// Most sites that one request changes: some seconds of writing, in which
@@ -270,11 +271,13 @@ impl BulkApi {
     /// the same admin, is not done again: the answer has the numbers of the
     /// first time, and the sites as they are now.
     ///
+    /// A token for programs needs the scope `admin` to delete sites.
+    ///
     /// `If-Match` names the revision of one site, so it is refused here (400).
     #[oai(path = "/bulk", method = "post", operation_id = "bulk_sites")]
     async fn bulk(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// A random value, such as a UUID, of 16 to 128 characters: the same
         /// request again is not done again.
@@ -303,6 +306,9 @@ impl BulkApi {
             .into());
         }
         let Body(ManyChanged { filter, operation, expected }, bytes) = body;
+        if matches!(operation, Operation::Delete) {
+            admin.require(Scope::Admin)?;
+        }
         let by = admin.actor();
         let once = OnceRequest::read(idempotency_key.0, &by, ROUTE, &bytes)?;
         let now = now();

@@ -6,9 +6,11 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::app::{App, Peer};
-use super::auth::{Sysadmin, TokenDocument};
+use super::auth::TokenDocument;
+use super::authority::Authority;
 use super::fields::{Body, Json};
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::tag::Group;
 use crate::clock::now;
 use crate::domain::{Network, TypedCode};
@@ -39,7 +41,7 @@ impl SessionApi {
     #[oai(path = "/step-up", method = "post", operation_id = "step_up")]
     async fn step_up(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
         peer: Data<&Peer>,
         body: Body<TypedCode>,
@@ -97,7 +99,7 @@ impl SessionApi {
     #[oai(path = "/logout", method = "post", operation_id = "logout")]
     async fn logout(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
     ) -> Result<LogoutAnswer, Failure<{ failure::SYSADMIN | failure::CONFLICT }>> {
         let Some((who, session)) = admin.login() else {

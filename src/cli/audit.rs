@@ -103,7 +103,7 @@ impl Audit {
             };
             table.row([
                 entry.at.to_string(),
-                or(&entry.actor, "-"),
+                entry.who(),
                 or(&entry.ip, "socket"),
                 entry.action.to_string(),
                 format!("{}{}", entry.site_id, entry.admin),
@@ -120,11 +120,23 @@ impl Audit {
 struct Entry {
     at: Shown,
     actor: Shown,
+    token: Shown,
     ip: Shown,
     action: Shown,
     site_id: Shown,
     admin: Shown,
     changes: Vec<Change>,
+}
+
+impl Entry {
+    /// Who acted, and with which token for programs.
+    fn who(&self) -> String {
+        match (self.actor.as_sent(), self.token.as_sent()) {
+            ("", _) => "-".to_owned(),
+            (actor, "") => actor.to_owned(),
+            (actor, token) => format!("{actor} ({token})"),
+        }
+    }
 }
 
 /// What it says of a field.

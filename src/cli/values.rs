@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::domain::{Action, ActorKind, SiteId, SiteStatus};
+use crate::domain::{Action, ActorKind, Scope, SiteId, SiteStatus};
 
 /// A site_id.
 ///
@@ -28,4 +28,4 @@ macro_rules! by_their_names {
     )*};
 }
 
-by_their_names!(SiteStatus, Action, ActorKind);
+by_their_names!(SiteStatus, Action, ActorKind, Scope);

@@ -166,7 +166,8 @@ async function everyExample(page, siteId, password) {
     ['Sites', 'update_site', { site_id: siteId }, 200], ['Sites', 'unlock_site', { site_id: siteId }, 200],
     ['Sites', 'rotate_key', { site_id: siteId }, 200], ['Admins', 'list_admins', {}, 200],
     ['Sites', 'batch_sites', {}, 200], ['Sites', 'bulk_sites', {}, 200], ['Admins', 'create_admin', {}, 201, { username: 'night-shift', password: PASSWORD }],
-    ['Admins', 'change_password', {}, 204, { password: `${PASSWORD}, another` }], ['Admins', 'delete_admin', {}, 204], ['Audit', 'list_audit', {}, 200],
+    ['Admins', 'change_password', {}, 204, { password: `${PASSWORD}, another` }], ['Admins', 'delete_admin', {}, 204],
+    ['Tokens', 'create_token', {}, 201], ['Tokens', 'list_tokens', {}, 200], ['Tokens', 'end_token', {}, 204], ['Audit', 'list_audit', {}, 200],
     ['Certificate', 'tls_status', {}, 200], ['Health', 'health', {}, 200],
     ['Sites', 'delete_site', { site_id: siteId }, 204],
   ];

@@ -8,7 +8,10 @@ use crate::api::bulk::MAX_EXPECTED;
 use crate::api::heartbeat::MAX_UPTIME_SECONDS;
 use crate::domain::licence::MAX_EXTEND_DAYS;
 use crate::domain::site::MAX_OVERLAP_HOURS;
-use crate::domain::{AppVersion, ContactEmail, LockReason, NewPassword, OwnerName, SiteName, Tags, Username};
+use crate::domain::{
+    AppVersion, ContactEmail, LockReason, NewPassword, OwnerName, SiteName, Tags, TokenName, TokenNetworks,
+    Username,
+};
 
 /// What a field may hold, the least and the most.
 enum Bounds {
@@ -62,6 +65,9 @@ fn bounds() -> Vec<(&'static str, &'static str, Bounds)> {
         ("NewSite", "name", SITE_NAME),
         ("NewSite", "owner_name", OWNER_NAME),
         ("NewSite", "contact_email", EMAIL),
+        ("NewToken", "name", Characters(1, TokenName::MAX)),
+        ("NewToken", "networks", Members(0, TokenNetworks::MAX)),
+        ("NewToken", "admin", USERNAME),
         ("Rotation", "overlap_hours", Number(json!(0.0), json!(f64::from(MAX_OVERLAP_HOURS)))),
         ("SiteChange", "name", SITE_NAME),
         ("SiteChange", "owner_name", OWNER_NAME),
@@ -88,8 +94,8 @@ impl Bounds {
             Number(least, most) => (("maximum", most), ("minimum", least)),
         };
         property.insert(greatest.0.to_owned(), greatest.1);
-        // Nothing is shorter than no characters.
-        if least != ("minLength", json!(0)) {
+        // Nothing is shorter than no characters, or than no members.
+        if least.1 != json!(0) {
             property.insert(least.0.to_owned(), least.1);
         }
     }

@@ -32,9 +32,9 @@ pub struct SessionApi;
 impl SessionApi {
     /// Show the second factor again
     ///
-    /// Where an admin has a second factor, backups, changes of admins, the
-    /// signing key and batches over 10 sites ask for a code of the last 10
-    /// minutes: 401 with `error="insufficient_user_authentication"` and
+    /// Where an admin has a second factor, backups, changes of admins, tokens,
+    /// the signing key and batches over 10 sites ask a login for a code of the
+    /// last 10 minutes: 401 with `error="insufficient_user_authentication"` and
     /// `max_age` in `WWW-Authenticate` (RFC 9470). Send the code here, and
     /// repeat the request with the token of the answer, which ends when the
     /// login does. A wrong code counts as a failed login.

@@ -167,7 +167,7 @@ impl Filled {
         };
         let sites: Vec<_> = (0..count).map(id).collect();
         let mut filled = Self { store, sites, next: 0, runtime, _directory: directory };
-        let actor = Actor { kind: ActorKind::System, name: "bench".to_owned(), ip: None };
+        let actor = Actor { kind: ActorKind::System, name: "bench".to_owned(), token: None, ip: None };
         for part in filled.sites.chunks(FILLING) {
             let mut tasks = JoinSet::new();
             for &site in part {

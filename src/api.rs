@@ -26,6 +26,11 @@ mod query;
 mod tag;
 pub mod wire;
 
+// Who asks, and what they may.
+pub mod authority;
+mod bearer;
+pub mod scope;
+
 // The groups of routes.
 pub mod admins;
 pub mod audit;
@@ -44,6 +49,7 @@ pub mod session;
 pub mod signing_key;
 pub mod sites;
 pub mod tls;
+pub mod tokens;
 pub mod watch;
 
 // All of them together, and the pages that describe them.

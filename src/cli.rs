@@ -1,5 +1,5 @@
-//! The command line: one file for each command, and in `site`, `admin` and
-//! `tls` one for each verb.
+//! The command line: one file for each command, and in `site`, `admin`,
+//! `tls` and `token` one for each verb.
 //!
 //! A command parses what was typed (an id, a status, a time) before anything
 //! else, asks the server over its API like anybody, and prints what it says.
@@ -43,5 +43,6 @@ mod restore;
 mod serve;
 mod site;
 mod tls;
+mod token;
 
 pub use self::arguments::run;

@@ -49,6 +49,8 @@ pub mod admin;
 pub mod second_factor;
 // A login that is open.
 pub mod session;
+// With what its programs ask, and what they may.
+pub mod api_token;
 // The trail that a change leaves.
 pub mod audit;
 // What shows that nobody rewrote it.
@@ -57,6 +59,9 @@ pub mod chain;
 pub mod operation;
 
 pub use admin::{Admin, AdminId, NewPassword, NewUsername, TokenEpoch, Username};
+pub use api_token::{
+    ApiToken, NewToken, Scope, TokenHash, TokenName, TokenNetworks, TokenRequest, TokenSecret, UtcDay,
+};
 pub use audit::{Action, Actor, ActorKind, AuditEntry, FieldChange, NewAuditEntry};
 pub use calendar::{Calendar, Date, Moment, Zones};
 pub use codes::{Features, Tags};

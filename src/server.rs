@@ -20,6 +20,7 @@ mod reload;
 mod signals;
 mod signing_key;
 mod sweep;
+mod token_expiry;
 
 // From a socket to an answer.
 mod admission;

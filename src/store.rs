@@ -56,6 +56,7 @@ mod sessions;
 mod sites;
 mod statistics;
 pub mod strangers;
+mod tokens;
 mod trail;
 // Rows and tables.
 mod codec;
@@ -99,6 +100,7 @@ pub use self::second_factors::{
 pub use self::sessions::NoSuchSession;
 pub use self::snapshot::SnapshotError;
 pub use self::statistics::SiteStatistics;
+pub use self::tokens::{NoSuchToken, TokenNotMade};
 pub use self::writer::Commit;
 
 #[cfg(test)]

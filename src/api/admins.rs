@@ -8,9 +8,10 @@ use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::second_factor::LoginsDocument;
 use super::tag::Group;
 use super::wire::Time;
@@ -130,7 +131,7 @@ impl AdminsApi {
     #[oai(path = "/", method = "get", operation_id = "list_admins")]
     async fn list(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
     ) -> Result<Json<Vec<AdminDocument>>, Failure<ADMIN>> {
         let admins = app.store.list_admins().await?;
@@ -143,7 +144,7 @@ impl AdminsApi {
     #[oai(path = "/", method = "post", operation_id = "create_admin")]
     async fn create(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         body: Body<NewAdmin>,
     ) -> Result<CreateAnswer, Failure<{ ADMIN | BODY | failure::CONFLICT }>> {
@@ -163,7 +164,7 @@ impl AdminsApi {
     #[oai(path = "/:username", method = "get", operation_id = "get_admin")]
     async fn show(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// Name of the admin; upper and lower case are the same.
         username: Path<String>,
@@ -179,7 +180,7 @@ impl AdminsApi {
     #[oai(path = "/:username/password", method = "put", operation_id = "change_password")]
     async fn change_password(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// Name of the admin; upper and lower case are the same.
         username: Path<String>,
@@ -202,7 +203,7 @@ impl AdminsApi {
     #[oai(path = "/:username", method = "delete", operation_id = "delete_admin")]
     async fn delete(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// Name of the admin; upper and lower case are the same.
         username: Path<String>,

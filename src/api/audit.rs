@@ -13,13 +13,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::fields::Json;
 use super::moment::bound;
 use super::page::{Cursor, PageLimit, next_link};
 use super::pattern::PRINTABLE;
 use super::problem::{Failure, Problem, failure};
 use super::query::QueryFaults;
+use super::scope;
 use super::tag::Group;
 use super::wire::{Given, Nullable, Parameter, Time};
 use crate::domain::audit::FieldValue;
@@ -31,7 +32,7 @@ use crate::store::AuditFilter;
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename = "ActorKind", rename_all = "snake_case")]
 pub enum ActorKindDocument {
-    /// An admin's access token or password.
+    /// An admin's password or access token, or a token for programs.
     Admin,
     /// A user of the host, on the control socket.
     System,
@@ -89,6 +90,9 @@ pub struct AuditEntryDocument {
     actor: Nullable<String>,
     /// What vouches for the name.
     actor_kind: ActorKindDocument,
+    /// What the admin's token is called, where a program acted with one; else
+    /// null.
+    token: Nullable<String>,
     /// Address that the request came from; null: the control socket.
     ip: Nullable<String>,
     /// What: `site_registered`, `site_updated`, `site_locked`,
@@ -97,8 +101,8 @@ pub struct AuditEntryDocument {
     /// `certificate_renewal_requested`, `signing_key_rotated`, `backup_taken`,
     /// `login_succeeded` (with its `means` among the changes), `logged_out`,
     /// `sessions_ended`, `otp_enabled`, `otp_disabled`, `otp_reset`,
-    /// `otp_paused`, `login_failed`, `lease_key_rotated`, `site_watched` or
-    /// `change_acknowledged`.
+    /// `otp_paused`, `login_failed`, `token_created`, `token_ended`,
+    /// `lease_key_rotated`, `site_watched` or `change_acknowledged`.
     action: String,
     /// Which site; null when it was none.
     site_id: Nullable<Uuid>,
@@ -119,6 +123,7 @@ impl AuditEntryDocument {
             at: Time(entry.at),
             actor: Nullable(Some(entry.actor.name).filter(|name| !name.is_empty())),
             actor_kind: entry.actor.kind.into(),
+            token: Nullable(entry.actor.token),
             ip: Nullable(entry.actor.ip.map(|ip| ip.to_string())),
             action: entry.action.as_str().to_owned(),
             site_id: Nullable(entry.site_id.map(|site_id| Uuid::from_u128(site_id.as_u128()))),
@@ -335,7 +340,7 @@ impl AuditApi {
     #[oai(path = "/audit", method = "get", operation_id = "list_audit")]
     async fn list(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
         /// Only entries on this site.
         site_id: Query<Given<SiteParameter>>,
@@ -397,7 +402,7 @@ impl AuditApi {
     #[oai(path = "/audit/head", method = "get", operation_id = "audit_head")]
     async fn head(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
     ) -> Result<Json<AuditHeadDocument>, Failure<{ failure::UNAUTHORIZED | failure::UNAVAILABLE }>> {
         Ok(Json(app.store.audit_head().await.map_err(Problem::from)?.into()))
@@ -412,7 +417,7 @@ impl AuditApi {
     #[oai(path = "/audit/verify", method = "get", operation_id = "verify_audit")]
     async fn verify(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
         /// A head that was noted before, as `number:hash`.
         expect: Query<Given<ChainHead>>,

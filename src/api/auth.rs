@@ -1,39 +1,31 @@
-//! Logging in, and the proof of having done so.
+//! Logging in, and who one is then.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use poem::http::header;
 use poem::web::Data;
-use poem::{Error, Request, RequestBody};
-use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
-use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
+use poem_openapi::{Object, OpenApi};
 
-use super::app::{App, Caller, Peer};
+use super::app::{App, Peer};
+use super::authority::{Authority, Proof};
 use super::fields::Json;
 use super::login::Login;
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::sender::ProvedSender;
 use super::tag::Group;
+use super::tokens::ScopeDocument;
 use super::wire::{Nullable, Time};
-use crate::auth::host_user::HostUser;
 use crate::auth::login_throttle::Attempt;
 use crate::auth::random::random_bytes;
 use crate::auth::retry_after::RetryAfter;
 use crate::auth::token::AccessToken;
 use crate::clock::now;
 use crate::domain::{
-    Actor, ActorKind, Admin, Means, Network, SecondFactor, Session, SessionId, SessionKind, Timestamp,
+    Actor, ActorKind, Means, Network, SecondFactor, Session, SessionId, SessionKind, Timestamp,
 };
 use crate::metrics::Throttle;
 use crate::store::{CodeFault, CodeOutcome, LoginClaim};
-
-/// Where tokens are got; also the OAuth2 token URL in the specification.
-pub(super) const LOGIN_PATH: &str = "/api/auth/login";
-/// Names of the two ways, in the specification, to send a token.
-const PASSWORD_SCHEME: &str = "password";
-const BEARER_SCHEME: &str = "bearer";
 
 /// An access token (RFC 6749, section 5.1).
 #[derive(Object)]
@@ -72,158 +64,25 @@ pub struct MeDocument {
     role: String,
     /// When the admin was created; null for a user of the host.
     created_at: Nullable<Time>,
-    /// What the token may: `admin` is all.
-    scope: String,
-    /// When the login ends; null for a user of the host.
+    /// What the token that you ask with may do; `admin`: all.
+    scope: ScopeDocument,
+    /// What that token is called; null for a login and for a user of the host.
+    token: Nullable<String>,
+    /// When that token or the login ends; null for a user of the host.
     expires_at: Nullable<Time>,
-    /// Id of the login; null for a user of the host.
+    /// Id of the login; null for a token for programs and for a user of the
+    /// host.
     session: Nullable<String>,
     /// By what the login was made: `password`, `password+totp` or
-    /// `password+recovery_code`; null for a user of the host.
+    /// `password+recovery_code`; null where there is none.
     means: Nullable<String>,
     /// Whether logins of this admin need a code.
     second_factor: bool,
     /// When this login last showed a code; null: it did not.
     second_factor_at: Nullable<Time>,
-    /// How many recovery codes were not used yet; null without a second factor.
+    /// How many recovery codes were not used yet; null without a second factor,
+    /// and for a token for programs.
     recovery_codes_left: Nullable<u64>,
-}
-
-/// Somebody who has proved to be a sysadmin: the authority to change sites.
-pub struct Sysadmin {
-    proof: Proof,
-    /// Where the request came from; `None`: the control socket.
-    ip: Option<IpAddr>,
-}
-
-enum Proof {
-    /// An access token, and the login that it belongs to.
-    Token(Admin, Session),
-    /// The control socket.
-    Socket(HostUser),
-}
-
-impl Sysadmin {
-    /// For the audit trail.
-    pub fn actor(&self) -> Actor {
-        let (kind, name) = match &self.proof {
-            Proof::Token(admin, _) => (ActorKind::Admin, admin.username.as_str()),
-            Proof::Socket(user) => (ActorKind::System, user.name.as_str()),
-        };
-        Actor { kind, name: name.to_owned(), ip: self.ip }
-    }
-
-    /// The admin and the login, where a token of one proved it.
-    pub fn login(&self) -> Option<(&Admin, &Session)> {
-        match &self.proof {
-            Proof::Token(admin, session) => Some((admin, session)),
-            Proof::Socket(_) => None,
-        }
-    }
-}
-
-impl<'a> ApiExtractor<'a> for Sysadmin {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
-
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        let scheme = |ty, description| MetaSecurityScheme {
-            ty,
-            description: Some(description),
-            name: None,
-            key_in: None,
-            scheme: None,
-            bearer_format: None,
-            flows: None,
-            openid_connect_url: None,
-        };
-        registry.create_security_scheme(
-            PASSWORD_SCHEME,
-            MetaSecurityScheme {
-                flows: Some(MetaOAuthFlows {
-                    implicit: None,
-                    password: Some(MetaOAuthFlow {
-                        authorization_url: None,
-                        token_url: Some(LOGIN_PATH),
-                        refresh_url: None,
-                        scopes: Vec::new(),
-                    }),
-                    client_credentials: None,
-                    authorization_code: None,
-                }),
-                ..scheme(
-                    "oauth2",
-                    "Enter the name and password of an admin; leave client_id and client_secret empty. \
-                     Where the admin has a second factor, enter a space and the code behind the password.",
-                )
-            },
-        );
-        registry.create_security_scheme(
-            BEARER_SCHEME,
-            MetaSecurityScheme {
-                scheme: Some("bearer"),
-                bearer_format: Some("JWT"),
-                ..scheme("http", "Paste an access token from POST /api/auth/login.")
-            },
-        );
-    }
-
-    fn security_schemes() -> Vec<&'static str> {
-        vec![PASSWORD_SCHEME, BEARER_SCHEME]
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> Result<Self, Error> {
-        let app = request.data::<Arc<App>>().ok_or_else(|| Problem::internal("no App in the request"))?;
-        Ok(Self::who_sent(app, request).await?)
-    }
-}
-
-impl Sysadmin {
-    /// The sysadmin that `request` comes from: the control socket's user, or
-    /// the admin whose token it carries.
-    ///
-    /// # Errors
-    /// [`Problem::unauthorized`] when it carries none that holds.
-    pub async fn who_sent(app: &App, request: &Request) -> Result<Self, Problem> {
-        let sysadmin = Self::proved_by(app, request).await?;
-        if let Some(sender) = request.data::<ProvedSender>() {
-            let Actor { kind, name, .. } = sysadmin.actor();
-            sender.note(kind, &name);
-        }
-        Ok(sysadmin)
-    }
-
-    async fn proved_by(app: &App, request: &Request) -> Result<Self, Problem> {
-        if let Some(Caller::System(user)) = request.data() {
-            return Ok(Self { proof: Proof::Socket(user.clone()), ip: None });
-        }
-        let token = bearer_token(request).ok_or_else(Problem::unauthorized)?;
-        let claims = app.tokens.check(token, now()).ok_or_else(Problem::unauthorized)?;
-        let id = claims.session().ok_or_else(Problem::unauthorized)?;
-        let found = app.store.admin_with_session(claims.admin, id).await?;
-        let (admin, session) = found.ok_or_else(Problem::unauthorized)?;
-        let session = session.or_else(|| app.unsaved_sessions.get(admin.id, id));
-        match session {
-            Some(session) if admin.token_epoch == claims.epoch() && admin.username.as_str() == claims.sub => {
-                let ip = request.data::<Peer>().map(|peer| peer.0);
-                Ok(Self { proof: Proof::Token(admin, session), ip })
-            }
-            _ => Err(Problem::unauthorized()),
-        }
-    }
-}
-
-/// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1).
-fn bearer_token(request: &Request) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The routes under `/api/auth`.
@@ -293,7 +152,8 @@ impl AuthApi {
             }
             return Err(Problem::wrong_login().into());
         };
-        sender.note(ActorKind::Admin, admin.username.as_str());
+        let name = admin.username.as_str().to_owned();
+        sender.note(&Actor { kind: ActorKind::Admin, name, token: None, ip: Some(peer.0.0) });
         let now = now();
         let claim = LoginClaim {
             admin: admin.id,
@@ -318,31 +178,36 @@ impl AuthApi {
     #[oai(path = "/me", method = "get", operation_id = "me")]
     async fn me(
         &self,
-        admin: Sysadmin,
+        asker: Authority<scope::Read>,
         app: Data<&Arc<App>>,
     ) -> Result<Json<MeDocument>, Failure<{ failure::SYSADMIN }>> {
-        let who = admin.actor();
-        let factor = match admin.login() {
-            Some((admin, _)) => app.store.second_factor(admin.id).await?,
+        let (admin, token, session) = match asker.proof() {
+            Proof::Login(admin, session) => (Some(admin), None, Some(session)),
+            Proof::Token(admin, token) => (Some(admin), Some(token), None),
+            Proof::Host(_) => (None, None, None),
+        };
+        let ends = session.map(|session| session.expires_at).or(token.map(|token| token.expires_at));
+        let factor = match admin {
+            Some(admin) => app.store.second_factor(admin.id).await?,
             None => None,
         };
         let left = match factor {
             Some(SecondFactor::On(factor)) => Some(u64::try_from(factor.recovery.len()).unwrap_or_default()),
             Some(SecondFactor::Begun(_)) | None => None,
         };
-        let (admin, session) = (admin.login(), admin.session());
         Ok(Json(MeDocument {
-            id: Nullable(admin.map(|(admin, _)| admin.id)),
-            username: who.name,
+            id: Nullable(admin.map(|admin| admin.id)),
+            username: asker.actor().name,
             role: "sysadmin".to_owned(),
-            created_at: Nullable(admin.map(|(admin, _)| Time(admin.created_at))),
-            scope: "admin".to_owned(),
-            expires_at: Nullable(session.map(|session| Time(session.expires_at))),
+            created_at: Nullable(admin.map(|admin| Time(admin.created_at))),
+            scope: asker.scope().into(),
+            token: Nullable(token.map(|token| token.name.as_str().to_owned())),
+            expires_at: Nullable(ends.map(Time)),
             session: Nullable(session.map(|session| session.id.to_string())),
             means: Nullable(session.map(|session| session.means.as_str().to_owned())),
             second_factor: left.is_some(),
             second_factor_at: Nullable(session.and_then(|session| session.second_factor_at).map(Time)),
-            recovery_codes_left: Nullable(left),
+            recovery_codes_left: Nullable(left.filter(|_| token.is_none())),
         }))
     }
 }
@@ -399,13 +264,15 @@ async fn open_session(
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use governor::clock::MonotonicClock;
     use poem::http::Method;
-    use poem::{Endpoint as _, EndpointExt as _};
+    use poem::{Endpoint as _, EndpointExt as _, Request};
 
     use super::*;
+    use crate::api::app::Caller;
+    use crate::api::authority::LOGIN_PATH;
     use crate::api::routes::routes;
     use crate::auth::login_throttle::LoginThrottle;
     use crate::auth::queue::Standing;

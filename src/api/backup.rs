@@ -12,8 +12,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::ReaderStream;
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::tag::Group;
 use crate::clock::now;
 
@@ -52,7 +53,7 @@ impl BackupApi {
     #[oai(path = "/", method = "get", operation_id = "get_backup")]
     async fn get(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Backup>,
         app: Data<&Arc<App>>,
     ) -> Result<BackupAnswer, Failure<{ failure::SYSADMIN }>> {
         admin.with_recent_code(&app).await?;

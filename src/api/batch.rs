@@ -12,18 +12,19 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::field_errors::{FieldError, FieldErrors};
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::sites::{SiteDocument, fresh_key};
 use super::tag::Group;
 use super::wire::{Day, Given, Nullable, Time};
 use crate::clock::now;
 use crate::domain::codes::CodesError;
 use crate::domain::{
-    Effect, NewLock, NewSite, Operation, Refused, SecretKey, SiteChange, SiteId, SiteOperation, Tags,
+    Effect, NewLock, NewSite, Operation, Refused, Scope, SecretKey, SiteChange, SiteId, SiteOperation, Tags,
     Timestamp,
 };
 use crate::store::{Applied, BatchRefused, Done};
@@ -186,6 +187,13 @@ enum Item {
     Change(SiteOperation),
 }
 
+impl Item {
+    /// Whether it deletes a site.
+    fn deletes(&self) -> bool {
+        matches!(self, Self::Change(SiteOperation { operation: Operation::Delete, .. }))
+    }
+}
+
 impl Readable for Batch {
     type Document = BatchDocument;
 
@@ -310,12 +318,15 @@ impl BatchApi {
     /// is that of the first time, its keys included, with the sites as they
     /// are now.
     ///
+    /// A token for programs needs the scope `admin` for a batch that deletes
+    /// sites.
+    ///
     /// `If-Match` names the revision of one site, so it is refused here (400):
     /// to change a site only as you know it, use the routes of its own.
     #[oai(path = "/batch", method = "post", operation_id = "batch_sites")]
     async fn batch(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// A random value, such as a UUID, of 16 to 128 characters: the same
         /// request again is not done again.
@@ -343,6 +354,9 @@ impl BatchApi {
             .into());
         }
         let Body(batch, bytes) = body;
+        if batch.items.iter().flatten().any(Item::deletes) {
+            admin.require(Scope::Admin)?;
+        }
         let by = admin.actor();
         let once = OnceRequest::read(idempotency_key.0, &by, ROUTE, &bytes)?;
         let mut keys = HashMap::new();

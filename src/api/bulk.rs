@@ -13,18 +13,19 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object, OpenApi};
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::batch::BATCH_WITHOUT_CODE;
 use super::batch::required_tags;
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::sites::{OneOf, SiteDocument, TagList};
 use super::tag::Group;
 use super::wire::{Given, Time};
 use crate::clock::now;
 use crate::domain::filter::FoldedText;
-use crate::domain::{NewLock, Operation, Refused, Site, SiteChange, SiteFilter, Tags};
+use crate::domain::{NewLock, Operation, Refused, Scope, Site, SiteChange, SiteFilter, Tags};
 use crate::store::{Bulk, BulkRefused, Expected};
 
 /// Most sites that one request changes: some seconds of writing, in which
@@ -273,12 +274,13 @@ impl BulkApi {
     ///
     /// More than 10 sites ask a login that has a second factor for a code of the
     /// last 10 minutes.
+    /// A token for programs needs the scope `admin` to delete sites.
     ///
     /// `If-Match` names the revision of one site, so it is refused here (400).
     #[oai(path = "/bulk", method = "post", operation_id = "bulk_sites")]
     async fn bulk(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// A random value, such as a UUID, of 16 to 128 characters: the same
         /// request again is not done again.
@@ -307,6 +309,9 @@ impl BulkApi {
             .into());
         }
         let Body(ManyChanged { filter, operation, expected }, bytes) = body;
+        if matches!(operation, Operation::Delete) {
+            admin.require(Scope::Admin)?;
+        }
         // More sites than are expected are not changed.
         if matches!(expected, Expected::Sites(sites) if sites > BATCH_WITHOUT_CODE as u64) {
             admin.with_recent_code(&app).await?;

@@ -18,7 +18,7 @@ use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use uuid::Uuid;
 
 use super::app::{App, Peer};
-use super::auth::{LOGIN_PATH, Sysadmin};
+use super::authority::{LOGIN_PATH, who_sent};
 use super::field_errors::FieldErrors;
 use super::problem::{self, Problem};
 use super::query::{self, QueryFaults};
@@ -137,14 +137,14 @@ impl Api {
     /// sysadmin: anybody else is told to log in first. An operation that has
     /// parameters names them with what else is wrong.
     async fn check_query(&self, operation: &Operation, request: &mut Request) -> Result<(), Problem> {
-        if !operation.is_for_sysadmins {
+        let Some(needed) = operation.needs else {
             return Ok(());
-        }
+        };
         let faults = query::faults(request.uri().query().unwrap_or_default(), &operation.parameters);
         if !operation.parameters.is_empty() {
             request.set_data(QueryFaults(faults));
         } else if !faults.is_empty() {
-            Sysadmin::who_sent(&self.app, request).await?;
+            who_sent(&self.app, request, needed).await?;
             return Err(Problem::invalid(faults));
         }
         Ok(())
@@ -243,15 +243,16 @@ impl Exchange<'_> {
         let status = response.status().as_u16();
         let route = self.route();
         let (admin, user) = (self.sender.named(ActorKind::Admin), self.sender.named(ActorKind::System));
+        let token = self.sender.token();
         let site_id = self.site_id.as_deref();
         let milliseconds = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         match cause {
             Some(cause) => {
                 let cause = &*cause;
-                tracing::error!(%method, route, status, milliseconds, request_id, peer, admin, user, site_id, cause, "request")
+                tracing::error!(%method, route, status, milliseconds, request_id, peer, admin, user, token, site_id, cause, "request")
             }
             None => {
-                tracing::info!(%method, route, status, milliseconds, request_id, peer, admin, user, site_id, "request")
+                tracing::info!(%method, route, status, milliseconds, request_id, peer, admin, user, token, site_id, "request")
             }
         }
     }

@@ -175,6 +175,19 @@ impl Fields {
         .ok()
     }
 
+    /// An array of texts that may be missing.
+    pub fn optional_texts(&mut self, field: &str) -> Option<Vec<String>> {
+        let text = |value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+        let texts = match self.given.shift_remove(field)? {
+            Value::Array(values) => values.into_iter().map(text).collect(),
+            _ => None,
+        };
+        self.noting(field, texts.ok_or_else(|| "must be an array of strings".to_owned()))
+    }
+
     /// Drops all fields that have not been taken.
     pub fn ignore_all(&mut self) {
         self.given.clear();

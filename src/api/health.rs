@@ -8,13 +8,14 @@ use poem_openapi::{Object, OpenApi};
 
 use super::app::App;
 use super::audit::AuditHeadDocument;
-use super::auth::Sysadmin;
+use super::authority::who_sent;
 use super::fields::Json;
 use super::problem::{Failure, Problem, failure};
 use super::tag::Group;
 use super::tls::CertificateHealth;
 use super::wire::{Nullable, Time};
 use crate::clock::now;
+use crate::domain::Scope;
 use crate::domain::clock::ClockState;
 use crate::store::ClockReport;
 use crate::store::backups::BackupState;
@@ -94,8 +95,9 @@ impl HealthApi {
     /// Is the server well
     ///
     /// 200 while the store takes writes, 503 when it does not. Whoever sends
-    /// the access token of a sysadmin is also told how the certificate and the
-    /// clock stand, how the backups go and the head of the audit trail; a token that does not hold counts
+    /// the access token of a sysadmin, or a token for programs with the scope
+    /// `read`, is also told how the certificate and the clock stand, how the
+    /// backups go and the head of the audit trail; a token that does not hold counts
     /// as none. Backups that fail make no 503: sites are served all the same,
     /// and a restart would not help; `last_error` and the metrics tell of them.
     #[oai(path = "/health", method = "get", operation_id = "health")]
@@ -105,7 +107,7 @@ impl HealthApi {
         request: &Request,
     ) -> Result<Json<HealthDocument>, Failure<{ failure::MALFORMED | failure::UNAVAILABLE }>> {
         app.store_health.check(&app.store).await.map_err(Problem::from)?;
-        let sysadmin = Sysadmin::who_sent(&app, request).await.is_ok();
+        let sysadmin = who_sent(&app, request, Scope::Read).await.is_ok();
         Ok(Json(HealthDocument {
             status: "ok".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -8,10 +8,11 @@ use poem::{IntoResponse as _, Request, Response};
 use poem_openapi::{Object, OpenApi};
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::etag::Tags;
 use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::tag::Group;
 use super::wire::{Nullable, Time};
 use crate::auth::lease_key::{KnownKey, LeaseKey, LeaseKeys, NotALeaseKey};
@@ -92,7 +93,7 @@ impl LeaseKeysApi {
     #[oai(path = "/", method = "get", operation_id = "list_lease_keys")]
     async fn list(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
     ) -> Result<Json<Vec<LeaseKeyDocument>>, Failure<{ failure::SYSADMIN }>> {
         Ok(Json(documents(&app).await?))
@@ -109,7 +110,7 @@ impl LeaseKeysApi {
     #[oai(path = "/rotate", method = "post", operation_id = "rotate_lease_key")]
     async fn rotate(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         body: Body<AtOnce>,
     ) -> Result<

@@ -33,11 +33,6 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// not take, in seconds.
 const STORE_RETRY_SECONDS: u64 = 2;
 
-/// The challenge where a code is asked for again; 600 s are
-/// [`crate::domain::second_factor::STEP_UP_SECONDS`].
-const STEP_UP: &str = "Bearer realm=\"sitewarden\", error=\"insufficient_user_authentication\", \
-                       error_description=\"a code of the last 10 minutes is asked for\", max_age=\"600\"";
-
 /// How long a client should wait that has too much under way, in seconds.
 const HOLD_RETRY_SECONDS: u64 = 1;
 
@@ -139,43 +134,6 @@ impl Problem {
                  otp, in a form after the password and a space",
             )
         }
-    }
-
-    /// 401 for a login that has not shown its second factor of late (RFC 9470,
-    /// section 3).
-    pub fn second_factor_needed() -> Self {
-        Self {
-            challenge: Some(STEP_UP),
-            ..Self::new(
-                StatusCode::UNAUTHORIZED,
-                "this asks for a code of the last 10 minutes: send one to POST /api/auth/step-up (on the \
-                 command line: sitewarden login again), and repeat the request with the token of the answer",
-            )
-        }
-    }
-
-    /// 401 for a code that does not count, whatever is wrong with it.
-    pub fn wrong_code() -> Self {
-        Self {
-            challenge: Some(STEP_UP),
-            ..Self::new(
-                StatusCode::UNAUTHORIZED,
-                "the code does not count: wait for the next one of the app and try again",
-            )
-        }
-    }
-
-    /// 403: it is for the admin alone whom the path names.
-    pub fn of_another_admin() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "only the admin whose second factor it is may do this; on the host: sitewarden admin otp",
-        )
-    }
-
-    /// 404 for an id that names no open login.
-    pub fn no_such_session() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "this admin has no open login with this id")
     }
 
     /// 401 for a heartbeat: the same words whatever was wrong or missing.
@@ -504,9 +462,9 @@ pub mod failure {
 
     /// Whether an operation that may fail with the statuses of `set` may fail
     /// with this one. 500 is a bug, of which no operation can say that it has
-    /// none.
+    /// none; 403 is what its authority says of it, in the specification too.
     pub fn holds(set: u16, status: StatusCode) -> bool {
-        status == StatusCode::INTERNAL_SERVER_ERROR
+        matches!(status, StatusCode::INTERNAL_SERVER_ERROR | StatusCode::FORBIDDEN)
             || MEANINGS.iter().any(|(member, meaning, _)| set & member != 0 && *meaning == status)
     }
 

@@ -11,8 +11,10 @@ use poem_openapi::OpenApi as _;
 use poem_openapi::registry::{MetaOperation, MetaParamIn};
 
 use super::app::App;
+use super::authority::scope_of;
 use super::service::{Groups, service};
 use super::{docs, lease_keys};
+use crate::domain::Scope;
 
 /// Where the public halves of the keys that sign leases are (RFC 8615).
 const KEY_SET: &str = "/.well-known/jwks.json";
@@ -43,8 +45,8 @@ pub(super) fn routes(app: Arc<App>) -> BoxEndpoint<'static> {
 /// What a path takes with one method.
 pub(super) struct Operation {
     pub(super) method: Method,
-    /// Whether only a sysadmin may do it.
-    pub(super) is_for_sysadmins: bool,
+    /// The scope that it needs; `None`: anybody may do it.
+    pub(super) needs: Option<Scope>,
     /// The names of the parameters that its query may have.
     pub(super) parameters: Vec<String>,
 }
@@ -55,13 +57,13 @@ impl Operation {
             operation.params.into_iter().filter(|parameter| parameter.in_type == MetaParamIn::Query);
         Self {
             method: operation.method,
-            is_for_sysadmins: !operation.security.is_empty(),
+            needs: scope_of(&operation.security),
             parameters: parameters.map(|parameter| parameter.name).collect(),
         }
     }
 
     fn open_page() -> Self {
-        Self { method: Method::GET, is_for_sysadmins: false, parameters: Vec::new() }
+        Self { method: Method::GET, needs: None, parameters: Vec::new() }
     }
 }
 

@@ -8,10 +8,11 @@ use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::{Asker, Authority};
 use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, Problem, failure};
 use super::qr;
+use super::scope;
 use super::tag::Group;
 use super::wire::{Nullable, Time};
 use crate::auth::initial_password;
@@ -179,7 +180,7 @@ impl SecondFactorApi {
     #[oai(path = "/:username/otp", method = "post", operation_id = "begin_otp")]
     async fn begin(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// Name of the admin; upper and lower case are the same.
         username: Path<String>,
@@ -207,7 +208,7 @@ impl SecondFactorApi {
     #[oai(path = "/:username/otp/confirm", method = "post", operation_id = "confirm_otp")]
     async fn confirm(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// Name of the admin; upper and lower case are the same.
         username: Path<String>,
@@ -242,7 +243,7 @@ impl SecondFactorApi {
     #[oai(path = "/:username/otp", method = "delete", operation_id = "remove_otp")]
     async fn remove(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// Name of the admin; upper and lower case are the same.
         username: Path<String>,
@@ -264,11 +265,12 @@ impl SecondFactorApi {
     #[oai(path = "/:username/sessions", method = "delete", operation_id = "end_sessions")]
     async fn end_all(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// Name of the admin; upper and lower case are the same.
         username: Path<String>,
-    ) -> Result<DoneAnswer, Failure<ADMIN>> {
+    ) -> Result<DoneAnswer, Failure<{ ADMIN | failure::FORBIDDEN }>> {
+        admin.in_person()?;
         let username = known(&username)?;
         admin.with_recent_code(&app).await?;
         let of = app.store.admin_named(username.clone()).await?.ok_or_else(Problem::no_such_admin)?;
@@ -284,13 +286,14 @@ impl SecondFactorApi {
     #[oai(path = "/:username/sessions/:id", method = "delete", operation_id = "end_session")]
     async fn end(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// Name of the admin; upper and lower case are the same.
         username: Path<String>,
         /// Id of the login, as the admin's `sessions` tell it.
         id: Path<String>,
-    ) -> Result<DoneAnswer, Failure<ADMIN>> {
+    ) -> Result<DoneAnswer, Failure<{ ADMIN | failure::FORBIDDEN }>> {
+        admin.in_person()?;
         let username = known(&username)?;
         let id: SessionId = id.0.parse().map_err(|_| Problem::no_such_session())?;
         admin.with_recent_code(&app).await?;
@@ -308,7 +311,8 @@ fn known(username: &Path<String>) -> Result<Username, Problem> {
 }
 
 /// As [`known`], where it is the one who asks, or a user of the host does.
-fn own(admin: &Sysadmin, username: &Path<String>) -> Result<Username, Problem> {
+fn own(admin: &Asker, username: &Path<String>) -> Result<Username, Problem> {
+    admin.in_person()?;
     let username = known(username)?;
     if admin.may_answer_for(&username) { Ok(username) } else { Err(Problem::of_another_admin()) }
 }

@@ -17,6 +17,7 @@ use super::session::SessionApi;
 use super::signing_key::SigningKeyApi;
 use super::sites::SitesApi;
 use super::tls::TlsApi;
+use super::tokens::TokensApi;
 use super::watch::WatchApi;
 
 const INTRODUCTION: &str = "\
@@ -40,6 +41,7 @@ heartbeat again: the answer says so, with your reason. `POST /api/sites/{site_id
 - A new key without downtime: `POST /api/sites/{site_id}/rotate-key` with an overlap; when the site shows \
 `last_key_used` `newest`, its local backend has it.
 - Who changed what: `GET /api/audit`.
+- A token for a program, which may do its job and no more: `POST /api/tokens`.
 
 A login lasts 15 minutes unless configured otherwise. When answers turn to 401, press **Authorize**, **Logout**, and \
 log in again.
@@ -59,6 +61,7 @@ pub(super) type Groups = (
     LeaseKeysApi,
     AdminsApi,
     SecondFactorApi,
+    TokensApi,
     AuditApi,
     BackupApi,
     TlsApi,
@@ -78,6 +81,7 @@ fn groups() -> Groups {
         LeaseKeysApi,
         AdminsApi,
         SecondFactorApi,
+        TokensApi,
         AuditApi,
         BackupApi,
         TlsApi,

@@ -6,9 +6,11 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::app::{App, Peer};
-use super::auth::{Sysadmin, TokenDocument};
+use super::auth::TokenDocument;
+use super::authority::Authority;
 use super::fields::{Body, Json};
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::tag::Group;
 use crate::clock::now;
 use crate::domain::{Network, TypedCode};
@@ -30,16 +32,16 @@ pub struct SessionApi;
 impl SessionApi {
     /// Show the second factor again
     ///
-    /// Where an admin has a second factor, backups, changes of admins, the
-    /// signing key and batches over 10 sites ask for a code of the last 10
-    /// minutes: 401 with `error="insufficient_user_authentication"` and
+    /// Where an admin has a second factor, backups, changes of admins, tokens,
+    /// the signing key and batches over 10 sites ask a login for a code of the
+    /// last 10 minutes: 401 with `error="insufficient_user_authentication"` and
     /// `max_age` in `WWW-Authenticate` (RFC 9470). Send the code here, and
     /// repeat the request with the token of the answer, which ends when the
     /// login does. A wrong code counts as a failed login.
     #[oai(path = "/step-up", method = "post", operation_id = "step_up")]
     async fn step_up(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
         peer: Data<&Peer>,
         body: Body<TypedCode>,
@@ -97,7 +99,7 @@ impl SessionApi {
     #[oai(path = "/logout", method = "post", operation_id = "logout")]
     async fn logout(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
     ) -> Result<LogoutAnswer, Failure<{ failure::SYSADMIN | failure::CONFLICT }>> {
         let Some((who, session)) = admin.login() else {

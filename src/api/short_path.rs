@@ -104,7 +104,7 @@ mod tests {
     async fn app() -> (TempDir, Arc<App>) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join(FILE_NAME)).unwrap();
-        let root = Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None };
+        let root = Actor { kind: ActorKind::System, name: "root".to_owned(), token: None, ip: None };
         let now = clock::now();
         for (id, expires) in [(SITE, "2099-01-01"), (LOCKED, "2099-01-01"), (EXPIRED, "2001-01-01")] {
             let expires: crate::domain::Timestamp = format!("{expires}T00:00:00Z").parse().unwrap();

@@ -6,8 +6,9 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::problem::{Failure, Problem, failure};
+use super::scope;
 use super::tag::Group;
 use crate::auth::random::random_bytes;
 use crate::clock::now;
@@ -36,7 +37,7 @@ impl SigningKeyApi {
     #[oai(path = "/rotate", method = "post", operation_id = "rotate_signing_key")]
     async fn rotate(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
     ) -> Result<RotateAnswer, Failure<{ failure::UNAUTHORIZED | failure::CONFLICT | failure::UNAVAILABLE }>>
     {

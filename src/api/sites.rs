@@ -19,7 +19,7 @@ pub use self::documents::{
 pub(super) use self::parameters::{OneOf, TagList};
 use self::parameters::{Revisions, query_of};
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::field_errors::FieldErrors;
 use super::fields::{Body, Json};
 use super::idempotency::{IdempotencyKey, OnceRequest};
@@ -27,6 +27,7 @@ use super::moment::bound;
 use super::page::{PageLimit, SiteCursor, next_link};
 use super::problem::{Failure, Problem, failure};
 use super::query::QueryFaults;
+use super::scope;
 use super::tag::Group;
 use super::wire::{Given, Nullable, PathId, Time};
 use crate::auth::random::random_bytes;
@@ -149,7 +150,7 @@ impl SitesApi {
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn list(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
         /// Only sites in this status, or in one of several: `silent,never_seen`.
         status: Query<Given<OneOf<SiteStatus>>>,
@@ -247,7 +248,7 @@ impl SitesApi {
     #[oai(path = "/", method = "post", operation_id = "register_site")]
     async fn register(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// A random value, such as a UUID, of 16 to 128 characters: the same
         /// request again registers no second site.
@@ -278,7 +279,7 @@ impl SitesApi {
     #[oai(path = "/:site_id", method = "get", operation_id = "get_site")]
     async fn get(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Read>,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
@@ -298,7 +299,7 @@ impl SitesApi {
     #[oai(path = "/:site_id", method = "put", operation_id = "update_site")]
     async fn update(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
@@ -325,7 +326,7 @@ impl SitesApi {
     #[oai(path = "/:site_id/lock", method = "post", operation_id = "lock_site")]
     async fn lock(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
@@ -347,7 +348,7 @@ impl SitesApi {
     #[oai(path = "/:site_id/unlock", method = "post", operation_id = "unlock_site")]
     async fn unlock(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
@@ -370,7 +371,7 @@ impl SitesApi {
     #[oai(path = "/:site_id/rotate-key", method = "post", operation_id = "rotate_key")]
     async fn rotate_key(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,
@@ -394,11 +395,12 @@ impl SitesApi {
     /// Delete a site
     ///
     /// Its key stops working at once. To stop a site for a while, lock it or
-    /// set `is_active` to false.
+    /// set `is_active` to false. A token for programs needs the scope `admin`
+    /// for this.
     #[oai(path = "/:site_id", method = "delete", operation_id = "delete_site")]
     async fn delete(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,

@@ -20,6 +20,9 @@ pub(super) enum Group {
     /// Who may log in.
     #[oai(rename = "Admins")]
     Admins,
+    /// What programs ask with.
+    #[oai(rename = "Tokens")]
+    Tokens,
     /// Who changed what.
     #[oai(rename = "Audit")]
     Audit,

@@ -6,9 +6,10 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi};
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::fields::Json;
 use super::problem::{Failure, failure};
+use super::scope;
 use super::tag::Group;
 use super::wire::{Nullable, Time};
 use crate::certificate::CertificateStatus;
@@ -104,7 +105,7 @@ impl TlsApi {
     #[oai(path = "/", method = "get", operation_id = "tls_status")]
     async fn status(
         &self,
-        _admin: Sysadmin,
+        _admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
     ) -> Result<Json<TlsDocument>, Failure<{ failure::SYSADMIN }>> {
         Ok(Json(app.certificate.status().into()))
@@ -118,7 +119,7 @@ impl TlsApi {
     #[oai(path = "/renew", method = "post", operation_id = "tls_renew")]
     async fn renew(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Admin>,
         app: Data<&Arc<App>>,
     ) -> Result<Json<TlsDocument>, Failure<{ failure::SYSADMIN | failure::CONFLICT }>> {
         app.certificate.check_renewable()?;

@@ -7,9 +7,10 @@ use poem_openapi::param::Path;
 use poem_openapi::{Object, OpenApi};
 
 use super::app::App;
-use super::auth::Sysadmin;
+use super::authority::Authority;
 use super::fields::{Body, Fields, Json, Readable};
 use super::problem::{Failure, failure};
+use super::scope;
 use super::sites::{SiteDocument, known};
 use super::tag::Group;
 use super::wire::PathId;
@@ -61,7 +62,7 @@ impl WatchApi {
     #[oai(path = "/:site_id/watch", method = "post", operation_id = "watch_site")]
     async fn watch(
         &self,
-        admin: Sysadmin,
+        admin: Authority<scope::Operate>,
         app: Data<&Arc<App>>,
         /// The site's `site_id`.
         site_id: Path<PathId>,

@@ -236,3 +236,27 @@ impl ParseFromParameter for PathId {
         Ok(Self(value.parse().ok()))
     }
 }
+
+/// A number in a path; `None` when it is none, for the handler to answer.
+#[derive(Debug, Clone, Copy)]
+pub struct PathNumber(pub Option<u64>);
+
+impl Type for PathNumber {
+    plain_type!();
+
+    fn name() -> Cow<'static, str> {
+        "integer".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        inline(MetaSchema { minimum: Some(1.0), ..MetaSchema::new_with_format("integer", "int64") })
+    }
+}
+
+impl ParseFromParameter for PathNumber {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        // One beyond the greatest number there can be is that of nothing.
+        Ok(Self(is_number.then(|| value.parse().unwrap_or(u64::MAX))))
+    }
+}

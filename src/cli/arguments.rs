@@ -9,7 +9,7 @@ use super::client::Target;
 use super::screen::Ended;
 use super::{
     admin, audit, backup, check, complete_site, completions, configuration, healthcheck, heartbeat,
-    lease_key, login, logout, manpages, openapi, restore, serve, site, tls,
+    lease_key, login, logout, manpages, openapi, restore, serve, site, tls, token,
 };
 
 /// Licence server for software that runs at many sites.
@@ -38,6 +38,13 @@ enum Command {
         /// configured]
         #[arg(long, global = true, value_name = "DIR", help_heading = "Server")]
         data_dir: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Tokens for programs: a backup, monitoring, a shop that registers sites
+    Token {
+        #[command(subcommand)]
+        command: token::Token,
         #[command(flatten)]
         target: Target,
     },
@@ -130,6 +137,7 @@ impl Arguments {
             Command::Serve(serve) => serve.run(),
             Command::Site { command, target } => command.run(&target),
             Command::Admin { command, data_dir, target } => command.run(&target, data_dir),
+            Command::Token { command, target } => command.run(&target),
             Command::Audit { command, target } => command.run(&target),
             Command::Backup { command, target } => command.run(&target),
             Command::Check(check) => check.run(),

@@ -108,7 +108,7 @@ impl Audit {
             };
             table.row([
                 entry.at.to_string(),
-                or(&entry.actor, "-"),
+                entry.who(),
                 or(&entry.ip, "socket"),
                 entry.action.to_string(),
                 entry.on(),
@@ -125,6 +125,7 @@ impl Audit {
 struct Entry {
     at: Shown,
     actor: Shown,
+    token: Shown,
     ip: Shown,
     action: Shown,
     site_id: Shown,
@@ -140,6 +141,15 @@ impl Entry {
             ("", _) => self.admin.to_string(),
             (_, "") => self.site_id.to_string(),
             _ => format!("{} {}", self.site_id, self.site_name),
+        }
+    }
+
+    /// Who acted, and with which token for programs.
+    fn who(&self) -> String {
+        match (self.actor.as_sent(), self.token.as_sent()) {
+            ("", _) => "-".to_owned(),
+            (actor, "") => actor.to_owned(),
+            (actor, token) => format!("{actor} ({token})"),
         }
     }
 }

@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 
 use serde_json::Value;
 
-use crate::domain::{Action, ActorKind, SiteStatus, Timestamp};
+use crate::domain::{Action, ActorKind, Scope, SiteStatus, Timestamp};
 
 /// A date such as 2030-12-31, or a time as RFC 3339 has it, as the API takes it.
 ///
@@ -56,4 +56,4 @@ macro_rules! by_their_names {
     )*};
 }
 
-by_their_names!(SiteStatus, Action, ActorKind);
+by_their_names!(SiteStatus, Action, ActorKind, Scope);

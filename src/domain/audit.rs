@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::api_token::ApiToken;
 use super::site::Site;
 use super::site_id::SiteId;
 use super::terms::{LockPhase, Terms};
@@ -16,6 +17,8 @@ pub struct Actor {
     pub kind: ActorKind,
     /// Name of the admin or of the host's user.
     pub name: String,
+    /// What the admin's token is called, where a program acts with one.
+    pub token: Option<String>,
     /// The address that the request came from; `None`: the control socket.
     pub ip: Option<IpAddr>,
 }
@@ -23,7 +26,7 @@ pub struct Actor {
 /// What vouches for an actor's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActorKind {
-    /// A password of ours.
+    /// A password of ours, or a token that an admin made for a program.
     Admin,
     /// The kernel, on the control socket.
     System,
@@ -105,11 +108,15 @@ pub enum Action {
     /// So many wrong codes followed a right password that codes do not count
     /// for a while.
     OtpPaused,
+    /// A token for a program was made.
+    TokenCreated,
+    /// A token for a program was ended before its time.
+    TokenEnded,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::SiteRegistered,
         Self::SiteUpdated,
         Self::SiteLocked,
@@ -133,6 +140,8 @@ impl Action {
         Self::OtpDisabled,
         Self::OtpReset,
         Self::OtpPaused,
+        Self::TokenCreated,
+        Self::TokenEnded,
     ];
 
     /// The name on the wire and in the store.
@@ -161,6 +170,8 @@ impl Action {
             Self::OtpDisabled => "otp_disabled",
             Self::OtpReset => "otp_reset",
             Self::OtpPaused => "otp_paused",
+            Self::TokenCreated => "token_created",
+            Self::TokenEnded => "token_ended",
         }
     }
 
@@ -176,8 +187,8 @@ impl Action {
     }
 }
 
-/// A field of a site that the trail tells of. The key is not among them, but
-/// how long the one before goes on working is.
+/// A field of a site that the trail tells of, or of a token for programs. The
+/// key is not among them, but how long the one before goes on working is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     /// What the vendor calls it.
@@ -217,11 +228,19 @@ pub enum Field {
     VerdictRevision,
     /// Of a login, not of a site: by what.
     Means,
+    /// Of a token: what it is called.
+    Token,
+    /// Of a token: what it may do.
+    Scope,
+    /// Of a token: when it expires.
+    ExpiresAt,
+    /// Of a token: from where it counts.
+    Networks,
 }
 
 impl Field {
     /// Every field.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Name,
         Self::OwnerName,
         Self::ContactEmail,
@@ -240,6 +259,10 @@ impl Field {
         Self::WatchUntil,
         Self::VerdictRevision,
         Self::Means,
+        Self::Token,
+        Self::Scope,
+        Self::ExpiresAt,
+        Self::Networks,
     ];
 
     /// The name on the wire.
@@ -263,6 +286,10 @@ impl Field {
             Self::WatchUntil => "watch_until",
             Self::VerdictRevision => "verdict_revision",
             Self::Means => "means",
+            Self::Token => "token",
+            Self::Scope => "scope",
+            Self::ExpiresAt => "expires_at",
+            Self::Networks => "networks",
         }
     }
 
@@ -296,7 +323,7 @@ impl Field {
             Self::WatchUntil => site.watch.map(|watch| FieldValue::Time(watch.until)),
             // Told by an entry of its own, when it is acknowledged.
             Self::VerdictRevision => None,
-            Self::Means => None,
+            Self::Means | Self::Token | Self::Scope | Self::ExpiresAt | Self::Networks => None,
         }
     }
 }
@@ -401,4 +428,20 @@ pub fn differences(before: Option<&Site>, after: Option<&Site>, now: Timestamp) 
         .map(|field| FieldChange { field, before: value(field, before), after: value(field, after) })
         .filter(|change| change.before != change.after)
         .collect()
+}
+
+/// What the trail tells of a token that was made (`ended` is false) or ended.
+pub fn token_changes(token: &ApiToken, ended: bool) -> Vec<FieldChange> {
+    let networks = token.networks.to_string();
+    let values = [
+        (Field::Token, Some(FieldValue::Text(token.name.as_str().to_owned()))),
+        (Field::Scope, Some(FieldValue::Text(token.scope.as_str().to_owned()))),
+        (Field::ExpiresAt, Some(FieldValue::Time(token.expires_at))),
+        (Field::Networks, Some(networks).filter(|text| !text.is_empty()).map(FieldValue::Text)),
+    ];
+    let change = |(field, value): (Field, Option<FieldValue>)| {
+        let (before, after) = if ended { (value, None) } else { (None, value) };
+        (before != after).then_some(FieldChange { field, before, after })
+    };
+    values.into_iter().filter_map(change).collect()
 }

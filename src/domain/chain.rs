@@ -56,6 +56,7 @@ impl ChainHash {
         told.text(entry.at);
         told.maybe(Some(&entry.actor.name).filter(|name| !name.is_empty()));
         told.text(entry.actor.kind.as_str());
+        told.maybe(entry.actor.token.as_ref());
         told.maybe(entry.actor.ip);
         told.text(entry.action.as_str());
         told.maybe(entry.site_id);
@@ -400,6 +401,7 @@ mod tests {
             actor: Actor {
                 kind: ActorKind::Admin,
                 name: "anna".to_owned(),
+                token: Some("nightly".to_owned()),
                 ip: Some("192.0.2.1".parse().unwrap()),
             },
             action: Action::SiteLocked,
@@ -457,6 +459,7 @@ mod tests {
             Some("2030-03-17T17:46:40Z"),
             Some("anna"),
             Some("admin"),
+            Some("nightly"),
             Some("192.0.2.1"),
             Some("site_locked"),
             Some("00000000-0000-0000-0000-000000000007"),
@@ -477,7 +480,7 @@ mod tests {
         let expected = digest::digest(&digest::SHA256, &bytes);
         let hash = ChainHash::START.after(&entry(1));
         assert_eq!(hash.as_bytes().as_slice(), expected.as_ref());
-        assert_eq!(hash.to_string(), "d4c28d5f229a4913c33162cd72e742fc1ecfa0e2ecb53db3962375efcf30788d");
+        assert_eq!(hash.to_string(), "844e0f33262a0d0a44022ec18d647c338d9b0ad59567bf42ad6916388e633178");
     }
 
     #[test]

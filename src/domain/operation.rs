@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn admin() -> Actor {
-        Actor { kind: ActorKind::Admin, name: "sysadmin".to_owned(), ip: None }
+        Actor { kind: ActorKind::Admin, name: "sysadmin".to_owned(), token: None, ip: None }
     }
 
     fn register() -> Operation {

@@ -10,7 +10,7 @@ use prometheus::{
 use super::labels::{HeartbeatOutcome, Throttle, code_outcome};
 use super::process::ProcessMetrics;
 use super::registrar::Registrar;
-use crate::domain::{SiteStatus, Timestamp};
+use crate::domain::{ApiToken, SiteStatus, Timestamp};
 use crate::store::backups::BackupState;
 use crate::store::{CodeOutcome, Commit, SiteStatistics};
 
@@ -42,6 +42,8 @@ pub struct Metrics {
     log_lines_dropped: IntCounter,
     sites: IntGaugeVec,
     sites_expiring: IntGauge,
+    tokens_expiring: IntGauge,
+    token_expiry: Gauge,
     longest_silence: Gauge,
     certificate_expiry: Gauge,
     backup_success: GaugeVec,
@@ -126,6 +128,14 @@ impl Metrics {
                 "sitewarden_sites_expiring_14d",
                 "Licensed sites whose licence expires within 14 days.",
             )?,
+            tokens_expiring: new.gauge(
+                "sitewarden_tokens_expiring_14d",
+                "Tokens for programs that expire within 14 days.",
+            )?,
+            token_expiry: new.seconds(
+                "sitewarden_token_expiry_timestamp_seconds",
+                "When the token for programs that ends first expires, in seconds since 1970; 0 where there is none.",
+            )?,
             longest_silence: new.seconds(
                 "sitewarden_heartbeat_longest_silence_seconds",
                 "Seconds since the last heartbeat of the site, among those online or silent, that was heard \
@@ -197,6 +207,18 @@ impl Metrics {
     /// Notes when the certificate expires; `None`: there is none.
     pub fn certificate_expires(&self, at: Option<Timestamp>) {
         self.certificate_expiry.set(seconds_of(at));
+    }
+
+    /// Notes how many of these tokens end soon at `now`, and when the first of
+    /// them that still counts does.
+    pub fn tokens<'a>(&self, tokens: impl Iterator<Item = &'a ApiToken>, now: Timestamp) {
+        let (mut expiring, mut first) = (0, None::<Timestamp>);
+        for token in tokens.filter(|token| !token.has_expired(now)) {
+            expiring += i64::from(token.expires_soon(now));
+            first = Some(first.map_or(token.expires_at, |first| first.min(token.expires_at)));
+        }
+        self.tokens_expiring.set(expiring);
+        self.token_expiry.set(seconds_of(first));
     }
 
     /// Notes how the last backups went.

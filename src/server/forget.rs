@@ -51,7 +51,7 @@ mod tests {
     }
 
     async fn note(store: &Store, now: i64) {
-        let actor = Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None };
+        let actor = Actor { kind: ActorKind::System, name: "root".to_owned(), token: None, ip: None };
         store.record_renewal_request(actor, at(now)).await.unwrap();
     }
 

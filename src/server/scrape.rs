@@ -110,6 +110,8 @@ impl Scrape {
         if let Some(state) = self.app.store.backup_state() {
             self.app.metrics.backed_up(&state);
         }
+        let tokens = self.app.store.list_tokens().await.map_err(|error| failed(error.to_string()))?;
+        self.app.metrics.tokens(tokens.iter().map(|(token, _)| token), now());
         self.app.metrics.log_lines_dropped(self.log.dropped());
         self.app.metrics.measured(&sites, self.app.store.writes_waiting(), door.connections.len());
         self.app.metrics.text().map_err(|error| failed(error.to_string()))

@@ -4,7 +4,7 @@ use super::codec::{AdminRow, Row as _};
 use super::error::{Outcome, Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::{Tables, Transaction, WriteTables, meta};
-use super::{session_rows, trail};
+use super::{session_rows, tokens, trail};
 use crate::domain::{Action, Actor, Admin, AdminId, NewAuditEntry, Timestamp, TokenEpoch, Username};
 
 impl Store {
@@ -109,7 +109,8 @@ impl Store {
         .await
     }
 
-    /// Deletes an admin, and ends all tokens of that admin with this commit.
+    /// Deletes an admin, and ends all tokens of that admin, those for programs
+    /// too, with this commit.
     pub async fn delete_admin(
         &self,
         username: Username,
@@ -127,6 +128,7 @@ impl Store {
             tables.second_factors.remove(admin.id)?;
             session_rows::remove_all(tables, admin.id, None)?;
             tables.admin_names.remove(&username.folded())?;
+            tokens::remove_all_of(tables, admin.id)?;
             note(tables, &by, Action::AdminDeleted, &admin, now)?;
             Ok(Ok(()))
         })

@@ -19,6 +19,7 @@ mod request;
 mod second_factor;
 mod server;
 mod site;
+mod token;
 // What lists look at of a site.
 mod view;
 // The list of them all.
@@ -31,6 +32,7 @@ pub(super) use self::request::{EffectRow, RequestRow};
 pub(super) use self::second_factor::{SecondFactorRow, SessionRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
 pub(super) use self::site::{CallingSite, LastSeen, SeenRow, SiteRow};
+pub(super) use self::token::TokenRow;
 pub(super) use self::view::read_view;
 
 #[cfg(test)]

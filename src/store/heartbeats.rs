@@ -144,7 +144,7 @@ fn note_acknowledgement(
         delivered.acknowledged.map(|acknowledged| FieldValue::Number(acknowledged.revision))
     };
     let change = FieldChange { field: Field::VerdictRevision, before: number(before), after: number(after) };
-    let actor = Actor { kind: ActorKind::Site, name, ip: Some(call.ip) };
+    let actor = Actor { kind: ActorKind::Site, name, token: None, ip: Some(call.ip) };
     let entry = NewAuditEntry::of(Action::ChangeAcknowledged, &actor, now);
     trail::append(tables, NewAuditEntry { site_id: Some(call.site_id), changes: vec![change], ..entry })
 }

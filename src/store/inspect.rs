@@ -10,7 +10,7 @@ use redb::{Database, DatabaseError, ReadableDatabase};
 
 use super::codec::{
     AdminRow, AuditRow, DecodeError, EffectRow, LeaseKeyRow, RequestRow, Row, SecondFactorRow, SeenRow,
-    SessionRow, SiteRow, StrangerRow,
+    SessionRow, SiteRow, StrangerRow, TokenRow,
 };
 use super::disk::{FileBytes, Overlay};
 use super::error::{Unavailable, unreadable};
@@ -19,8 +19,8 @@ use super::migrate::{self, SCHEMA_VERSION, STEPS};
 use super::tables::meta::Bytes;
 use super::tables::{self, EachRecord, ReadTables, meta};
 use super::trail;
-use crate::domain::Timestamp;
 use crate::domain::chain::{ChainHead, ChainReport};
+use crate::domain::{Timestamp, UtcDay};
 
 /// What a good file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,11 +204,13 @@ pub(super) fn read_all(tables: &ReadTables<'_>) -> Result<Option<Timestamp>, Una
     tables.each_record(&mut reading)?;
     same_count("site_ids", tables.site_ids.len()?, tables.sites.len()?)?;
     same_count("admin_names", tables.admin_names.len()?, tables.admins.len()?)?;
+    same_count("token_hashes", tables.token_hashes.len()?, tables.tokens.len()?)?;
     for (sequence, last) in [
         (meta::NEXT_SITE, reading.last_site),
         (meta::NEXT_ADMIN, reading.last_admin),
         (meta::NEXT_AUDIT, reading.last_entry),
         (meta::NEXT_STRANGER, reading.last_stranger),
+        (meta::NEXT_TOKEN, reading.last_token),
     ] {
         if tables.meta.value(sequence)?.unwrap_or(1) <= last {
             return Err(unreadable(sequence.name, format!("the number {last} is in use already")));
@@ -224,6 +226,7 @@ struct Reading {
     last_admin: u64,
     last_entry: u64,
     last_stranger: u64,
+    last_token: u64,
     newest_heartbeat: Option<Timestamp>,
 }
 
@@ -303,6 +306,26 @@ impl EachRecord for Reading {
     fn sessions(&mut self, tables: &ReadTables<'_>, key: u128, row: SessionRow) -> Result<(), Unavailable> {
         let session = row.into_session(key).map_err(|error| unreadable(SessionRow::TABLE, error))?;
         exists(SessionRow::TABLE, "admin", session.admin, tables.admins.has(session.admin)?)
+    }
+
+    fn tokens(&mut self, tables: &ReadTables<'_>, id: u64, row: TokenRow) -> Result<(), Unavailable> {
+        if tables.token_hashes.get(row.hash.as_slice())? != Some(id) {
+            return Err(unreadable("token_hashes", format!("token {id} is not found by its hash")));
+        }
+        self.last_token = id;
+        exists(TokenRow::TABLE, "admin", row.admin, tables.admins.has(row.admin)?)?;
+        read::<TokenRow, _>(id, row.into_token(id, None)).map(drop)
+    }
+
+    fn token_hashes(&mut self, tables: &ReadTables<'_>, _: Vec<u8>, id: u64) -> Result<(), Unavailable> {
+        exists("token_hashes", "token", id, tables.tokens.has(id)?)
+    }
+
+    fn token_uses(&mut self, tables: &ReadTables<'_>, id: u64, day: u64) -> Result<(), Unavailable> {
+        if UtcDay::numbered(day).is_none() {
+            return Err(unreadable("token_uses", format!("record {id}: there is no day {day}")));
+        }
+        exists("token_uses", "token", id, tables.tokens.has(id)?)
     }
 
     fn meta(&mut self, _: &ReadTables<'_>, name: String, bytes: Bytes) -> Result<(), Unavailable> {

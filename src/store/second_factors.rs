@@ -239,6 +239,7 @@ impl Store {
             let by = Actor {
                 kind: ActorKind::Admin,
                 name: admin.username.as_str().to_owned(),
+                token: None,
                 ip: Some(claim.ip),
             };
             let how = FieldValue::Text(means.as_str().to_owned());
@@ -291,7 +292,7 @@ fn look_at(
     let answer = factor.check(code, now);
     put(tables, admin.id, &SecondFactor::On(factor))?;
     if answer == Err(CodeRefused::Pauses) {
-        let by = Actor { kind: ActorKind::System, name: SERVER.to_owned(), ip: Some(ip) };
+        let by = Actor { kind: ActorKind::System, name: SERVER.to_owned(), token: None, ip: Some(ip) };
         session_rows::note(tables, Action::OtpPaused, &by, admin.username.as_str(), now)?;
     }
     Ok(answer)

@@ -43,7 +43,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn root() -> Actor {
-    Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None }
+    Actor { kind: ActorKind::System, name: "root".to_owned(), token: None, ip: None }
 }
 
 fn key(number: u8) -> SecretKey {

@@ -39,7 +39,19 @@ fn every_change_leaves_who_from_where_what_and_the_values_before_and_after() {
     let fields: Vec<&String> = entry.as_object().unwrap().keys().collect();
     assert_eq!(
         fields,
-        ["id", "at", "actor", "actor_kind", "ip", "action", "site_id", "site_name", "admin", "changes"]
+        [
+            "id",
+            "at",
+            "actor",
+            "actor_kind",
+            "token",
+            "ip",
+            "action",
+            "site_id",
+            "site_name",
+            "admin",
+            "changes"
+        ]
     );
     assert_eq!(
         (&entry["actor"], &entry["actor_kind"], &entry["ip"], &entry["site_id"]),
@@ -171,7 +183,19 @@ fn failed_logins_are_kept_apart_with_their_address_and_no_name_that_is_no_admins
         let fields: Vec<&String> = entry.as_object().unwrap().keys().collect();
         assert_eq!(
             fields,
-            ["id", "at", "actor", "actor_kind", "ip", "action", "site_id", "site_name", "admin", "changes"]
+            [
+                "id",
+                "at",
+                "actor",
+                "actor_kind",
+                "token",
+                "ip",
+                "action",
+                "site_id",
+                "site_name",
+                "admin",
+                "changes"
+            ]
         );
         assert_eq!(
             (&entry["action"], &entry["actor_kind"], &entry["actor"], &entry["ip"], &entry["admin"]),
@@ -317,7 +341,7 @@ fn hash_after(before: &[u8], entry: &Value) -> Vec<u8> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     tell(Some("sitewarden audit entry 1".to_owned()));
     tell(Some(entry["id"].to_string()));
-    for field in ["at", "actor", "actor_kind", "ip", "action", "site_id", "admin"] {
+    for field in ["at", "actor", "actor_kind", "token", "ip", "action", "site_id", "admin"] {
         tell(text(&entry[field]));
     }
     let changes = entry["changes"].as_array().unwrap();

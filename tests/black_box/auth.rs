@@ -52,7 +52,7 @@ fn me_tells_whom_the_token_speaks_for() {
     for path in ["/api/auth/me", "/api/auth/me/"] {
         let answer = server.get(path).bearer(&token).send();
         assert_eq!(answer.status, 200);
-        let login = ["scope", "expires_at", "session", "means"];
+        let login = ["scope", "token", "expires_at", "session", "means"];
         let factor = ["second_factor", "second_factor_at", "recovery_codes_left"];
         let who = ["id", "username", "role", "created_at"];
         assert_eq!(answer.fields(), [&who[..], &login, &factor].concat());

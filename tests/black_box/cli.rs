@@ -66,6 +66,49 @@ fn sites_are_added_changed_locked_and_removed() {
 }
 
 #[test]
+fn tokens_are_made_listed_used_and_ended() {
+    let server = Server::start();
+    let url = server.url().to_owned();
+    let mut t = session("tokens", &server);
+    let home = server.directory().to_owned();
+    t.run(&["token", "add", "--name", "nightly backup", "--scope", "backup"]);
+    let expires = ["--network", "127.0.0.0/8", "--network", "2001:db8::7", "--days", "30"];
+    let made =
+        t.run(&[&["token", "add", "--name", "shop", "--scope", "read", "--json"], &expires[..]].concat());
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let token = made["token"].as_str().unwrap().to_owned();
+    std::fs::write(home.join("token"), format!("{token}\n")).unwrap();
+    std::fs::write(home.join("misspelt"), format!("{}\n", &token[..41])).unwrap();
+    t.run(&["token", "list"]);
+    let here = ["--url", &url, "--cacert", "data/tls-certificate.pem", "--token"];
+    for (file, command) in [
+        ("token", &["site", "list"][..]),
+        ("token", &["site", "lock", MISSING, "--reason", "unpaid"]),
+        ("token", &["token", "list"]),
+        ("misspelt", &["site", "list"]),
+    ] {
+        t.run_with(&[command, &here[..], &[file]].concat(), "", |command| {
+            command.env("HOME", &home);
+        });
+    }
+    t.run(&["token", "add", "--name", "shop", "--scope", "read"]);
+    t.run(&["token", "add", "--name", "x", "--scope", "owner"]);
+    t.run(&["token", "add", "--name", "x", "--scope", "read", "--days", "401"]);
+    t.run(&["token", "add", "--name", "x", "--scope", "read", "--expires", "2020-01-01T00:00:00Z"]);
+    t.run(&["token", "add", "--name", "x", "--scope", "read", "--network", "here", "--admin", "nobody"]);
+    t.run(&["token", "rm", "2"]);
+    t.run(&["token", "rm", "2"]);
+    t.run_with(&[&["site", "list"], &here[..], &["token"]].concat(), "", |command| {
+        command.env("HOME", &home);
+    });
+    t.run_with(&["admin", "create", "anna"], "correct horse battery\ncorrect horse battery\n", |_| {});
+    t.run(&["token", "add", "--name", "x", "--scope", "read"]);
+    t.run(&["token", "add", "--name", "x", "--scope", "read", "--admin", "ANNA"]);
+    t.run(&["audit", "--limit", "3"]);
+    t.check(&[(&url, "URL")]);
+}
+
+#[test]
 fn admins_are_created_and_deleted_and_the_last_one_stays() {
     let server = Server::start();
     let mut t = session("admins", &server);

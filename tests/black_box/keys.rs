@@ -85,7 +85,7 @@ fn rotated_hours_ago(setup: &Setup, site: &Value, overlap: u8, hours: i64) -> Va
     let key = SecretKey::from_random_bits([7; 32]);
     let site_id: SiteId = site["site_id"].as_str().unwrap().parse().unwrap();
     let then = Timestamp::from_clock(Utc::now() - chrono::TimeDelta::hours(hours));
-    let by = Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None };
+    let by = Actor { kind: ActorKind::System, name: "root".to_owned(), token: None, ip: None };
     let open = |data: &Path| Store::open(&data.join(FILE_NAME)).unwrap();
     let store = open(&setup.data_dir());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -55,9 +55,11 @@ mod docs;
 mod find;
 mod heartbeat;
 mod keys;
+mod scopes;
 mod second_factor;
 mod signing_key;
 mod sites;
+mod tokens;
 
 // The command line.
 mod at_rest;

@@ -218,12 +218,15 @@ fn what_matters_most_asks_for_a_code_of_the_last_ten_minutes_and_step_up_shows_o
     let asked = |token: &str| {
         let create = json!({ "username": "anna", "password": "correct horse battery" });
         let password = json!({ "password": "correct horse battery" });
+        let backup = json!({ "name": "nightly", "scope": "backup" });
         vec![
             ("backup", server.get("/api/backup").bearer(token).send()),
             ("create", server.post("/api/admins").bearer(token).json(&create).send()),
             ("passwd", server.put("/api/admins/anna/password").bearer(token).json(&password).send()),
             ("delete", server.delete("/api/admins/anna").bearer(token).send()),
             ("sessions", server.delete("/api/admins/nobody/sessions").bearer(token).send()),
+            ("token", server.post("/api/tokens").bearer(token).json(&backup).send()),
+            ("end", server.delete("/api/tokens/1").bearer(token).send()),
             ("batch", server.post("/api/sites/batch").bearer(token).json(&lock(11)).send()),
         ]
     };
@@ -250,6 +253,8 @@ fn what_matters_most_asks_for_a_code_of_the_last_ten_minutes_and_step_up_shows_o
             server.delete("/api/admins/sysadmin/otp").bearer(token).send(),
             server.delete("/api/admins/sysadmin/sessions").bearer(token).send(),
             server.post("/api/signing-key/rotate").bearer(token).send(),
+            server.post("/api/tokens").bearer(token).json(&json!({ "name": "shop", "scope": "read" })).send(),
+            server.delete("/api/tokens/1").bearer(token).send(),
             server.post("/api/sites/batch").bearer(token).json(&lock(11)).send(),
             server.post("/api/sites/bulk").bearer(token).json(&bulk(11)).send(),
         ]
@@ -274,6 +279,53 @@ fn what_matters_most_asks_for_a_code_of_the_last_ten_minutes_and_step_up_shows_o
     assert_eq!(server.get("/api/backup").bearer(&token).send().status, 200);
     assert_eq!(server.post("/api/sites/batch").bearer(&token).json(&lock(11)).send().status, 200);
     protected.step_up(&token, &protected.app.code(1)).assert_problem(401);
+}
+
+#[test]
+fn a_token_for_programs_is_asked_for_no_code_and_touches_no_second_factor() {
+    let protected = Protected::start();
+    let server = &protected.server;
+    let token = token_of(&protected.login(Some(&protected.app.code(0))));
+    let whole = json!({ "name": "nightly", "scope": "admin" });
+    let made = server.post("/api/tokens").bearer(&token).json(&whole).send();
+    assert_eq!(made.status, 201, "{}", made.text());
+    let program = made.json()["token"].as_str().unwrap().to_owned();
+    let me = protected.me(&program).json();
+    assert_eq!((&me["token"], &me["scope"]), (&json!("nightly"), &json!("admin")));
+    assert_eq!(me["second_factor"], true);
+    assert_eq!(
+        [&me["session"], &me["means"], &me["second_factor_at"], &me["recovery_codes_left"]],
+        [&Value::Null; 4]
+    );
+    assert_eq!(server.get("/api/backup").bearer(&program).send().status, 200);
+    let own = |method: &str, rest: &str| {
+        let call = server.call(method, &format!("/api/admins/sysadmin/{rest}")).bearer(&program);
+        if method == "POST" {
+            call.json(&json!({ "otp": protected.app.code(1) })).send()
+        } else {
+            call.send()
+        }
+    };
+    let id = protected.me(&token).json()["session"].as_str().unwrap().to_owned();
+    for (method, rest) in [
+        ("POST", "otp"),
+        ("POST", "otp/confirm"),
+        ("DELETE", "otp"),
+        ("DELETE", "sessions"),
+        ("DELETE", &format!("sessions/{id}")),
+    ] {
+        let answer = own(method, rest);
+        answer.assert_problem(403);
+        assert!(answer.text().contains("no token for programs"), "{method} {rest}: {}", answer.text());
+    }
+    server.post("/api/auth/logout").bearer(&program).send().assert_problem(409);
+    protected.step_up(&program, &protected.app.code(1)).assert_problem(409);
+    assert_eq!(protected.me(&token).json()["second_factor"], true, "and the login is still open");
+    let trail = audit(server, &token);
+    let actions: Vec<_> = trail.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert!(!actions.contains(&"otp_reset") && !actions.contains(&"otp_disabled"), "{actions:?}");
+    let backup = trail.iter().find(|entry| entry["action"] == "backup_taken").unwrap();
+    assert_eq!((&backup["actor"], &backup["token"]), (&json!("sysadmin"), &json!("nightly")));
 }
 
 /// Makes the session look as if it had never shown a code: the ten minutes

@@ -154,6 +154,8 @@ fn normalised(text: &str) -> String {
             (format!("<site {}>", number(&mut ids, id)), 36)
         } else if let Some(key) = rest.get(..47).filter(|text| text.starts_with("swk_")) {
             (format!("<key {}>", number(&mut keys, key)), 47)
+        } else if rest.get(..42).is_some_and(is_token) {
+            ("<token>".to_owned(), 42)
         } else if rest.get(..20).is_some_and(is_recent_time) {
             ("<time>".to_owned(), 20)
         } else {
@@ -182,6 +184,10 @@ fn like(text: &str, pattern: &str) -> bool {
             b'9' => byte.is_ascii_digit(),
             _ => byte == kind,
         })
+}
+
+fn is_token(text: &str) -> bool {
+    text.starts_with("swt_") && text[4..].bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_uuid(text: &str) -> bool {

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use jiff::tz::TimeZoneDatabase;
 use sitewarden::domain::{
-    Actor, ActorKind, GraceDays, Heartbeat, KeyHash, NewLock, NewSite, OfflineHours, Operation, Rules,
-    SecretKey, SiteChange, SiteId, Timestamp, TokenEpoch, Zones,
+    Actor, ActorKind, GraceDays, Heartbeat, KeyHash, NewLock, NewSite, NewToken, OfflineHours, Operation,
+    Rules, Scope, SecretKey, SiteChange, SiteId, Timestamp, TokenEpoch, TokenNetworks, TokenSecret, UtcDay,
+    Zones,
 };
 use sitewarden::store::requests::Once;
 use sitewarden::store::{
@@ -23,7 +24,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn root() -> Actor {
-    Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None }
+    Actor { kind: ActorKind::System, name: "root".to_owned(), token: None, ip: None }
 }
 
 fn key(number: u8) -> KeyHash {
@@ -78,6 +79,15 @@ pub(crate) async fn v2(path: &Path) {
         ..NewLock::now("later".parse().unwrap())
     };
     apply(&store, 4, Operation::Lock(lock)).await;
+    let new = NewToken {
+        name: "nightly".parse().unwrap(),
+        scope: Scope::Backup,
+        expires_at: at(NOW + 90 * 86_400),
+        networks: TokenNetworks::of(["192.0.2.0/24"]).unwrap(),
+    };
+    let hash = TokenSecret::from_random_bits([11; 32]).hash();
+    let token = store.create_token(1, hash, new, root(), at(NOW)).await.unwrap().unwrap();
+    store.note_token_use(token.id, UtcDay::of(at(NOW))).await.unwrap();
     store.close();
 }
 

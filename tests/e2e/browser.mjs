@@ -171,6 +171,7 @@ async function everyExample(page, siteId, password) {
     ['Admins', 'delete_admin', {}, 204], ['Audit', 'list_audit', {}, 200], ['Audit', 'audit_head', {}, 200],
     ['Audit', 'verify_audit', {}, 200], ['Leases', 'list_lease_keys', {}, 200], ['Leases', 'rotate_lease_key', {}, 200],
     ['Sites', 'watch_site', { site_id: siteId }, 200],
+    ['Tokens', 'create_token', {}, 201], ['Tokens', 'list_tokens', {}, 200], ['Tokens', 'end_token', {}, 204],
     ['Certificate', 'tls_status', {}, 200], ['Health', 'health', {}, 200],
     ['Sites', 'delete_site', { site_id: siteId }, 204],
   ];

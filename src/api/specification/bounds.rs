@@ -10,7 +10,7 @@ use crate::domain::licence::MAX_EXTEND_DAYS;
 use crate::domain::site::MAX_OVERLAP_HOURS;
 use crate::domain::{
     AppVersion, ContactEmail, Features, GraceDays, LockReason, NewPassword, Notes, OfflineHours, OwnerName,
-    SiteName, Tags, TimeZoneName, Username,
+    SiteName, Tags, TimeZoneName, TokenName, TokenNetworks, Username,
 };
 
 /// What a field may hold, the least and the most.
@@ -65,6 +65,9 @@ fn bounds() -> Vec<(&'static str, &'static str, Bounds)> {
         ("NewSite", "name", SITE_NAME),
         ("NewSite", "owner_name", OWNER_NAME),
         ("NewSite", "contact_email", EMAIL),
+        ("NewToken", "name", Characters(1, TokenName::MAX)),
+        ("NewToken", "networks", Members(0, TokenNetworks::MAX)),
+        ("NewToken", "admin", USERNAME),
         ("Rotation", "overlap_hours", Number(json!(0.0), json!(f64::from(MAX_OVERLAP_HOURS)))),
         ("SiteChange", "name", SITE_NAME),
         ("SiteChange", "owner_name", OWNER_NAME),

@@ -9,9 +9,10 @@ use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::examples::examples;
-use crate::api::auth::LOGIN_PATH;
+use crate::api::authority::{BEARER_SCHEME, LOGIN_PATH, PASSWORD_SCHEME, scope_declared};
 use crate::api::field_errors::FieldErrors;
 use crate::api::problem::Problem;
+use crate::domain::Scope;
 use crate::store::Unavailable;
 
 /// The version of OpenAPI that the document keeps to. 3.1 would say "or null"
@@ -30,9 +31,8 @@ pub(super) fn complete(document: &mut Value) {
     document["info"]["license"] = json!({ "name": "MIT", "url": "https://spdx.org/licenses/MIT.html" });
     // Wherever the document is read from.
     document["servers"] = json!([{ "url": "/", "description": "The server that this document is from" }]);
+    declare_security(document);
     say_what_is_public(document);
-    // Required, also when there are none ("OAuth Flow Object").
-    document["components"]["securitySchemes"]["password"]["flows"]["password"]["scopes"] = json!({});
     // The dialog of Swagger UI shows the ways to authorize in this order: name
     // and password first.
     if let Some(schemes) = document["components"]["securitySchemes"].as_object_mut()
@@ -51,6 +51,35 @@ pub(super) fn complete(document: &mut Value) {
         }
     }
     add_problem_examples(document);
+}
+
+/// Says of each operation that needs a scope which one, as OpenAPI has it
+/// ("Security Requirement Object": scopes are OAuth2's alone), and that it
+/// answers 403 to who has another.
+fn declare_security(document: &mut Value) {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    let operations = paths.filter_map(|(_, path)| path.as_object_mut()).flatten();
+    for operation in operations.filter_map(|(_, operation)| operation.as_object_mut()) {
+        let Some(security) = operation.get_mut("security") else { continue };
+        let declared = security.as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
+        let Some(scope) = declared.filter_map(|(name, _)| scope_declared(name)).next() else { continue };
+        *security = json!([{ PASSWORD_SCHEME: [scope.as_str()] }, { BEARER_SCHEME: [] }]);
+        if let Some(Value::Object(responses)) = operation.get_mut("responses")
+            && let Some(place) = responses.keys().position(|status| status == "401")
+            && let Some(mut forbidden) = responses.get("401").cloned()
+        {
+            if let Some(answer) = forbidden.as_object_mut() {
+                let words = format!("The token may do less than this needs, which is the scope `{scope}`.");
+                answer.insert("description".to_owned(), json!(words));
+            }
+            responses.shift_insert(place + 1, "403".to_owned(), forbidden);
+        }
+    }
+}
+
+/// The scope that an operation needs, once that is declared.
+fn scope_needed(operation: &Value) -> Option<Scope> {
+    operation.pointer(&format!("/security/0/{PASSWORD_SCHEME}/0"))?.as_str()?.parse().ok()
 }
 
 /// Says of operations that anybody may call that they need nothing: left out,
@@ -78,7 +107,8 @@ fn leave_form_to_oauth2(document: &mut Value) {
 }
 
 /// Fills in, where Swagger UI asks for an admin's name, the one that the
-/// example of a new admin has: each example works after the one before it.
+/// example of a new admin has, and the number of the first token: each example
+/// works after the one before it.
 fn fill_in_names(document: &mut Value) {
     let name = document.pointer("/components/schemas/NewAdmin/example/username").cloned();
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
@@ -87,6 +117,8 @@ fn fill_in_names(document: &mut Value) {
     for parameter in parameters.flatten().filter_map(Value::as_object_mut) {
         if parameter.get("name") == Some(&json!("username")) {
             parameter.insert("example".to_owned(), name.clone().unwrap_or_default());
+        } else if parameter.get("name") == Some(&json!("id")) {
+            parameter.insert("example".to_owned(), json!(1));
         }
     }
 }
@@ -214,6 +246,7 @@ fn add_problem_examples(document: &mut Value) {
     for (path, operations) in paths.into_iter().flatten() {
         for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
             let invalid = invalid_field(operation, &schemas);
+            let needed = scope_needed(operation);
             let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
             for (status, response) in responses.into_iter().flatten() {
                 let description =
@@ -221,7 +254,13 @@ fn add_problem_examples(document: &mut Value) {
                 let content = response.pointer_mut("/content/application~1problem+json");
                 let Some(content) = content.and_then(Value::as_object_mut) else { continue };
                 let Ok(status) = status.parse::<StatusCode>() else { continue };
-                let problem = example_problem(path, status, &description, invalid.clone());
+                let problem = match needed {
+                    Some(needed) if status == StatusCode::FORBIDDEN => {
+                        let lesser = if needed == Scope::Read { Scope::Backup } else { Scope::Read };
+                        Problem::insufficient_scope(needed, lesser)
+                    }
+                    _ => example_problem(path, status, &description, invalid.clone()),
+                };
                 let id = EXAMPLE_REQUEST_ID.to_owned();
                 let is_login = path == LOGIN_PATH;
                 let document = if is_login { problem.token_document(id) } else { problem.document(id) };
@@ -241,6 +280,7 @@ fn example_problem(path: &str, status: StatusCode, description: &str, invalid: F
         StatusCode::UNAUTHORIZED => Problem::unauthorized(),
         StatusCode::NOT_FOUND if path.starts_with("/api/sites") => Problem::no_such_site(),
         StatusCode::NOT_FOUND if path.starts_with("/api/admins") => Problem::no_such_admin(),
+        StatusCode::NOT_FOUND if path.starts_with("/api/tokens") => Problem::no_such_token(),
         StatusCode::PRECONDITION_FAILED => Problem::stale(),
         StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(invalid),
         StatusCode::TOO_MANY_REQUESTS => Problem::new(status, "too many requests; try again in 12 s"),

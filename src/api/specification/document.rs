@@ -40,6 +40,7 @@ fn completed() -> Value {
         "Rotation",
         "NewAdmin",
         "NewPassword",
+        "NewToken",
         "Batch",
         "BatchItem",
         "Bulk",
@@ -64,6 +65,8 @@ fn completed() -> Value {
         ("BatchItem", "name"),
         ("BatchItem", "reason"),
         ("Heartbeat", "version"),
+        ("NewToken", "name"),
+        ("NewToken", "admin"),
     ] {
         schemas[schema]["properties"][field]["pattern"] = json!(PRINTABLE);
     }
@@ -84,6 +87,7 @@ fn completed() -> Value {
             schemas[body]["properties"][codes]["items"]["pattern"] = json!("^[a-z0-9._:-]{1,40}$");
         }
     }
+    schemas["CreatedToken"]["properties"]["token"]["pattern"] = json!("^swt_[0-9A-Za-z]{38}$");
     schemas["RegisteredSite"]["properties"]["secret_key"]["pattern"] = json!("^swk_[A-Za-z0-9_-]{43}$");
     complete(&mut document);
     document

@@ -72,6 +72,7 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
         me.as_object_mut(),
         json!({
             "scope": "admin",
+            "token": null,
             "expires_at": "2026-03-09T09:30:00Z",
             "session": "5b1f0c2a9d3e4f60",
             "means": "password+totp",
@@ -81,6 +82,21 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
         }),
     ) {
         me.extend(login);
+    }
+    let token = json!({
+        "id": 1,
+        "name": "nightly backup",
+        "admin": "sysadmin",
+        "scope": "backup",
+        "created_at": "2026-03-02T09:20:00Z",
+        "expires_at": "2026-05-31T09:20:00Z",
+        "networks": ["198.51.100.0/24"],
+        "last_used_on": "2026-03-09",
+    });
+    let mut created = token.clone();
+    if let Some(created) = created.as_object_mut() {
+        created.insert("last_used_on".to_owned(), Value::Null);
+        created.insert("token".to_owned(), json!("swt_000000000000000000000000000000003bl6mJ"));
     }
     vec![
         ("Site", site),
@@ -96,6 +112,8 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
             }),
         ),
         ("Me", me),
+        ("Token", token),
+        ("CreatedToken", created),
         ("Admin", admin),
         (
             "AuditEntry",
@@ -104,6 +122,7 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
                 "at": "2026-03-09T09:15:00Z",
                 "actor": "sysadmin",
                 "actor_kind": "admin",
+                "token": null,
                 "ip": "198.51.100.20",
                 "action": "site_locked",
                 "site_id": "6f1d2c0e-93b4-4c55-8a37-2f0e9d1b7c48",

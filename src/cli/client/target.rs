@@ -46,8 +46,9 @@ pub(crate) struct Target {
     /// [default: the variable SITEWARDEN_CACERT]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     cacert: Option<PathBuf>,
-    /// A file with the access token for --url, in place of the kept login; -
-    /// reads it from standard input
+    /// A file with the access token or the token for programs for --url, in
+    /// place of the kept login; - reads it from standard input [default: the
+    /// variable SITEWARDEN_TOKEN]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
     token: Option<PathBuf>,
     /// The control socket of the server on this host
@@ -111,7 +112,10 @@ impl Target {
             Some(file) => Some((token_in(file)?, TokenSource::Flag)),
             None => variable(TOKEN_VARIABLE).map(|token| (token, TokenSource::Variable)),
         };
-        let login = StoredLogins::load()?.for_url(url);
+        // A program that has a token may have no home.
+        let logins = StoredLogins::load();
+        let logins = if given.is_some() { logins.ok() } else { Some(logins?) };
+        let login = logins.and_then(|logins| logins.for_url(url));
         let cacert = self.cacert().or_else(|| login.as_ref().and_then(|login| login.cacert.clone()));
         let stored = login.map(|login| (login.access_token, TokenSource::Login));
         let (token, source) = given.or(stored).ok_or_else(|| {

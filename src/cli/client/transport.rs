@@ -15,6 +15,7 @@ use super::answer::{Answer, media_type, not_a_sitewarden, refused};
 use super::at_rest::AtRest;
 use super::logins::TokenSource;
 use crate::cli::error::CommandError;
+use crate::domain::api_token::PREFIX;
 use crate::outbound::{ClientError, Server};
 
 /// For the next part of a download.
@@ -185,14 +186,16 @@ impl Client {
         Ok(Answer::new(parts.status, parts.headers, &body))
     }
 
-    /// Where the token came from, unless it is good and only a code is asked for
-    /// (RFC 9470, section 3).
+    /// Where the token came from, if it is a login's: of one for programs the
+    /// server itself says what is wrong with it. Nor where it is good and only a
+    /// code is asked for (RFC 9470, section 3).
     fn token_at_fault(&self, headers: &HeaderMap) -> Option<TokenSource> {
         let challenge = headers.get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
         if challenge.is_some_and(|challenge| challenge.contains("insufficient_user_authentication")) {
             return None;
         }
-        self.token.as_ref().map(|(_, source)| *source)
+        let (_, source) = self.token.as_ref().filter(|(token, _)| !token.starts_with(PREFIX))?;
+        Some(*source)
     }
 
     /// Asks for `path` and hands the answer's body to `take`, piece by piece,

@@ -114,7 +114,8 @@ fn environment(command: &Command) -> Vec<(&'static str, &'static str)> {
     }
     if all || has(command, "token") {
         variables
-            .push((TOKEN_VARIABLE, "An access token for that server, where --token does not name a file."));
+            .push((TOKEN_VARIABLE, "An access token for that server, or a token for programs (sitewarden-token(1)), where --token does not \
+                           name a file."));
         variables.push(("XDG_CONFIG_HOME, HOME", "Where sitewarden login keeps its tokens."));
     }
     if all || heartbeat {

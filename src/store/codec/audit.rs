@@ -53,6 +53,8 @@ numbered! {
     12 = BackupTaken,
     13 = LoginSucceeded,
     14 = LoginFailed,
+    15 = TokenCreated,
+    16 = TokenEnded,
     20 = LoggedOut,
     21 = SessionsEnded,
     22 = OtpEnabled,
@@ -84,6 +86,10 @@ numbered! {
     16 = WatchUntil,
     17 = VerdictRevision,
     20 = Means,
+    21 = Token,
+    22 = Scope,
+    23 = ExpiresAt,
+    24 = Networks,
 }
 
 /// An entry of the audit trail. The number is the key of its table.
@@ -97,6 +103,7 @@ pub(in crate::store) struct AuditRow {
     pub(super) site: SubjectRow,
     pub(super) admin: Option<String>,
     pub(super) changes: Vec<ChangeRow>,
+    pub(super) actor_token: Option<String>,
     /// Its hash in the chain. It comes last: [`AuditRow::hash_in`].
     pub(super) chain: [u8; 32],
 }
@@ -167,6 +174,7 @@ impl AuditRow {
             site: entry.site_id.map_or(SubjectRow::Nobody, |site_id| SubjectRow::Site(site_id.as_u128())),
             admin: entry.admin.clone(),
             changes: entry.changes.iter().map(change).collect(),
+            actor_token: entry.actor.token.clone(),
             chain: *chain.as_bytes(),
         }
     }
@@ -248,7 +256,7 @@ impl AuditRow {
         Ok(AuditEntry {
             id,
             at: time("at", self.at)?,
-            actor: Actor { kind, name: self.actor_name, ip: self.ip },
+            actor: Actor { kind, name: self.actor_name, token: self.actor_token, ip: self.ip },
             action: action_of(self.action).ok_or(DecodeError::Field("action"))?,
             site_id,
             admin: self.admin,
@@ -295,6 +303,7 @@ pub(super) fn upgrade(version: u8, body: &[u8]) -> Result<AuditRow, DecodeError>
         site: row.site_id.map_or(SubjectRow::Nobody, SubjectRow::Site),
         admin: row.admin,
         changes: row.changes.into_iter().map(change).collect::<Result<_, _>>()?,
+        actor_token: None,
         // It had none; the upgrade of the file makes one.
         chain: [0; 32],
     })
@@ -338,6 +347,7 @@ impl StrangerRow {
             actor: Actor {
                 kind: ActorKind::Stranger,
                 name: self.admin.clone().unwrap_or_default(),
+                token: None,
                 ip: self.ip,
             },
             action: Action::LoginFailed,

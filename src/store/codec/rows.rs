@@ -9,6 +9,7 @@ use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKey
 use super::site::{SeenRow, SiteRow};
 #[cfg(test)]
 use super::tests::golden;
+use super::token::TokenRow;
 use super::{audit, site};
 
 /// Every type of record with its table. What is not in the list is no
@@ -40,6 +41,7 @@ rows! {
     AdminRow in "admins";
     AuditRow in "audit", version 2 by audit::upgrade;
     StrangerRow in "strangers";
+    TokenRow in "tokens";
     RequestRow in "requests";
     LeaseKeyRow in "lease_keys";
     SecondFactorRow in "second_factors";

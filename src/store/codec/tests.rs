@@ -99,9 +99,9 @@ prop_compose! {
         at in any::<i64>(), actor_kind in any::<u8>(), actor_name in ".{0,64}",
         ip in any::<Option<IpAddr>>(), action in any::<u8>(), site in any_subject(),
         admin in any::<Option<String>>(), changes in proptest::collection::vec(any_change(), 0..7),
-        chain in any::<[u8; 32]>(),
+        actor_token in any::<Option<String>>(), chain in any::<[u8; 32]>(),
     ) -> AuditRow {
-        AuditRow { at, actor_kind, actor_name, ip, action, site, admin, changes, chain }
+        AuditRow { at, actor_kind, actor_name, ip, action, site, admin, changes, actor_token, chain }
     }
 }
 
@@ -291,14 +291,14 @@ fn numbers_in_the_trail_mean_what_they_always_did() {
         said(0..=26, &|number| Some(action_of(number)?.as_str())),
         "- site_registered site_updated site_locked site_unlocked site_key_rotated site_deleted \
          admin_created admin_password_changed admin_deleted certificate_renewal_requested \
-         signing_key_rotated backup_taken login_succeeded login_failed - - - - - logged_out sessions_ended \
-         otp_enabled otp_disabled otp_reset otp_paused -"
+         signing_key_rotated backup_taken login_succeeded login_failed token_created token_ended - - - \
+         logged_out sessions_ended otp_enabled otp_disabled otp_reset otp_paused -"
     );
     assert_eq!(
-        said(0..=21, &|number| Some(field_of(number)?.as_str())),
+        said(0..=25, &|number| Some(field_of(number)?.as_str())),
         "- name owner_name contact_email license_expires_at is_active lock_reason old_key_valid_until \
          tags notes features time_zone grace_days offline_hours lock_at lock_until watch_until \
-         verdict_revision - - means -"
+         verdict_revision - - means token scope expires_at networks -"
     );
     assert_eq!(
         said(39..=43, &|number| Some(action_of(number)?.as_str())),

@@ -8,6 +8,7 @@ use redb::{ReadTransaction, WriteTransaction};
 use super::super::changes::Changed;
 use super::super::codec::{
     AdminRow, AuditRow, LeaseKeyRow, RequestRow, SecondFactorRow, SeenRow, SessionRow, SiteRow, StrangerRow,
+    TokenRow,
 };
 use super::super::error::Unavailable;
 use super::meta::{self, Bytes, Entry};
@@ -120,6 +121,12 @@ tables! {
     /// Admin number and session id → an open login. Not in copies: tokens of
     /// a server that goes on from one have ended.
     sessions: "sessions_v1", u128 => SessionRow, changed: unfollowed, copied: none;
+    /// Number of a token for programs → the token.
+    tokens: "tokens_v1", u64 => TokenRow, changed: records, copied: every;
+    /// SHA-256 of its text → its number.
+    token_hashes: "token_hashes_v1", &'static [u8] => u64, changed: records, copied: every;
+    /// Its number → the day of its last use, counted from 1970.
+    token_uses: "token_uses_v1", u64 => u64, changed: heartbeats, copied: every;
     /// Everything that there is one of, by its name in [`meta`].
     meta: META, &'static str => Bytes, changed: records, copied: meta::is_copied;
 }

@@ -66,6 +66,8 @@ entries! {
     NEXT_AUDIT: "next_audit" => u64, Unfollowed;
     /// The number that the next failed login gets.
     NEXT_STRANGER: "next_stranger" => u64, Unfollowed;
+    /// The number that the next token for programs gets.
+    NEXT_TOKEN: "next_token" => u64, Unfollowed;
     /// The newest time that was believed.
     KNOWN_TIME: "known_time" => Timestamp, Unfollowed;
     /// The key that signs tokens.

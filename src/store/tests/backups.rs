@@ -215,7 +215,7 @@ async fn no_backup_is_made_for_a_failed_login_and_that_for_a_login_or_a_backup_w
     store.forget_strangers(at(NOW + 1)).await.unwrap();
     store.record_failed_login(None, HERE, at(NOW)).await.unwrap();
     assert_eq!(waiting(), None);
-    let admin = Actor { kind: ActorKind::Admin, name: "anna".to_owned(), ip: Some(HERE) };
+    let admin = Actor { kind: ActorKind::Admin, name: "anna".to_owned(), token: None, ip: Some(HERE) };
     store.record_login(admin.clone(), at(NOW)).await.unwrap();
     store.record_backup(admin, at(NOW)).await.unwrap();
     assert!(waiting().is_some());

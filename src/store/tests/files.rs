@@ -34,7 +34,9 @@ async fn the_recipe_makes_a_file_of_the_same_content_as_the_committed_one() {
     assert_eq!(report(&path).newest_heartbeat, report(Path::new(V1)).newest_heartbeat);
     // None but those of what came after version 0.1.0 is empty.
     let empty: Vec<_> = report(&path).counts.into_iter().filter(|(_, count)| *count == 0).collect();
-    assert_eq!(empty, [("strangers", 0), ("lease_keys", 0), ("second_factors", 0), ("sessions", 0)]);
+    let new =
+        ["strangers", "lease_keys", "second_factors", "sessions", "tokens", "token_hashes", "token_uses"];
+    assert_eq!(empty, new.map(|name| (name, 0)));
 }
 
 #[tokio::test]
@@ -384,6 +386,9 @@ fn check_reads_every_record_of_every_table() {
                 tables.requests.put_as_it_is([8; 32].as_slice(), damaged);
             }),
         ),
+        ("tokens", Box::new(move |tables| tables.tokens.put_as_it_is(3, damaged))),
+        ("token_hashes", Box::new(|tables| tables.token_hashes.put_as_it_is([8; 32].as_slice(), 99))),
+        ("token_uses", Box::new(|tables| tables.token_uses.put_as_it_is(99, 7))),
     ];
     let entries = [
         "schema_version",
@@ -391,6 +396,7 @@ fn check_reads_every_record_of_every_table() {
         "next_admin",
         "next_audit",
         "next_stranger",
+        "next_token",
         "signing_key",
         "lineage",
         "least_revision",

@@ -196,7 +196,7 @@ async fn the_trail_tells_from_where_admins_have_logged_in() {
     let directory = tempfile::tempdir().unwrap();
     let store = open_in(directory.path());
     let elsewhere: IpAddr = "2001:db8::1".parse().unwrap();
-    let anna = |ip| Actor { kind: ActorKind::Admin, name: "anna".to_owned(), ip: Some(ip) };
+    let anna = |ip| Actor { kind: ActorKind::Admin, name: "anna".to_owned(), token: None, ip: Some(ip) };
     store.record_login(anna(HERE), at(NOW)).await.unwrap();
     store.record_backup(anna("192.0.2.1".parse().unwrap()), at(NOW + 1)).await.unwrap();
     store.record_failed_login(None, "192.0.2.2".parse().unwrap(), at(NOW + 2)).await.unwrap();

@@ -123,15 +123,30 @@ impl Sample for AuditRow {
                 change(5, Some(ValueRow::Flag(true)), None),
                 change(12, Some(ValueRow::Number(14)), None),
             ],
+            actor_token: Some("nightly".to_owned()),
             chain: [7; 32],
         }
     }
 
     /// As version 0.1.0 stored a failed login.
     fn upgraded(_: u8) -> Self {
-        let mut row = Self { actor_kind: 3, action: 14, chain: [0; 32], ..Self::sample() };
+        let mut row = Self { actor_kind: 3, action: 14, actor_token: None, chain: [0; 32], ..Self::sample() };
         row.changes.truncate(1);
         row
+    }
+}
+
+impl Sample for TokenRow {
+    fn sample() -> Self {
+        Self {
+            admin: 300,
+            name: "Nightly backup".to_owned(),
+            hash: [11; 32],
+            scope: 3,
+            created_at: AT,
+            expires_at: AT + 1,
+            networks: vec!["192.0.2.0/24".to_owned(), "2001:db8::/48".to_owned()],
+        }
     }
 }
 
@@ -351,11 +366,12 @@ fn a_record_of_version_1_is_read_by_a_build_that_writes_version_2() {
 #[test]
 fn each_kind_of_subject_of_an_entry_has_its_number() {
     let number = |site: SubjectRow| {
-        let row = AuditRow { site, admin: None, changes: Vec::new(), ..AuditRow::sample() };
+        let row =
+            AuditRow { site, admin: None, changes: Vec::new(), actor_token: None, ..AuditRow::sample() };
         let bytes = encode(&row).unwrap();
         assert_eq!(decode::<AuditRow>(&bytes).unwrap(), row);
         let bytes = &bytes[..bytes.len() - 32];
-        bytes[bytes.len() - 4..].to_vec()
+        bytes[bytes.len() - 5..bytes.len() - 1].to_vec()
     };
     assert_eq!(number(SubjectRow::Nobody)[1..], [0, 0, 0]);
     assert_eq!(number(SubjectRow::Site(5)), [1, 5, 0, 0]);

@@ -87,7 +87,7 @@ pub(crate) async fn seed(data_dir: &str, sites: u64) -> Result<(), Failure> {
     let store = Store::open(&Path::new(data_dir).join(FILE_NAME))?;
     let now: Timestamp = "2026-01-01T00:00:00Z".parse()?;
     let expires: Timestamp = "2040-01-01T00:00:00Z".parse()?;
-    let by = Actor { kind: ActorKind::System, name: "root".to_owned(), ip: None };
+    let by = Actor { kind: ActorKind::System, name: "root".to_owned(), token: None, ip: None };
     let numbers: Vec<u64> = (1..=sites).collect();
     for some in numbers.chunks(TOGETHER) {
         let mut tasks = Vec::new();

@@ -1,0 +1,4 @@
+//! Where the API has the tokens.
+
+/// The path.
+pub(super) const PATH: &str = "/api/tokens";

@@ -12,6 +12,8 @@ mod files;
 mod lists;
 #[path = "../../tests/data/recipe.rs"]
 mod recipe;
+mod restored;
+mod sealed;
 mod second_factors;
 mod secrets;
 mod simulated;

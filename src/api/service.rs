@@ -49,8 +49,20 @@ log in again.
 Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are problem details (RFC 9457) with the \
 `request_id` that the server's log has too. Every path is answered with and without a trailing slash.";
 
-/// The groups of operations, in the order of the specification.
-pub(super) type Groups = (
+/// The type of the groups given, and their values: tuples, as poem-openapi
+/// takes them.
+macro_rules! groups {
+    ($($group:ident,)*) => {
+        /// The groups of operations, in the order of the specification.
+        pub(super) type Groups = ($($group,)*);
+
+        fn groups() -> Groups {
+            ($($group,)*)
+        }
+    };
+}
+
+groups! {
     AuthApi,
     SessionApi,
     SitesApi,
@@ -67,27 +79,6 @@ pub(super) type Groups = (
     TlsApi,
     SigningKeyApi,
     HealthApi,
-);
-
-fn groups() -> Groups {
-    (
-        AuthApi,
-        SessionApi,
-        SitesApi,
-        WatchApi,
-        BatchApi,
-        BulkApi,
-        HeartbeatApi,
-        LeaseKeysApi,
-        AdminsApi,
-        SecondFactorApi,
-        TokensApi,
-        AuditApi,
-        BackupApi,
-        TlsApi,
-        SigningKeyApi,
-        HealthApi,
-    )
 }
 
 /// All operations.

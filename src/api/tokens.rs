@@ -11,14 +11,17 @@ use super::app::App;
 use super::authority::{Asker, Authority, Proof};
 use super::field_errors::FieldErrors;
 use super::fields::{Body, Fields, Json, Readable};
+use super::moment::bound;
 use super::problem::{Failure, Problem, failure};
 use super::scope;
 use super::tag::Group;
-use super::wire::{Nullable, PathNumber, Time};
+use super::wire::{Day, Nullable, PathNumber, Time};
 use crate::auth::random::random_bytes;
 use crate::clock::now;
 use crate::domain::api_token::MAX_TOKENS;
-use crate::domain::{Admin, ApiToken, Scope, TokenName, TokenNetworks, TokenRequest, TokenSecret, Username};
+use crate::domain::{
+    Admin, ApiToken, Moment, Scope, TokenName, TokenNetworks, TokenRequest, TokenSecret, Username,
+};
 use crate::store::TokenNotMade;
 
 /// What a token may do.
@@ -107,6 +110,9 @@ pub struct NewTokenDocument {
     /// most 400 days ahead; without it, 90 days from now.
     #[oai(skip_serializing_if_is_none)]
     expires_at: Option<Time>,
+    /// Its last day, in `licence.time_zone`; not together with `expires_at`.
+    #[oai(skip_serializing_if_is_none)]
+    expires_on: Option<Day>,
     /// The networks (`192.0.2.0/24`) or addresses from which it counts, at
     /// most 20; without any it counts from anywhere.
     #[oai(skip_serializing_if_is_none)]
@@ -123,6 +129,7 @@ impl Example for NewTokenDocument {
             name: "nightly backup".to_owned(),
             scope: ScopeDocument::Backup,
             expires_at: None,
+            expires_on: None,
             networks: None,
             admin: None,
         }
@@ -131,7 +138,10 @@ impl Example for NewTokenDocument {
 
 /// A token to make, checked.
 struct NewTokenBody {
-    request: TokenRequest,
+    name: TokenName,
+    scope: Scope,
+    expires: Option<Moment>,
+    networks: Option<TokenNetworks>,
     admin: Option<Username>,
 }
 
@@ -141,12 +151,12 @@ impl Readable for NewTokenBody {
     fn read(fields: &mut Fields) -> Option<Self> {
         let name = fields.required::<TokenName>("name");
         let scope = fields.required::<Scope>("scope");
-        let expires_at = fields.optional("expires_at");
+        let expires = fields.optional_moment("expires_at", "expires_on");
         let networks = fields.optional_texts("networks").and_then(|words| {
             TokenNetworks::of(words).map_err(|error| fields.refuse("networks", error)).ok()
         });
         let admin = fields.optional("admin");
-        Some(Self { request: TokenRequest { name: name?, scope: scope?, expires_at, networks }, admin })
+        Some(Self { name: name?, scope: scope?, expires, networks, admin })
     }
 }
 
@@ -204,16 +214,23 @@ impl TokensApi {
     ) -> Result<CreateAnswer, Failure<{ failure::SYSADMIN | BODY | failure::CONFLICT }>> {
         asker.with_recent_code(&app).await?;
         let now = now();
-        let Body(NewTokenBody { request, admin }, _) = body;
+        let Body(NewTokenBody { name, scope, expires, networks, admin }, _) = body;
+        let mut errors = FieldErrors::default();
+        let calendar = app.store.rules().calendar(None);
+        let expires_at = bound(expires, "expires_on", |day| calendar.end_of(day), &mut errors);
+        let request = TokenRequest { name, scope, expires_at, networks };
         let owner = owner(&app, &asker, admin).await?;
         let maker = match asker.proof() {
             Proof::Token(_, token) => Some(token),
             Proof::Login(..) | Proof::Host(_) => None,
         };
         let new = request.decide(maker, now).map_err(|faults| {
-            let mut errors = FieldErrors::default();
             for fault in faults {
-                errors.push(fault.field(), fault.to_string());
+                let field = match (fault.field(), expires) {
+                    ("expires_at", Some(Moment::EndOf(_))) => "expires_on",
+                    (field, _) => field,
+                };
+                errors.push(field, fault.to_string());
             }
             Problem::invalid(errors)
         })?;

@@ -4,10 +4,9 @@
 use chrono::NaiveDate;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
+use serde_json::{Map, Value};
 
-use serde_json::Value;
-
-use crate::domain::{Action, ActorKind, Scope, SiteStatus, Timestamp};
+use crate::domain::{Action, ActorKind, Moment, Scope, SiteStatus, Timestamp};
 
 /// A date such as 2030-12-31, or a time as RFC 3339 has it, as the API takes it.
 ///
@@ -37,6 +36,17 @@ pub(super) fn number_or_none(text: &str, least: u16, most: u16) -> Result<Value,
     number
         .or_else(|| (text == NONE).then_some(Value::Null))
         .ok_or_else(|| format!("must be a whole number from {least} to {most}, or {NONE}"))
+}
+
+/// A moment in the body of a request, in the field for a time or in that for a
+/// day.
+pub(super) fn write_moment(body: &mut Map<String, Value>, moment: Option<Moment>, time: &str, day: &str) {
+    let field = match moment {
+        Some(Moment::At(_)) => time,
+        Some(Moment::EndOf(_)) => day,
+        None => return,
+    };
+    body.insert(field.to_owned(), moment.map(|moment| moment.to_string()).into());
 }
 
 /// What stands for null: as configured.

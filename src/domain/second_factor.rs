@@ -333,13 +333,14 @@ mod tests {
     }
 
     #[test]
-    fn guessing_succeeds_at_most_once_in_a_hundred_weeks() {
+    fn guessing_succeeds_less_than_once_in_five_hundred_weeks() {
         let codes_that_count = f64::from(2 * SKEW_STEPS + 1);
         let chance_of_one = codes_that_count / 10_f64.powi(i32::from(DIGITS));
         for stop_before in [WRONG_BEFORE_PAUSE, WRONG_BEFORE_PAUSE - 1, WRONG_BEFORE_PAUSE / 2] {
             let tries = most_in_a_week(stop_before);
             let chance = 1.0 - (1.0 - chance_of_one).powi(i32::try_from(tries).unwrap());
-            assert!(chance <= 0.01, "{tries} tries, {chance}");
+            // docs/operations.md promises it.
+            assert!(chance < 0.002, "{tries} tries, {chance}");
             assert!(tries >= 100, "{tries}: the count itself must be right");
         }
     }

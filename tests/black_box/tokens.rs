@@ -4,7 +4,7 @@ use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::client::Answer;
-use crate::server::{Setup, run_to_end, sitewarden, until};
+use crate::server::{Server, Setup, run_to_end, sitewarden, until};
 use crate::sysadmin::Sysadmin;
 
 fn create(admin: &Sysadmin, body: &Value) -> Answer {
@@ -144,6 +144,27 @@ fn what_a_token_cannot_be_is_named() {
     create(&admin, &json!({})).assert_names(422, &["name", "scope"]);
     assert_eq!(made(&admin, "long", "read", &json!({ "expires_at": in_days(399) }))["name"], "long");
     create(&admin, &json!({ "name": "long", "scope": "admin" })).assert_problem(409);
+}
+
+#[test]
+fn a_token_counts_to_the_end_of_its_last_day() {
+    let admin = Sysadmin::of(Server::configured("[licence]\ntime_zone = \"Pacific/Kiritimati\"\n"));
+    // 14 hours before UTC, all year.
+    let days = |days| Utc::now() + TimeDelta::days(days);
+    let day = days(30).format("%Y-%m-%d").to_string();
+    let token = made(&admin, "dated", "read", &json!({ "expires_on": day }));
+    assert_eq!(token["expires_at"], format!("{day}T10:00:00Z"));
+    for on in [days(-2), days(402)] {
+        let on = on.format("%Y-%m-%d").to_string();
+        create(&admin, &json!({ "name": "x", "scope": "read", "expires_on": on }))
+            .assert_names(422, &["expires_on"]);
+    }
+    for wrong in [
+        json!({ "name": "x", "scope": "read", "expires_on": "2030-02-30" }),
+        json!({ "name": "x", "scope": "read", "expires_on": day, "expires_at": in_days(3) }),
+    ] {
+        create(&admin, &wrong).assert_names(422, &["expires_on"]);
+    }
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn completed() -> Value {
     schemas["SiteChange"]["not"] = json!({ "anyOf": [both(time, day), both(time, days), both(day, days)] });
     schemas["Lock"]["not"] = json!({ "anyOf": [both("at", "at_on"), both("until", "until_on")] });
     schemas["NewSite"]["not"] = both(time, day);
+    schemas["NewToken"]["not"] = both("expires_at", "expires_on");
     for body in ["BatchItem", "NewSite", "SiteChange"] {
         for codes in ["tags", "features"] {
             schemas[body]["properties"][codes]["items"]["pattern"] = json!("^[a-z0-9._:-]{1,40}$");

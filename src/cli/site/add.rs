@@ -4,10 +4,11 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::said::{Said, write_moment};
+use super::said::Said;
 use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
+use crate::cli::values::write_moment;
 use crate::domain::Moment;
 
 /// Register a site and print its id and key; the key is shown this once

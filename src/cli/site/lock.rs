@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use super::bulk::Work;
 use super::chosen::{Chosen, path, same_site};
-use super::said::write_moment;
 use crate::cli::client::{Shown, Target};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
+use crate::cli::values::write_moment;
 use crate::domain::Moment;
 
 /// Lock sites: their next heartbeat says so, with the reason

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::cli::values::{NONE, number_or_none};
-use crate::domain::{GraceDays, Moment, OfflineHours};
+use crate::domain::{GraceDays, OfflineHours};
 
 // No doc comment: it would take the place of the verb's help.
 #[derive(Debug, Args)]
@@ -62,15 +62,4 @@ impl Said {
         ];
         body.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
-}
-
-/// A moment in the body of a request, in the field for a time or in that for a
-/// day.
-pub(crate) fn write_moment(body: &mut Map<String, Value>, moment: Option<Moment>, time: &str, day: &str) {
-    let field = match moment {
-        Some(Moment::At(_)) => time,
-        Some(Moment::EndOf(_)) => day,
-        None => return,
-    };
-    body.insert(field.to_owned(), moment.map(|moment| moment.to_string()).into());
 }

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use super::bulk::Work;
 use super::chosen::{Chosen, path, same_site};
 use super::filter::WhereFilter;
-use super::said::{Said, write_moment};
+use super::said::Said;
 use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
+use crate::cli::values::write_moment;
 use crate::domain::Moment;
 use crate::domain::licence::MAX_EXTEND_DAYS;
 

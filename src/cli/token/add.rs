@@ -8,10 +8,11 @@ use super::path::PATH;
 use crate::cli::client::{Shown, Target, needed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Ended;
+use crate::cli::values::write_moment;
 use crate::clock::now;
 use crate::domain::api_token::MAX_DAYS;
 use crate::domain::time::SECONDS_PER_DAY;
-use crate::domain::{Scope, Timestamp};
+use crate::domain::{Moment, Scope};
 
 /// Make a token for a program and print it; it is shown this once
 ///
@@ -29,9 +30,10 @@ pub(crate) struct Add {
     /// Days until it expires, 1 to 400 [default: 90]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DAYS)))]
     days: Option<u32>,
-    /// When it expires, such as 2030-12-31T00:00:00Z, at most 400 days ahead
-    #[arg(long, value_name = "TIME", conflicts_with = "days")]
-    expires: Option<Timestamp>,
+    /// Its last day, such as 2030-12-31, in licence.time_zone, or when it
+    /// expires, such as 2030-12-31T00:00:00Z; at most 400 days ahead
+    #[arg(long, value_name = "DATE|TIME", conflicts_with = "days")]
+    expires: Option<Moment>,
     /// A network such as 192.0.2.0/24, or an address, from which it counts; may
     /// be given several times [default: from anywhere]
     #[arg(long, value_name = "NETWORK")]
@@ -58,9 +60,8 @@ impl Add {
         body.insert("name".to_owned(), json!(self.name));
         body.insert("scope".to_owned(), json!(self.scope.as_str()));
         let after = |days: u32| now().checked_add_seconds(i64::from(days) * SECONDS_PER_DAY);
-        if let Some(expires) = self.expires.or_else(|| self.days.and_then(after)) {
-            body.insert("expires_at".to_owned(), json!(expires.to_string()));
-        }
+        let expires = self.expires.or_else(|| self.days.and_then(after).map(Moment::At));
+        write_moment(&mut body, expires, "expires_at", "expires_on");
         if !self.network.is_empty() {
             body.insert("networks".to_owned(), json!(self.network));
         }

@@ -117,7 +117,9 @@ fn fill_in_names(document: &mut Value) {
     for parameter in parameters.flatten().filter_map(Value::as_object_mut) {
         if parameter.get("name") == Some(&json!("username")) {
             parameter.insert("example".to_owned(), name.clone().unwrap_or_default());
-        } else if parameter.get("name") == Some(&json!("id")) {
+        } else if parameter.get("name") == Some(&json!("id"))
+            && parameter.get("schema").and_then(|schema| schema.get("type")) == Some(&json!("integer"))
+        {
             parameter.insert("example".to_owned(), json!(1));
         }
     }

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use redb::{Database, StorageError};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::changes::{Changed, Changes};
@@ -78,7 +79,7 @@ impl Writer {
         F: Fn(&mut WriteTables<'_>) -> Outcome<T, E> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Call { work, result: None, reply });
+        let job = Box::new(Call { work, result: None, reply, runtime: Handle::try_current().ok() });
         let queue = lock(&self.queue).clone().ok_or(Unavailable::Closed)?;
         queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Unavailable::QueueFull,
@@ -116,12 +117,15 @@ trait Job: Send {
     fn attempt(&mut self, tables: &mut WriteTables<'_>) -> Result<(), Unavailable>;
     /// Tells the caller: what the rules said, or why it did not happen.
     fn answer(self: Box<Self>, fault: Option<Unavailable>);
+    /// Where the caller waits; `None`: on no runtime of tokio's.
+    fn runtime(&self) -> Option<&Handle>;
 }
 
 struct Call<F, T, E> {
     work: F,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Outcome<T, E>>,
+    runtime: Option<Handle>,
 }
 
 impl<F, T, E> Job for Call<F, T, E>
@@ -143,6 +147,35 @@ where
         };
         // The caller may have gone away; its write stands all the same.
         let _ = self.reply.send(outcome);
+    }
+
+    fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref()
+    }
+}
+
+/// Jobs that were committed and are answered when this is dropped, wherever
+/// that is: also by a runtime that has ended.
+struct Committed(Vec<Box<dyn Job>>);
+
+impl Drop for Committed {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|job| job.answer(None));
+    }
+}
+
+/// Answers the jobs of a batch that was committed. Leaves `batch` empty.
+///
+/// An answer wakes the task that waits for it. From this thread that is a call
+/// into the scheduler for each, and often the system hands the processor to the
+/// thread that was woken; so the answers of several go as one task to the
+/// runtime, which wakes the others from within.
+fn answer_all(batch: &mut Vec<Box<dyn Job>>) {
+    let next = Vec::with_capacity(batch.len());
+    let committed = Committed(std::mem::replace(batch, next));
+    let several = committed.0.first().filter(|_| committed.0.len() > 1);
+    if let Some(runtime) = several.and_then(|job| job.runtime()).cloned() {
+        runtime.spawn(async move { drop(committed) });
     }
 }
 
@@ -197,7 +230,7 @@ fn serve_batch(engine: &Engine, changes: &Changes, batch: &mut Vec<Box<dyn Job>>
         match result {
             Ok(Ok(changed)) => {
                 changes.note(changed);
-                batch.drain(..).for_each(|job| job.answer(None));
+                answer_all(batch);
             }
             Ok(Err(Fault::Panicked(index))) => {
                 tracing::error!("a write panicked and was undone; the others of its batch go on");

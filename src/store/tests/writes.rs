@@ -63,6 +63,31 @@ async fn a_full_queue_refuses_and_the_writes_in_it_all_happen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn writes_are_answered_though_the_runtime_of_the_first_of_their_batch_has_ended() {
+    let (store, disk) = stuck();
+    let elsewhere = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let write = || {
+        let store = store.clone();
+        async move { store.write_always(|tables| tables.next_number(COUNT)).await }
+    };
+    let waiting = store.writes_waiting();
+    let lost = elsewhere.spawn(write());
+    tokio::task::block_in_place(|| wait_until("the first waits", || store.writes_waiting() > waiting));
+    let waiting = store.writes_waiting();
+    let others: Vec<_> = (0..3).map(|_| tokio::spawn(write())).collect();
+    tokio::task::block_in_place(|| wait_until("the others wait", || store.writes_waiting() == waiting + 3));
+    elsewhere.shutdown_background();
+    disk.set(Mood::Well);
+    let mut numbers = Vec::new();
+    for other in others {
+        numbers.push(other.await.unwrap().unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, [2, 3, 4]);
+    assert!(lost.await.unwrap_err().is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panic_or_a_fault_in_one_write_takes_down_no_other_of_its_batch() {
     let (store, disk) = stuck();
     let syncs = disk.syncs();

@@ -16,6 +16,7 @@ use super::second_factor::SecondFactorApi;
 use super::session::SessionApi;
 use super::signing_key::SigningKeyApi;
 use super::sites::SitesApi;
+use super::statistics::StatisticsApi;
 use super::tls::TlsApi;
 use super::tokens::TokensApi;
 use super::watch::WatchApi;
@@ -49,14 +50,15 @@ log in again.
 Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are problem details (RFC 9457) with the \
 `request_id` that the server's log has too. Every path is answered with and without a trailing slash.";
 
+/// Site by site, and many at once. A tuple of groups has at most 16, and may be
+/// one of them.
+type OfSites = (SitesApi, WatchApi, BatchApi, BulkApi, StatisticsApi);
+
 /// The groups of operations, in the order of the specification.
 pub(super) type Groups = (
     AuthApi,
     SessionApi,
-    SitesApi,
-    WatchApi,
-    BatchApi,
-    BulkApi,
+    OfSites,
     HeartbeatApi,
     LeaseKeysApi,
     AdminsApi,
@@ -73,10 +75,7 @@ fn groups() -> Groups {
     (
         AuthApi,
         SessionApi,
-        SitesApi,
-        WatchApi,
-        BatchApi,
-        BulkApi,
+        (SitesApi, WatchApi, BatchApi, BulkApi, StatisticsApi),
         HeartbeatApi,
         LeaseKeysApi,
         AdminsApi,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::delivery::Delivered;
+use super::history::{Day, Today};
 use super::text::AppVersion;
 use super::time::Timestamp;
 
@@ -35,6 +36,8 @@ pub struct Seen {
     pub delivered: Delivered,
     /// The last lease that it was given.
     pub lease: Option<LastLease>,
+    /// The day that it was, with all heartbeats of that day.
+    pub today: Option<Today>,
 }
 
 /// What is stored of the last lease that a site was given.
@@ -47,6 +50,12 @@ pub struct LastLease {
 }
 
 impl Seen {
+    /// The day of the last heartbeat, as far as it has come.
+    pub fn day(&self) -> Option<Day> {
+        let version = self.heartbeat.version.clone();
+        self.today.clone().map(|today| today.finished(self.at, self.ip, version))
+    }
+
     /// The record after this heartbeat, given when the last one came: a clock
     /// that was set back a little must not make a site look unseen, and one
     /// that was far ahead must not have it look seen for ever.
@@ -80,6 +89,7 @@ mod tests {
             key_generation: 1,
             delivered: Delivered::default(),
             lease: None,
+            today: None,
         }
     }
 

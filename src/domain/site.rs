@@ -387,6 +387,7 @@ mod tests {
             key_generation: 1,
             delivered: Delivered::default(),
             lease: None,
+            today: None,
         })
     }
 

@@ -15,6 +15,7 @@ mod bytes;
 // One file for each noun, with its records.
 mod admin;
 mod audit;
+mod history;
 mod request;
 mod second_factor;
 mod server;
@@ -28,6 +29,7 @@ mod rows;
 pub(super) use self::admin::AdminRow;
 pub(super) use self::audit::{AuditRow, ChainRow, StrangerRow};
 pub(super) use self::bytes::{DecodeError, Row, decode, encode};
+pub(super) use self::history::HistoryRow;
 pub(super) use self::request::{EffectRow, RequestRow};
 pub(super) use self::second_factor::{SecondFactorRow, SessionRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};

@@ -1,7 +1,9 @@
 //! Who is calling: passwords, access tokens and their logins, and limits on guessing them.
 
+mod allowance;
 mod buffer;
 mod crowd;
+pub mod failed_login_trail;
 pub mod heartbeat_throttle;
 pub mod host_user;
 pub mod initial_password;

@@ -48,7 +48,8 @@ pub mod statistics;
 pub mod verdict;
 // Who may change it.
 pub mod admin;
-// The code that a login may need beside the password.
+// The code that a login may need beside the password, and when it counts.
+pub mod one_time_code;
 pub mod second_factor;
 // A login that is open.
 pub mod session;
@@ -75,12 +76,11 @@ pub use history::{Day, History, Several, Today};
 pub use lease::{Lease, LeaseRequest, Nonce};
 pub use licence::{ExpiryRefused, LicenceChange, TooFarAhead};
 pub use network::{Block, Network, Surroundings};
+pub use one_time_code::{OtpSecret, RecoveryCode, RecoveryHash, TypedCode};
 pub use operation::{DateField, Effect, Operation, Refused, SiteOperation};
 pub use order::{Position, SiteOrder, SortField, SortKey};
 pub use rules::{GraceDays, OfflineHours, Rules, SilentAfterHours, TimeZoneName};
-pub use second_factor::{
-    CodeKind, CodeRefused, ConfirmedFactor, OtpSecret, RecoveryCode, RecoveryHash, SecondFactor, TypedCode,
-};
+pub use second_factor::{CodeKind, CodeRefused, ConfirmedFactor, SecondFactor};
 pub use secret_key::{KeyHash, SecretKey};
 pub use session::{Means, Session, SessionId, SessionKind};
 pub use site::{NewSite, Site, SiteChange, SiteStatus};

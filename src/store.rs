@@ -80,6 +80,9 @@ mod files;
 pub mod inspect;
 pub mod restore;
 mod snapshot;
+// What a bench measures by itself.
+#[doc(hidden)]
+pub mod pieces;
 
 pub use self::acme::{AcmeAccount, AcmeCertificate, AcmeSetback};
 pub use self::admins::{CreateRefused, DeleteRefused, NoSuchAdmin};

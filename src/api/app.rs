@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use governor::clock::MonotonicClock;
 use tokio::sync::{Mutex, OnceCell, Semaphore};
 
+use crate::auth::failed_login_trail::FailedLoginTrail;
 use crate::auth::heartbeat_throttle::HeartbeatThrottle;
 use crate::auth::host_user::HostUser;
 use crate::auth::lease_key::LeaseKeys;
-use crate::auth::login_throttle::{FailedLoginTrail, LoginThrottle};
+use crate::auth::login_throttle::LoginThrottle;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::auth::unsaved_sessions::UnsavedSessions;

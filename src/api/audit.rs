@@ -151,43 +151,38 @@ impl Parameter for SiteParameter {
     }
 }
 
-/// The `action` parameter.
-struct ActionFilter(Action);
+/// A parameter that takes one of the names that a type of the domain has.
+macro_rules! named_parameter {
+    ($(#[$doc:meta])* $parameter:ident($named:ident)) => {
+        $(#[$doc])*
+        struct $parameter($named);
 
-impl FromStr for ActionFilter {
-    type Err = String;
+        impl FromStr for $parameter {
+            type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let words = || format!("must be one of {}", Action::ALL.map(Action::as_str).join(", "));
-        Action::named(text).map(Self).ok_or_else(words)
-    }
+            fn from_str(text: &str) -> Result<Self, String> {
+                let words = || format!("must be one of {}", $named::ALL.map($named::as_str).join(", "));
+                $named::named(text).map(Self).ok_or_else(words)
+            }
+        }
+
+        impl Parameter for $parameter {
+            fn schema() -> MetaSchema {
+                let enum_items = $named::ALL.into_iter().map(|known| json!(known.as_str())).collect();
+                MetaSchema { enum_items, ..MetaSchema::new("string") }
+            }
+        }
+    };
 }
 
-impl Parameter for ActionFilter {
-    fn schema() -> MetaSchema {
-        let enum_items = Action::ALL.into_iter().map(|action| json!(action.as_str())).collect();
-        MetaSchema { enum_items, ..MetaSchema::new("string") }
-    }
-}
-
-/// The `actor_kind` parameter.
-struct ActorKindFilter(ActorKind);
-
-impl FromStr for ActorKindFilter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let words = || format!("must be one of {}", ActorKind::ALL.map(ActorKind::as_str).join(", "));
-        ActorKind::named(text).map(Self).ok_or_else(words)
-    }
-}
-
-impl Parameter for ActorKindFilter {
-    fn schema() -> MetaSchema {
-        let enum_items = ActorKind::ALL.into_iter().map(|kind| json!(kind.as_str())).collect();
-        MetaSchema { enum_items, ..MetaSchema::new("string") }
-    }
-}
+named_parameter!(
+    /// The `action` parameter.
+    ActionFilter(Action)
+);
+named_parameter!(
+    /// The `actor_kind` parameter.
+    ActorKindFilter(ActorKind)
+);
 
 impl Parameter for Username {
     fn schema() -> MetaSchema {

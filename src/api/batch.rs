@@ -35,13 +35,15 @@ pub const MAX_ITEMS: usize = 1000;
 pub(super) const BATCH_WITHOUT_CODE: usize = 10;
 /// Errors of items that are named; past it each bad item names its first.
 const MAX_NAMED_ERRORS: usize = 1000;
+const FAILURES: u16 = failure::SYSADMIN | failure::MALFORMED | failure::BODY;
 const ROUTE: &str = "/api/sites/batch";
 
 /// What to do to a site.
-#[derive(Debug, Clone, Copy, Enum)]
+#[derive(Debug, Clone, Copy, Default, Enum)]
 #[oai(rename = "BatchOperation", rename_all = "snake_case")]
 pub enum OperationDocument {
     /// Register it: the fields of `POST /api/sites`.
+    #[default]
     Register,
     /// Change it: `site_id` and the fields of `PUT /api/sites/{site_id}`.
     Update,
@@ -58,76 +60,56 @@ pub enum OperationDocument {
 }
 
 /// One operation, with the fields that the route of its own takes; no others.
-#[derive(Object)]
-#[oai(rename = "BatchItem")]
+#[derive(Default, Object)]
+#[oai(rename = "BatchItem", skip_serializing_if_is_none)]
 pub struct ItemDocument {
     /// What to do.
     op: OperationDocument,
     /// Which site; not with `register`.
-    #[oai(skip_serializing_if_is_none)]
     site_id: Option<Uuid>,
     /// With `register` and `update`: its name, 1 to 200 characters.
-    #[oai(skip_serializing_if_is_none)]
     name: Option<String>,
     /// With `register` and `update`: its owner, 0 to 200 characters.
-    #[oai(skip_serializing_if_is_none)]
     owner_name: Option<String>,
     /// With `register` and `update`: whom to write to, at most 254 characters.
-    #[oai(skip_serializing_if_is_none)]
     contact_email: Option<String>,
     /// With `register` and `update`: when its licence expires.
-    #[oai(skip_serializing_if_is_none)]
     license_expires_at: Option<Time>,
     /// With `register` and `update`: the last day of its licence, in its time
     /// zone. Not together with `license_expires_at`.
-    #[oai(skip_serializing_if_is_none)]
     license_expires_on: Option<Day>,
     /// With `register` and `update`: its tags, at most 20; with `tag` and
     /// `untag`: which, at least one.
-    #[oai(skip_serializing_if_is_none)]
     tags: Option<Vec<String>>,
     /// With `register` and `update`: its notes, 0 to 2000 characters.
-    #[oai(skip_serializing_if_is_none)]
     notes: Option<String>,
     /// With `register` and `update`: its features, at most 50.
-    #[oai(skip_serializing_if_is_none)]
     features: Option<Vec<String>>,
     /// With `register` and `update`: its time zone; null: as configured.
-    #[oai(skip_serializing_if_is_none)]
     time_zone: Option<Nullable<String>>,
     /// With `register` and `update`: its days of grace, 0 to 90; null: as
     /// configured.
-    #[oai(skip_serializing_if_is_none)]
     grace_days: Option<Nullable<u8>>,
     /// With `register` and `update`: how many hours its leases last, 1 to 8760;
     /// null: as configured.
-    #[oai(skip_serializing_if_is_none)]
     offline_hours: Option<Nullable<u16>>,
     /// With `register` and `update`: whether its licence may end in the past.
-    #[oai(skip_serializing_if_is_none)]
     allow_past: Option<bool>,
     /// With `update`: whether it may be licensed at all.
-    #[oai(skip_serializing_if_is_none)]
     is_active: Option<bool>,
     /// With `update`: days to add, 1 to 3660, to the later of now and today's
     /// expiry. Not together with `license_expires_at` or
     /// `license_expires_on`.
-    #[oai(skip_serializing_if_is_none)]
     extend_days: Option<u16>,
     /// With `lock`: what its people are told, 1 to 500 characters.
-    #[oai(skip_serializing_if_is_none)]
     reason: Option<String>,
     /// With `lock`: when it begins; now when left out.
-    #[oai(skip_serializing_if_is_none)]
     at: Option<Time>,
     /// With `lock`: the day at whose end it begins. Not together with `at`.
-    #[oai(skip_serializing_if_is_none)]
     at_on: Option<Day>,
     /// With `lock`: when it ends by itself.
-    #[oai(skip_serializing_if_is_none)]
     until: Option<Time>,
     /// With `lock`: the last day on which it holds. Not together with `until`.
-    #[oai(skip_serializing_if_is_none)]
     until_on: Option<Day>,
 }
 
@@ -146,26 +128,11 @@ impl Example for BatchDocument {
     fn example() -> Self {
         let item = |name: &str, email: &str| ItemDocument {
             op: OperationDocument::Register,
-            site_id: None,
             name: Some(name.to_owned()),
             owner_name: Some("Mario Rossi".to_owned()),
             contact_email: Some(email.to_owned()),
             license_expires_at: Some(Time(super::example::example_expiry())),
-            license_expires_on: None,
-            tags: None,
-            notes: None,
-            features: None,
-            time_zone: None,
-            grace_days: None,
-            offline_hours: None,
-            allow_past: None,
-            is_active: None,
-            extend_days: None,
-            reason: None,
-            at: None,
-            at_on: None,
-            until: None,
-            until_on: None,
+            ..Default::default()
         };
         let items =
             vec![item("Trattoria Da Mario", "mario@example.com"), item("Bar Centrale", "bar@example.com")];
@@ -261,7 +228,7 @@ pub(super) fn required_tags(fields: &mut Fields) -> Option<Tags> {
 
 /// What became of an item.
 #[derive(Object)]
-#[oai(rename = "BatchResult")]
+#[oai(rename = "BatchResult", skip_serializing_if_is_none)]
 pub struct ResultDocument {
     /// Its place among the items, from 0.
     index: usize,
@@ -270,18 +237,14 @@ pub struct ResultDocument {
     status: u16,
     /// The site, when the status is 200 or 201 and it has not been deleted
     /// since.
-    #[oai(skip_serializing_if_is_none)]
     site: Option<SiteDocument>,
     /// The `X-Site-Key` of a site just registered. Shown this once: only its
     /// hash is kept.
-    #[oai(skip_serializing_if_is_none)]
     secret_key: Option<String>,
     /// Why it was not done.
-    #[oai(skip_serializing_if_is_none)]
     detail: Option<String>,
     /// The bad fields, at most 20 by name, then, as `…`, how many more. When
     /// 1000 of a batch have been named, each bad item names its first.
-    #[oai(skip_serializing_if_is_none)]
     errors: Option<Vec<FieldError>>,
 }
 
@@ -334,18 +297,7 @@ impl BatchApi {
         idempotency_key: Header<Given<IdempotencyKey>>,
         headers: &HeaderMap,
         body: Body<Batch>,
-    ) -> Result<
-        Json<ResultsDocument>,
-        Failure<
-            {
-                failure::UNAUTHORIZED
-                    | failure::UNAVAILABLE
-                    | failure::MALFORMED
-                    | failure::BODY
-                    | failure::INVALID
-            },
-        >,
-    > {
+    ) -> Result<Json<ResultsDocument>, Failure<FAILURES>> {
         if headers.contains_key(header::IF_MATCH) {
             return Err(Problem::malformed(
                 "a batch takes no If-Match, which names the revision of one site: change sites one by one, \

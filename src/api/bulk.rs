@@ -41,13 +41,15 @@ pub(super) const MAX_EXPECTED: u64 = 9_007_199_254_740_991;
 /// What is said where nobody says how many sites are meant.
 const NO_EXPECTATION: &str =
     "must say how many sites are meant: send the same with dry_run true, which tells it as matched";
+const FAILURES: u16 = failure::SYSADMIN | failure::MALFORMED | failure::BODY | failure::CONFLICT;
 const ROUTE: &str = "/api/sites/bulk";
 
 /// What to do to each site.
-#[derive(Debug, Clone, Copy, Enum)]
+#[derive(Debug, Clone, Copy, Default, Enum)]
 #[oai(rename = "BulkOperation", rename_all = "snake_case")]
 pub enum BulkOperationDocument {
     /// Change it: the fields of `PUT /api/sites/{site_id}`.
+    #[default]
     Update,
     /// Lock it: the fields of `POST /api/sites/{site_id}/lock`.
     Lock,
@@ -63,39 +65,30 @@ pub enum BulkOperationDocument {
 
 /// Which sites: those of which all that is said holds, as `GET /api/sites` has
 /// it.
-#[derive(Object)]
-#[oai(rename = "SiteFilter")]
+#[derive(Default, Object)]
+#[oai(rename = "SiteFilter", skip_serializing_if_is_none)]
 pub struct FilterDocument {
     /// In this status, or in one of several: `silent,never_seen`.
-    #[oai(skip_serializing_if_is_none)]
     status: Option<String>,
     /// With this text in name, owner, e-mail address, site_id, tags or notes.
-    #[oai(skip_serializing_if_is_none)]
     q: Option<String>,
     /// Of exactly this owner, without regard to case; empty: without one.
-    #[oai(skip_serializing_if_is_none)]
     owner: Option<String>,
     /// With this tag, or with all of several: `rome,vip`.
-    #[oai(skip_serializing_if_is_none)]
     tag: Option<String>,
     /// Whose `license_expires_at` is before this time
     /// (`2030-12-31T00:00:00Z`); a day (`2030-12-31`), in the configured zone:
     /// whose last day is before it.
-    #[oai(skip_serializing_if_is_none)]
     expires_before: Option<String>,
     /// Whose `license_expires_at` is after this time; a day: whose last day is
     /// after it.
-    #[oai(skip_serializing_if_is_none)]
     expires_after: Option<String>,
     /// Whose last heartbeat came before this time, or before this day began.
-    #[oai(skip_serializing_if_is_none)]
     seen_before: Option<String>,
     /// Whose last heartbeat reported exactly this version.
-    #[oai(skip_serializing_if_is_none)]
     version: Option<String>,
     /// The last change of which has come so far, or one of several:
     /// `pending,answered`.
-    #[oai(skip_serializing_if_is_none)]
     delivery: Option<String>,
 }
 
@@ -153,47 +146,37 @@ impl Readable for SaidFilter {
 }
 
 /// A change of many sites, with the fields that `op` takes; no others.
-#[derive(Object)]
-#[oai(rename = "Bulk", example)]
+#[derive(Default, Object)]
+#[oai(rename = "Bulk", skip_serializing_if_is_none, example)]
 pub struct BulkDocument {
     /// Which sites. At least one thing must be said of them.
     filter: FilterDocument,
     /// What to do to each.
     op: BulkOperationDocument,
     /// With `update`: its name, 1 to 200 characters.
-    #[oai(skip_serializing_if_is_none)]
     name: Option<String>,
     /// With `update`: its owner, 0 to 200 characters.
-    #[oai(skip_serializing_if_is_none)]
     owner_name: Option<String>,
     /// With `update`: whom to write to, at most 254 characters.
-    #[oai(skip_serializing_if_is_none)]
     contact_email: Option<String>,
     /// With `update`: when its licence expires.
-    #[oai(skip_serializing_if_is_none)]
     license_expires_at: Option<Time>,
     /// With `update`: whether it may be licensed at all.
-    #[oai(skip_serializing_if_is_none)]
     is_active: Option<bool>,
     /// With `update`: days to add, 1 to 3660, to the later of now and today's
     /// expiry. Not together with `license_expires_at`.
-    #[oai(skip_serializing_if_is_none)]
     extend_days: Option<u16>,
     /// With `lock`: what its people are told, 1 to 500 characters.
-    #[oai(skip_serializing_if_is_none)]
     reason: Option<String>,
     /// With `tag` and `untag`: which, 1 to 20, each of 1 to 40 of the characters
     /// `a-z 0-9 . _ : -`.
-    #[oai(skip_serializing_if_is_none)]
     tags: Option<Vec<String>>,
     /// How many sites the filter must let through; where it is another number,
     /// nothing is changed. May be left out of a dry run, which tells it as
     /// `matched`.
-    #[oai(skip_serializing_if_is_none)]
     expect: Option<u64>,
     /// true: tell what it would come to, and change nothing. false when left
     /// out.
-    #[oai(skip_serializing_if_is_none)]
     dry_run: Option<bool>,
 }
 
@@ -202,26 +185,13 @@ impl Example for BulkDocument {
         Self {
             filter: FilterDocument {
                 status: Some("expired,silent".to_owned()),
-                q: None,
                 owner: Some("Mario Rossi".to_owned()),
-                tag: None,
-                expires_before: None,
-                expires_after: None,
-                seen_before: None,
-                version: None,
-                delivery: None,
+                ..Default::default()
             },
             op: BulkOperationDocument::Update,
-            name: None,
-            owner_name: None,
-            contact_email: None,
-            license_expires_at: None,
-            is_active: None,
             extend_days: Some(30),
-            reason: None,
-            tags: None,
-            expect: None,
             dry_run: Some(true),
+            ..Default::default()
         }
     }
 }
@@ -330,19 +300,7 @@ impl BulkApi {
         idempotency_key: Header<Given<IdempotencyKey>>,
         headers: &HeaderMap,
         body: Body<ManyChanged>,
-    ) -> Result<
-        Json<BulkResultDocument>,
-        Failure<
-            {
-                failure::UNAUTHORIZED
-                    | failure::UNAVAILABLE
-                    | failure::MALFORMED
-                    | failure::BODY
-                    | failure::INVALID
-                    | failure::CONFLICT
-            },
-        >,
-    > {
+    ) -> Result<Json<BulkResultDocument>, Failure<FAILURES>> {
         if headers.contains_key(header::IF_MATCH) {
             return Err(Problem::malformed(
                 "a change of many sites takes no If-Match, which names the revision of one: say how many sites \

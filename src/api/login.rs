@@ -9,7 +9,7 @@ use super::fields::{Fields, Readable, bytes_of, is_json, media_type_of};
 use super::object::Object as JsonObject;
 use super::problem::Problem;
 use crate::auth::password::TypedPassword;
-use crate::domain::second_factor::split_password;
+use crate::domain::one_time_code::split_password;
 use crate::domain::{NewPassword, TypedCode, Username};
 
 /// Name and password.

@@ -50,15 +50,23 @@ log in again.
 Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are problem details (RFC 9457) with the \
 `request_id` that the server's log has too. Every path is answered with and without a trailing slash.";
 
-/// Site by site, and many at once. A tuple of groups has at most 16, and may be
-/// one of them.
-type OfSites = (SitesApi, WatchApi, BatchApi, BulkApi, StatisticsApi);
+/// The type of the groups given, and their values: tuples, as poem-openapi
+/// takes them. One has at most 16 members, which may be tuples of groups.
+macro_rules! groups {
+    ($($group:tt,)*) => {
+        /// The groups of operations, in the order of the specification.
+        pub(super) type Groups = ($($group,)*);
 
-/// The groups of operations, in the order of the specification.
-pub(super) type Groups = (
+        fn groups() -> Groups {
+            ($($group,)*)
+        }
+    };
+}
+
+groups! {
     AuthApi,
     SessionApi,
-    OfSites,
+    (SitesApi, WatchApi, BatchApi, BulkApi, StatisticsApi),
     HeartbeatApi,
     LeaseKeysApi,
     AdminsApi,
@@ -69,24 +77,6 @@ pub(super) type Groups = (
     TlsApi,
     SigningKeyApi,
     HealthApi,
-);
-
-fn groups() -> Groups {
-    (
-        AuthApi,
-        SessionApi,
-        (SitesApi, WatchApi, BatchApi, BulkApi, StatisticsApi),
-        HeartbeatApi,
-        LeaseKeysApi,
-        AdminsApi,
-        SecondFactorApi,
-        TokensApi,
-        AuditApi,
-        BackupApi,
-        TlsApi,
-        SigningKeyApi,
-        HealthApi,
-    )
 }
 
 /// All operations.

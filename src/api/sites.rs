@@ -308,9 +308,7 @@ impl SitesApi {
         if_match: Header<Given<Revisions>>,
         body: Body<SiteChange>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
-        let check = expected(if_match)?;
-        let operation = Operation::Update(body.0).on(known(&site_id)?).expecting(check);
-        let site = app.store.apply(operation, admin.actor(), now()).await??;
+        let site = changed(&app, &site_id, if_match, Operation::Update(body.0), admin.actor()).await?;
         Ok(SiteAnswer::new(&app, site))
     }
 
@@ -335,9 +333,7 @@ impl SitesApi {
         if_match: Header<Given<Revisions>>,
         body: Body<NewLock>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | BODY | failure::STALE | failure::CONFLICT }>> {
-        let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let operation = Operation::Lock(body.0).on(site_id).expecting(check);
-        let site = app.store.apply(operation, admin.actor(), now()).await??;
+        let site = changed(&app, &site_id, if_match, Operation::Lock(body.0), admin.actor()).await?;
         Ok(SiteAnswer::new(&app, site))
     }
 
@@ -356,9 +352,7 @@ impl SitesApi {
         #[oai(name = "If-Match")]
         if_match: Header<Given<Revisions>>,
     ) -> Result<SiteAnswer, Failure<{ ONE_SITE | failure::STALE }>> {
-        let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let operation = Operation::Unlock.on(site_id).expecting(check);
-        let site = app.store.apply(operation, admin.actor(), now()).await??;
+        let site = changed(&app, &site_id, if_match, Operation::Unlock, admin.actor()).await?;
         Ok(SiteAnswer::new(&app, site))
     }
 
@@ -381,10 +375,8 @@ impl SitesApi {
         body: Body<Rotation>,
     ) -> Result<RotateAnswer, Failure<{ ONE_SITE | BODY | failure::STALE }>> {
         let key = fresh_key()?;
-        let (site_id, check) = (known(&site_id)?, expected(if_match)?);
         let operation = Operation::RotateKey { key: key.hash(), overlap_hours: body.0.overlap_hours };
-        let operation = operation.on(site_id).expecting(check);
-        let site = app.store.apply(operation, admin.actor(), now()).await??;
+        let site = changed(&app, &site_id, if_match, operation, admin.actor()).await?;
         let document = RotatedDocument {
             secret_key: key.expose().to_owned(),
             old_key_valid_until: Nullable(site.old_key.map(|old| Time(old.valid_until))),
@@ -408,9 +400,7 @@ impl SitesApi {
         #[oai(name = "If-Match")]
         if_match: Header<Given<Revisions>>,
     ) -> Result<DeleteAnswer, Failure<{ ONE_SITE | failure::STALE }>> {
-        let (site_id, check) = (known(&site_id)?, expected(if_match)?);
-        let operation = Operation::Delete.on(site_id).expecting(check);
-        app.store.apply(operation, admin.actor(), now()).await??;
+        changed(&app, &site_id, if_match, Operation::Delete, admin.actor()).await?;
         Ok(DeleteAnswer::Deleted)
     }
 }
@@ -455,6 +445,19 @@ async fn register_once(
 /// A key that nobody has seen yet.
 pub(super) fn fresh_key() -> Result<SecretKey, Problem> {
     Ok(SecretKey::from_random_bits(random_bytes()?))
+}
+
+/// Does `operation` to the site that the path names, if it is still as
+/// `If-Match` says.
+async fn changed(
+    app: &App,
+    site_id: &PathId,
+    if_match: Header<Given<Revisions>>,
+    operation: Operation,
+    by: Actor,
+) -> Result<Site, Problem> {
+    let operation = operation.on(known(site_id)?).expecting(expected(if_match)?);
+    Ok(app.store.apply(operation, by, now()).await??)
 }
 
 /// The revision that `If-Match` asks for.

@@ -32,67 +32,50 @@ fn inline(schema: MetaSchema) -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(schema))
 }
 
-/// RFC 3339, UTC, whole seconds.
-#[derive(Debug, Clone, Copy)]
-pub struct Time(pub Timestamp);
+/// A type of the domain that stands on the wire as a string of this format.
+macro_rules! string_type {
+    ($(#[$doc:meta])* $name:ident($value:ident), $format:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name(pub $value);
 
-impl Type for Time {
-    plain_type!();
+        impl Type for $name {
+            plain_type!();
 
-    fn name() -> Cow<'static, str> {
-        "date-time".into()
-    }
+            fn name() -> Cow<'static, str> {
+                $format.into()
+            }
 
-    fn schema_ref() -> MetaSchemaRef {
-        inline(MetaSchema::new_with_format("string", "date-time"))
-    }
-}
-
-impl ToJSON for Time {
-    fn to_json(&self) -> Option<Value> {
-        Some(Value::String(self.0.to_string()))
-    }
-}
-
-impl ParseFromJSON for Time {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        match value {
-            Some(Value::String(text)) => text.parse().map(Self).map_err(ParseError::custom),
-            other => Err(ParseError::expected_type(other.unwrap_or_default())),
+            fn schema_ref() -> MetaSchemaRef {
+                inline(MetaSchema::new_with_format("string", $format))
+            }
         }
-    }
-}
 
-/// A day (RFC 3339, section 5.6, `full-date`).
-#[derive(Debug, Clone, Copy)]
-pub struct Day(pub Date);
-
-impl Type for Day {
-    plain_type!();
-
-    fn name() -> Cow<'static, str> {
-        "date".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        inline(MetaSchema::new_with_format("string", "date"))
-    }
-}
-
-impl ToJSON for Day {
-    fn to_json(&self) -> Option<Value> {
-        Some(Value::String(self.0.to_string()))
-    }
-}
-
-impl ParseFromJSON for Day {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        match value {
-            Some(Value::String(text)) => text.parse().map(Self).map_err(ParseError::custom),
-            other => Err(ParseError::expected_type(other.unwrap_or_default())),
+        impl ToJSON for $name {
+            fn to_json(&self) -> Option<Value> {
+                Some(Value::String(self.0.to_string()))
+            }
         }
-    }
+
+        impl ParseFromJSON for $name {
+            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+                match value {
+                    Some(Value::String(text)) => text.parse().map(Self).map_err(ParseError::custom),
+                    other => Err(ParseError::expected_type(other.unwrap_or_default())),
+                }
+            }
+        }
+    };
 }
+
+string_type!(
+    /// RFC 3339, UTC, whole seconds.
+    Time(Timestamp), "date-time"
+);
+string_type!(
+    /// A day (RFC 3339, section 5.6, `full-date`).
+    Day(Date), "date"
+);
 
 /// A field that is always there and may be null. (`Option` is left out of the
 /// schema's required fields and not marked as nullable.)

@@ -1,17 +1,14 @@
-//! Limits on guessing passwords, by the generic cell rate algorithm.
+//! Limits on guessing passwords.
 //!
-//! What each promises:
-//! - [`LoginThrottle`]: an address may fail so often a minute; all addresses
-//!   that have failed in the last minute may together guess at one name
-//!   [`NAME_FACTOR`] times as often. An address that has not failed is never
-//!   refused, whatever others do. What surrounds an address is counted too,
-//!   by the /16 of IPv4 and the /48 of IPv6: where [`SURROUNDINGS_FACTOR`]
-//!   times as many guesses came from there, its other addresses wait longer
-//!   in line; those of a /48, which as a rule is one site's (RFC 6177, section
-//!   2), also share in the allowance of the name. Only a password that was
-//!   checked and wrong counts: a refusal, a fault and a client that goes away
-//!   before its turn cost nothing.
-//! - [`FailedLoginTrail`]: so many failed logins an hour are recorded one by one.
+//! An address may fail so often a minute; all addresses that have failed in the
+//! last minute may together guess at one name [`NAME_FACTOR`] times as often.
+//! An address that has not failed is never refused, whatever others do. What
+//! surrounds an address is counted too, by the /16 of IPv4 and the /48 of IPv6:
+//! where [`SURROUNDINGS_FACTOR`] times as many guesses came from there, its
+//! other addresses wait longer in line; those of a /48, which as a rule is one
+//! site's (RFC 6177, section 2), also share in the allowance of the name. Only a
+//! password that was checked and wrong counts: a refusal, a fault and a client
+//! that goes away before its turn cost nothing.
 //!
 //! State is bounded: a table that is full forgives an old guesser rather than
 //! refuse a newcomer, and what has recovered is swept away every minute.
@@ -20,15 +17,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, Reference as _};
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 
+use super::allowance::{Allowance, Level, MINUTE};
 use super::queue::{Claim, Standing};
 use super::retry_after::RetryAfter;
 use crate::domain::time::SECONDS_PER_DAY;
@@ -44,20 +38,12 @@ const MAX_NAMES: usize = 16_384;
 pub const MAX_KNOWN: usize = 1024;
 /// For how long a network that has logged in comes before others.
 pub const KNOWN_FOR: Duration = Duration::from_secs(30 * SECONDS_PER_DAY.unsigned_abs());
-/// The time over which failures are counted, and for which a network counts as
-/// one that has failed after its last one.
-const MINUTE: Duration = Duration::from_secs(60);
 /// The allowance of all guessers together for one name, as a multiple of that of
 /// one address.
 pub const NAME_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 /// The allowance of an address's surroundings before all of them wait longer in
 /// line, as a multiple of its own.
 pub const SURROUNDINGS_FACTOR: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
-/// Failed logins that are recorded one by one in an hour; more are only counted.
-pub const FAILED_LOGINS_RECORDED_PER_HOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
-
-type Single<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
-
 /// Limits failed logins.
 pub struct LoginThrottle<C: Clock> {
     clock: C,
@@ -97,38 +83,6 @@ struct Failures {
 impl Failures {
     fn are_recent(&self, now: Duration) -> bool {
         now < self.last + MINUTE
-    }
-}
-
-/// How much of an allowance is used, by the generic cell rate algorithm: when
-/// all of it will be there again. governor, which does the same, cannot take
-/// a count back.
-#[derive(Debug, Clone, Copy, Default)]
-struct Level(Duration);
-
-/// So many a minute, all of them at once where none came before.
-#[derive(Debug, Clone, Copy)]
-struct Allowance {
-    /// For how long one counts.
-    each: Duration,
-}
-
-impl Allowance {
-    fn per_minute(count: NonZeroU32) -> Self {
-        Self { each: MINUTE / count.get() }
-    }
-
-    fn check(self, level: Level, now: Duration) -> Result<(), RetryAfter> {
-        let over = (level.0.max(now) + self.each).saturating_sub(now + MINUTE);
-        if over.is_zero() { Ok(()) } else { Err(RetryAfter::waiting(over)) }
-    }
-
-    fn count(self, level: &mut Level, now: Duration) {
-        level.0 = level.0.max(now) + self.each;
-    }
-
-    fn take_back(self, level: &mut Level) {
-        level.0 = level.0.saturating_sub(self.each);
     }
 }
 
@@ -291,7 +245,7 @@ impl<C: Clock> LoginThrottle<C> {
             return;
         };
         let (now, mut counted) = (self.now(), limits.counted.lock());
-        let is_used = |level: &Level| level.0 > now;
+        let is_used = |level: &Level| level.is_used_at(now);
         counted.networks.retain(|_, failures| is_used(&failures.level) || failures.are_recent(now));
         counted.surroundings.retain(|_, level| is_used(level));
         counted.names.retain(|_, level| is_used(level));
@@ -331,35 +285,6 @@ fn make_room<K: Hash + Eq + Copy, V>(table: &mut HashMap<K, V>, newcomer: &K, mo
     if table.len() >= most && !table.contains_key(newcomer) {
         let forgiven = table.keys().next().copied();
         forgiven.and_then(|key| table.remove(&key));
-    }
-}
-
-/// Limits how many failed logins an hour are recorded in the database, so that
-/// strangers cannot keep the disk busy with them; the metrics count all.
-pub struct FailedLoginTrail<C: Clock> {
-    allowance: Single<C>,
-    left_out: AtomicU64,
-}
-
-impl<C: Clock> FailedLoginTrail<C> {
-    /// At most [`FAILED_LOGINS_RECORDED_PER_HOUR`].
-    pub fn new(clock: C) -> Self {
-        let quota = Quota::per_hour(FAILED_LOGINS_RECORDED_PER_HOUR);
-        Self { allowance: RateLimiter::direct_with_clock(quota, clock), left_out: AtomicU64::new(0) }
-    }
-
-    /// Whether one more may be recorded; if not, counts it as left out.
-    pub fn may_record(&self) -> bool {
-        let may = self.allowance.check().is_ok();
-        if !may {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
-        }
-        may
-    }
-
-    /// How many were left out since the last call.
-    pub fn take_left_out(&self) -> u64 {
-        self.left_out.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -563,16 +488,6 @@ mod tests {
         assert_eq!(throttle.remembered(), 0);
         let counted = throttle.limits.as_ref().unwrap().counted.lock();
         assert_eq!((counted.surroundings.len(), counted.names.len()), (0, 0));
-    }
-
-    #[test]
-    fn the_trail_of_failed_logins_is_bounded() {
-        let clock = FakeRelativeClock::default();
-        let trail = FailedLoginTrail::new(clock.clone());
-        assert_eq!((0..1000).filter(|_| trail.may_record()).count(), 600);
-        assert_eq!((trail.take_left_out(), trail.take_left_out()), (400, 0));
-        clock.advance(Duration::from_secs(3600));
-        assert_eq!((0..1000).filter(|_| trail.may_record()).count(), 600);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::forget::forget_old;
 use super::token_expiry::TokenExpiry;
 use crate::api::App;
-use crate::auth::login_throttle::FAILED_LOGINS_RECORDED_PER_HOUR;
+use crate::auth::failed_login_trail::FAILED_LOGINS_RECORDED_PER_HOUR;
 use crate::clock;
 
 /// How often.

@@ -2,7 +2,7 @@
 //! local backends know them, and a server that goes on from a copy has to
 //! sign with them.
 
-use super::codec::LeaseKeyRow;
+use super::codec::{LastSeen, LeaseKeyRow, Row as _, SeenRow};
 use super::error::{Outcome, Unavailable, unreadable};
 use super::handle::Store;
 use super::tables::{Tables, Transaction, meta};
@@ -73,10 +73,10 @@ impl Store {
     pub async fn sites_without_lease_key(&self, number: u64) -> Result<u64, Unavailable> {
         self.read(move |tables| {
             let mut without = tables.sites.len()?;
-            for entry in tables.heartbeats.iter()? {
-                let (_, row) = entry?;
-                let seen = row.into_seen().map_err(|error| unreadable("heartbeats", error))?;
-                let has = seen.lease.is_some_and(|lease| lease.newest_key >= number);
+            for seen in tables.heartbeats.stored(..)? {
+                let last =
+                    LastSeen::read(seen?.bytes()).map_err(|error| unreadable(SeenRow::TABLE, error))?;
+                let has = last.lease.is_some_and(|lease| lease.newest_key >= number);
                 without -= u64::from(has);
             }
             Ok(without)

@@ -13,6 +13,8 @@ mod history;
 mod lists;
 #[path = "../../tests/data/recipe.rs"]
 mod recipe;
+mod restored;
+mod sealed;
 mod second_factors;
 mod secrets;
 mod simulated;

@@ -256,49 +256,39 @@ site_document!(
 );
 
 /// A site to register.
-#[derive(Object)]
-#[oai(rename = "NewSite", example)]
+#[derive(Default, Object)]
+#[oai(rename = "NewSite", skip_serializing_if_is_none, example)]
 pub struct NewSiteDocument {
     /// What you call it, 1 to 200 characters.
     name: String,
     /// Who owns it, 0 to 200 characters; empty when left out.
-    #[oai(skip_serializing_if_is_none)]
     owner_name: Option<String>,
     /// Whom to write to, at most 254 characters.
     contact_email: String,
     /// When its licence expires: RFC 3339 with any offset. Either this or
     /// `license_expires_on`.
-    #[oai(skip_serializing_if_is_none)]
     license_expires_at: Option<Time>,
     /// The last day of its licence, which ends with it, in the site's time
     /// zone. Either this or `license_expires_at`.
-    #[oai(skip_serializing_if_is_none)]
     license_expires_on: Option<Day>,
     /// What it is sorted by: at most 20 words, each of 1 to 40 of the
     /// characters `a-z 0-9 . _ : -`.
-    #[oai(skip_serializing_if_is_none)]
     tags: Option<Vec<String>>,
     /// What is to be remembered of it, 0 to 2000 characters; line breaks are
     /// kept.
-    #[oai(skip_serializing_if_is_none)]
     notes: Option<String>,
     /// What its licence switches on: at most 50 words, written as tags are.
-    #[oai(skip_serializing_if_is_none)]
     features: Option<Vec<String>>,
     /// Where its days end: a name of the IANA time zone database, such as
     /// `Europe/Rome`. Null or left out: as configured.
-    #[oai(skip_serializing_if_is_none)]
     time_zone: Option<Nullable<String>>,
     /// For how many days its licence holds after its expiry, 0 to 90. Null or
     /// left out: as configured.
-    #[oai(skip_serializing_if_is_none)]
     grace_days: Option<Nullable<u8>>,
     /// For how many hours its leases last, 1 to 8760. Null or left out: as
     /// configured.
-    #[oai(skip_serializing_if_is_none)]
     offline_hours: Option<Nullable<u16>>,
     /// true: its licence may have expired already; else that is refused.
-    #[oai(skip_serializing_if_is_none)]
     allow_past: Option<bool>,
 }
 
@@ -308,15 +298,11 @@ impl Example for NewSiteDocument {
             name: "Trattoria Da Mario".to_owned(),
             owner_name: Some("Mario Rossi".to_owned()),
             contact_email: "mario@example.com".to_owned(),
-            license_expires_at: None,
             license_expires_on: example_day().map(Day),
             tags: Some(vec!["rome".to_owned(), "vip".to_owned()]),
-            notes: None,
-            features: None,
             time_zone: Some(Nullable(Some("Europe/Rome".to_owned()))),
             grace_days: Some(Nullable(Some(14))),
-            offline_hours: None,
-            allow_past: None,
+            ..Default::default()
         }
     }
 }
@@ -378,80 +364,51 @@ impl Said {
 }
 
 /// What to change of a site; a field that is left out stays as it is.
-#[derive(Object)]
-#[oai(rename = "SiteChange", example)]
+#[derive(Default, Object)]
+#[oai(rename = "SiteChange", skip_serializing_if_is_none, example)]
 pub struct SiteChangeDocument {
     /// New name, 1 to 200 characters.
-    #[oai(skip_serializing_if_is_none)]
     name: Option<String>,
     /// New owner, 0 to 200 characters.
-    #[oai(skip_serializing_if_is_none)]
     owner_name: Option<String>,
     /// New address, at most 254 characters.
-    #[oai(skip_serializing_if_is_none)]
     contact_email: Option<String>,
     /// New expiry: RFC 3339 with any offset. Not together with
     /// `license_expires_on` or `extend_days`.
-    #[oai(skip_serializing_if_is_none)]
     license_expires_at: Option<Time>,
     /// New last day of its licence, which ends with it, in the site's time
     /// zone. Not together with `license_expires_at` or `extend_days`.
-    #[oai(skip_serializing_if_is_none)]
     license_expires_on: Option<Day>,
     /// false ends the licence whatever its expiry, true lets the expiry
     /// decide.
-    #[oai(skip_serializing_if_is_none)]
     is_active: Option<bool>,
     /// Days to add, 1 to 3660, to the later of now and today's expiry. Not
     /// together with `license_expires_at` or `license_expires_on`.
-    #[oai(skip_serializing_if_is_none)]
     extend_days: Option<u16>,
     /// New tags, in place of all that it has: at most 20, each of 1 to 40 of
     /// the characters `a-z 0-9 . _ : -`.
-    #[oai(skip_serializing_if_is_none)]
     tags: Option<Vec<String>>,
     /// New notes, 0 to 2000 characters; line breaks are kept.
-    #[oai(skip_serializing_if_is_none)]
     notes: Option<String>,
     /// New features, in place of all that it has: at most 50, written as tags
     /// are.
-    #[oai(skip_serializing_if_is_none)]
     features: Option<Vec<String>>,
     /// New time zone, such as `Europe/Rome`; null: as configured. An expiry
     /// that was agreed stays the same instant.
-    #[oai(skip_serializing_if_is_none)]
     time_zone: Option<Nullable<String>>,
     /// Days for which its licence holds after its expiry, 0 to 90; null: as
     /// configured.
-    #[oai(skip_serializing_if_is_none)]
     grace_days: Option<Nullable<u8>>,
     /// Hours for which its leases last, 1 to 8760; null: as configured.
-    #[oai(skip_serializing_if_is_none)]
     offline_hours: Option<Nullable<u16>>,
     /// true: the new expiry may lie in the past; else that is refused, since it
     /// stops the site.
-    #[oai(skip_serializing_if_is_none)]
     allow_past: Option<bool>,
 }
 
 impl Example for SiteChangeDocument {
     fn example() -> Self {
-        Self {
-            name: None,
-            owner_name: None,
-            contact_email: None,
-            license_expires_at: None,
-            license_expires_on: None,
-            is_active: None,
-            extend_days: Some(365),
-            tags: None,
-            notes: None,
-            features: None,
-            time_zone: None,
-            grace_days: None,
-            offline_hours: None,
-            allow_past: None,
-        }
+        Self { extend_days: Some(365), ..Default::default() }
     }
 }
 
@@ -496,33 +453,28 @@ impl Readable for SiteChange {
 }
 
 /// Why a site is locked, and from when until when.
-#[derive(Object)]
-#[oai(rename = "Lock", example)]
+#[derive(Default, Object)]
+#[oai(rename = "Lock", skip_serializing_if_is_none, example)]
 pub struct LockDocument {
     /// What its people are told, 1 to 500 characters.
     reason: String,
     /// When it begins: RFC 3339 with any offset. Left out, or a time that has
     /// passed: now. Not together with `at_on`.
-    #[oai(skip_serializing_if_is_none)]
     at: Option<Time>,
     /// The day at whose end it begins, in the site's time zone. Not together
     /// with `at`.
-    #[oai(skip_serializing_if_is_none)]
     at_on: Option<Day>,
     /// When it ends by itself: RFC 3339 with any offset. Left out: when
     /// somebody unlocks. Not together with `until_on`.
-    #[oai(skip_serializing_if_is_none)]
     until: Option<Time>,
     /// The last day on which it holds, in the site's time zone. Not together
     /// with `until`.
-    #[oai(skip_serializing_if_is_none)]
     until_on: Option<Day>,
 }
 
 impl Example for LockDocument {
     fn example() -> Self {
-        let reason = LockReason::PLACEHOLDER.to_owned();
-        Self { reason, at: None, at_on: None, until: None, until_on: None }
+        Self { reason: LockReason::PLACEHOLDER.to_owned(), ..Default::default() }
     }
 }
 

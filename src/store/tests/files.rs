@@ -1,4 +1,5 @@
-//! Files of all kinds at the place of the database.
+//! Files of all kinds at the place of the database: what is opened, brought up
+//! to date, refused, and what `check` finds in them.
 
 use std::path::PathBuf;
 
@@ -9,16 +10,15 @@ use crate::domain::{Effect, TokenEpoch};
 use crate::store::inspect::{CheckError, check};
 use crate::store::migrate::Step;
 use crate::store::requests::Once;
-use crate::store::restore::{RestoreError, restore};
 
 /// A file as version 0.1.0 wrote it. It is opened for ever.
-const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/v1.redb");
+pub(super) const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/v1.redb");
 
 /// A file as a newer version would have written it.
 const NEWER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/newer.redb");
 
 /// Copies the v1 file to where a store expects it.
-fn v1_in(directory: &Path) -> PathBuf {
+pub(super) fn v1_in(directory: &Path) -> PathBuf {
     let path = directory.join(FILE_NAME);
     std::fs::copy(V1, &path).unwrap();
     path
@@ -194,26 +194,6 @@ async fn an_upgrade_that_fails_half_way_leaves_the_file_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_backup_put_in_place_by_hand_and_started_works() {
-    let directory = tempfile::tempdir().unwrap();
-    let schedule = Schedule {
-        directory: directory.path().join("backup"),
-        after_change: Duration::ZERO,
-        every: Duration::ZERO,
-        keep_daily: 1,
-        clock: || at(NOW),
-    };
-    let store = open_in(directory.path());
-    register(&store, 1).await.unwrap();
-    store.keep_backups(schedule).unwrap();
-    store.close();
-    let elsewhere = tempfile::tempdir().unwrap();
-    std::fs::copy(directory.path().join("backup").join(FILE_NAME), elsewhere.path().join(FILE_NAME)).unwrap();
-    let store = open_in(elsewhere.path());
-    assert!(beat(&store, 1, 1, NOW).await.unwrap().licensed);
-}
-
-#[tokio::test]
 async fn a_damaged_database_is_refused_with_the_command_that_restores_the_newest_good_backup() {
     let directory = tempfile::tempdir().unwrap();
     let backup = directory.path().join("backup");
@@ -276,56 +256,6 @@ fn a_missing_database_is_not_begun_anew_where_the_copies_cannot_be_looked_at() {
     let refusal = Store::open(&path).err().unwrap();
     assert!(matches!(&refusal, OpenError::Io { path, .. } if *path == backup), "{refusal}");
     assert!(!path.exists());
-}
-
-#[tokio::test]
-async fn restore_checks_first_keeps_what_was_there_and_refuses_while_the_server_runs() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open_in(directory.path());
-    register(&store, 77).await.unwrap();
-    let refusal = restore(&File::open(V1).unwrap(), directory.path(), at(NOW)).unwrap_err();
-    assert!(matches!(refusal, RestoreError::Running(_)), "{refusal}");
-    let path = directory.path().join(FILE_NAME);
-    assert!(matches!(check(&path), Err(CheckError::InUse(_))));
-    store.close();
-
-    let bad = directory.path().join("bad.redb");
-    std::fs::write(&bad, &std::fs::read(V1).unwrap()[..50_000]).unwrap();
-    assert!(matches!(
-        restore(&File::open(&bad).unwrap(), directory.path(), at(NOW)),
-        Err(RestoreError::Check(_))
-    ));
-    assert!(site(&open_in(directory.path()), 77).await.is_some());
-
-    let restored = restore(&File::open(V1).unwrap(), directory.path(), at(NOW)).unwrap();
-    let kept = restored.kept.unwrap();
-    assert_eq!(kept, directory.path().join("sitewarden.redb.before-restore-2030-03-17T174640Z"));
-    let store = open_in(directory.path());
-    assert!(site(&store, 1).await.is_some() && site(&store, 77).await.is_none());
-    store.close();
-    let store = Store::open(&kept).unwrap();
-    assert!(site(&store, 77).await.is_some());
-    // The restored one, the one before, the bad one, and the directory of the
-    // copy from before the restored one was brought up to date.
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 4);
-}
-
-#[tokio::test]
-async fn what_a_killed_restore_left_goes_at_the_next_start_or_restore() {
-    let directory = tempfile::tempdir().unwrap();
-    let left = directory.path().join(".sitewarden.redb.restore");
-    let files = || std::fs::read_dir(directory.path()).unwrap().count();
-    // With no database and with one.
-    for _ in 0..2 {
-        std::fs::write(&left, "half of a backup").unwrap();
-        open_in(directory.path()).close();
-        assert!(!left.exists() && files() == 1);
-    }
-    std::fs::remove_file(directory.path().join(FILE_NAME)).unwrap();
-    std::fs::write(&left, "half of a backup").unwrap();
-    let restored = restore(&File::open(V1).unwrap(), directory.path(), at(NOW)).unwrap();
-    assert!(restored.kept.is_none() && !left.exists() && files() == 1);
-    assert!(site(&open_in(directory.path()), 1).await.is_some());
 }
 
 #[tokio::test]
@@ -461,7 +391,7 @@ fn codec_bytes_of_a_request() -> Vec<u8> {
 
 /// The entry that version 0.1.0 made of a login that failed: from nowhere, of
 /// nobody, at the beginning of time.
-const AUDIT_OF_V1: &[u8] = b"\x01\x00\x08unproven\x00\x00\x0clogin_failed\x00\x00\x00";
+pub(super) const AUDIT_OF_V1: &[u8] = b"\x01\x00\x08unproven\x00\x00\x0clogin_failed\x00\x00\x00";
 
 #[tokio::test]
 async fn a_failed_login_that_version_0_1_0_put_into_the_trail_is_still_read_there() {
@@ -482,66 +412,6 @@ async fn a_failed_login_that_version_0_1_0_put_into_the_trail_is_still_read_ther
     assert_eq!(trail.entries[0].action.as_str(), "login_failed");
     let anna = AuditFilter { admin: Some("x".to_owned()), ..AuditFilter::default() };
     assert_eq!(store.audit(anna, None, 100).await.unwrap().total, 0);
-}
-
-#[tokio::test]
-async fn a_file_with_a_record_that_could_not_be_read_gets_no_seal() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = v1_in(directory.path());
-    let put = |row: &'static [u8]| {
-        let opened = open::open(&path, migrate::STEPS).unwrap();
-        let transaction = opened.database.begin_write().unwrap();
-        WriteTables::of(&transaction).audit.put_as_it_is(3, row);
-        transaction.commit().unwrap();
-        drop(opened);
-    };
-    let sealed = || seal::take_off(&File::open(&path).unwrap());
-    put(&[1, 250]);
-    let store = Store::open(&path).unwrap();
-    let read = store.audit(AuditFilter::default(), None, 100).await;
-    assert!(matches!(read, Err(Unavailable::Record { .. })));
-    store.close();
-    assert!(!sealed(), "by a reader");
-    let store = Store::open(&path).unwrap();
-    assert!(matches!(store.prune_audit(Timestamp::MAX).await, Err(Unavailable::Record { .. })));
-    store.close();
-    assert!(!sealed(), "by a writer");
-    let store = Store::open(&path).unwrap();
-    let snapshot = store.snapshot(directory.path()).await;
-    assert!(matches!(snapshot, Err(SnapshotError::Verify { .. })), "{snapshot:?}");
-    store.close();
-    assert!(!sealed(), "by a snapshot");
-    put(AUDIT_OF_V1);
-    Store::open(&path).unwrap().close();
-    assert!(sealed());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_gets_no_seal_after_a_panic() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE_NAME);
-    let sealed = || seal::take_off(&File::open(&path).unwrap());
-    let store = Store::open(&path).unwrap();
-    let written = store.write_always::<(), _>(|_| panic!("on purpose")).await;
-    assert!(matches!(written, Err(Unavailable::Panicked)));
-    store.close();
-    assert!(!sealed(), "of a write");
-    let store = Store::open(&path).unwrap();
-    let read = store.read::<(), _>(|_| panic!("on purpose")).await;
-    assert!(matches!(read, Err(Unavailable::Panicked)));
-    store.close();
-    assert!(!sealed(), "of a read");
-}
-
-#[test]
-fn a_file_is_sealed_when_it_is_closed_in_order_and_only_then() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE_NAME);
-    let store = Store::open(&path).unwrap();
-    assert!(!seal::take_off(&File::open(&path).unwrap()));
-    store.close();
-    Store::open(&path).unwrap().close();
-    assert!(seal::take_off(&File::open(&path).unwrap()));
 }
 
 #[test]

@@ -6,10 +6,7 @@ use super::delivery::Delivered;
 use super::history::{Day, Today};
 use super::text::AppVersion;
 use super::time::Timestamp;
-
-/// How far ahead of the clock a heartbeat's time may be, in seconds, and still
-/// be taken for one: clocks are set back by as much.
-const FUTURE_SECONDS: i64 = 300;
+pub(super) use super::time::is_from_the_future;
 
 /// What a local backend reports of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +62,6 @@ impl Seen {
             _ => self,
         }
     }
-}
-
-/// Whether a heartbeat came `at` a time so far ahead of `now` that the clock was
-/// wrong then, or is now.
-pub(super) fn is_from_the_future(at: Timestamp, now: Timestamp) -> bool {
-    at.seconds_since(now) > FUTURE_SECONDS
 }
 
 #[cfg(test)]

@@ -10,9 +10,8 @@
 use std::net::IpAddr;
 
 use super::calendar::Date;
-use super::heartbeat::is_from_the_future;
 use super::text::AppVersion;
-use super::time::Timestamp;
+use super::time::{Timestamp, is_from_the_future};
 
 /// How many days are kept of a site, and shown.
 pub const DAYS: usize = 90;

@@ -97,7 +97,7 @@ impl Store {
                 Some(last) => (Some(last.at), last.delivered, last.lease),
                 None => (None, Delivered::default(), None),
             };
-            let today = history::count(tables, id, last, &call, &rules, now)?;
+            let today = history::count(tables, id, last, (call.ip, version), &rules, now)?;
             let revision = site.verdict_revision.at(&site.terms, &rules, now).number;
             let delivered = before.after(call.applied, revision, now);
             let slot = slot::seconds_to_next(call.site_id, now);

@@ -5,16 +5,16 @@
 //! adds it to the days of all sites: two writes more for a site and day, and
 //! none for any other heartbeat.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::codec::{self, HistoryRow, LastSeen, Row as _};
 use super::error::{Unavailable, unreadable};
 use super::handle::Store;
-use super::heartbeats::Call;
 use super::sites;
 use super::tables::{Tables, Transaction, WriteTables};
 use crate::domain::history::DAYS;
-use crate::domain::{Date, Day, History, Rules, SiteId, Timestamp, Today};
+use crate::domain::{AppVersion, Date, Day, History, Rules, SiteId, Timestamp, Today};
 
 /// Greatest size of the days of a site, in bytes: where they would have more,
 /// the oldest lose the names of addresses and versions.
@@ -65,25 +65,21 @@ fn of_number(tables: &Tables<'_, impl Transaction>, id: u64) -> Result<History, 
     }
 }
 
-/// Counts the heartbeat `call` of a site after the `last` one, and gives the day
-/// that it is. Where the day of the last one has ended, it is written down.
+/// Counts a heartbeat of a site after the `last` one, which comes from `ip` and
+/// reports `version`, and gives the day that it is. Where the day of the last one has ended, it is written down.
 pub(super) fn count(
     tables: &mut WriteTables<'_>,
     id: u64,
     last: Option<LastSeen>,
-    call: &Call,
+    (ip, version): (IpAddr, &AppVersion),
     rules: &Rules,
     now: Timestamp,
 ) -> Result<Option<Today>, Unavailable> {
-    let version = &call.heartbeat.version;
-    let mut ended = None;
-    if let Some(LastSeen { at, ip, other_version, today: Some(today), .. }) = last {
+    if let Some(LastSeen { at, ip: last_ip, other_version, today: Some(today), .. }) = last {
         if today.lasts(now) {
-            return Ok(Some(today.and((ip, call.ip), (other_version, version))));
+            return Ok(Some(today.and((last_ip, ip), (other_version, version))));
         }
-        ended = Some(today.finished(at, ip, other_version.unwrap_or_else(|| version.clone())));
-    }
-    if let Some(day) = ended {
+        let day = today.finished(at, last_ip, other_version.unwrap_or_else(|| version.clone()));
         add_to_all(tables, &day)?;
         add(tables, id, day)?;
     }

@@ -11,8 +11,8 @@ use crate::domain::heartbeat::LastLease;
 use crate::domain::secret_key::{OldKey, SiteKeys};
 use crate::domain::site::Watch;
 use crate::domain::{
-    AppVersion, Delivered, GraceDays, Heartbeat, KeyHash, Lock, OfflineHours, Seen, Site, SiteId, Terms,
-    TimeZoneName, Timestamp, Today, VerdictRevision,
+    Delivered, GraceDays, Heartbeat, KeyHash, Lock, OfflineHours, Seen, Site, SiteId, Terms, TimeZoneName,
+    Timestamp, VerdictRevision,
 };
 
 /// A site's registration. Its number is the key of its table.
@@ -390,7 +390,7 @@ pub(super) struct LeaseRow {
 }
 
 impl LeaseRow {
-    fn read(self, at: i64) -> Result<LastLease, DecodeError> {
+    pub(super) fn read(self, at: i64) -> Result<LastLease, DecodeError> {
         let issued_at = at.checked_add(self.issued_after).ok_or(DecodeError::Field("lease"))?;
         Ok(LastLease { issued_at: time("lease", issued_at)?, newest_key: self.newest_key })
     }
@@ -414,7 +414,7 @@ pub(super) fn upgrade_seen(version: u8, body: &[u8]) -> Result<SeenRow, DecodeEr
 #[derive(Deserialize)]
 pub(super) struct SeenFieldsInPlace<'a> {
     pub(super) at: i64,
-    ip: IpAddr,
+    pub(super) ip: IpAddr,
     pub(super) version: &'a str,
     _uptime_seconds: u64,
     _key_generation: u64,
@@ -427,7 +427,7 @@ pub(super) struct SeenRowInPlace<'a> {
     pub(super) fields: SeenFieldsInPlace<'a>,
     pub(super) answered: Option<ReachedRow>,
     pub(super) acknowledged: Option<ReachedRow>,
-    lease: Option<LeaseRow>,
+    pub(super) lease: Option<LeaseRow>,
     pub(super) today: Option<TodayRow>,
 }
 
@@ -441,33 +441,6 @@ impl<'a> SeenRowInPlace<'a> {
             }
             _ => borrow::<SeenRow, _>(bytes),
         }
-    }
-}
-
-/// What the next heartbeat needs of the last one.
-pub(in crate::store) struct LastSeen {
-    pub(in crate::store) at: Timestamp,
-    pub(in crate::store) delivered: Delivered,
-    pub(in crate::store) lease: Option<LastLease>,
-    pub(in crate::store) today: Option<Today>,
-    pub(in crate::store) ip: IpAddr,
-    /// `None`: the version that the next one reports too.
-    pub(in crate::store) other_version: Option<AppVersion>,
-}
-
-impl LastSeen {
-    /// Of the bytes of a [`SeenRow`], for a heartbeat that reports `version`.
-    pub(in crate::store) fn read(bytes: &[u8], version: &AppVersion) -> Result<Self, DecodeError> {
-        let row = SeenRowInPlace::read(bytes)?;
-        let other_version = Some(row.fields.version).filter(|last| *last != version.as_str());
-        Ok(Self {
-            today: row.today.map(|today| today.into_today(row.fields.at)).transpose()?,
-            ip: row.fields.ip,
-            other_version: other_version.map(|version| text("last_version", version)).transpose()?,
-            at: time("last_seen_at", row.fields.at)?,
-            delivered: delivered(row.answered, row.acknowledged)?,
-            lease: row.lease.map(|lease| lease.read(row.fields.at)).transpose()?,
-        })
     }
 }
 

@@ -65,6 +65,7 @@ fn seen() -> Seen {
         key_generation: 1,
         delivered: Delivered::default(),
         lease: None,
+        today: None,
     }
 }
 

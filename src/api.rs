@@ -48,6 +48,7 @@ pub mod second_factor;
 pub mod session;
 pub mod signing_key;
 pub mod sites;
+pub mod statistics;
 pub mod tls;
 pub mod tokens;
 pub mod watch;

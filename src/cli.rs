@@ -9,6 +9,7 @@
 
 // What can be typed, and what is printed and asked.
 mod arguments;
+mod bars;
 mod environment;
 mod error;
 mod host;
@@ -42,6 +43,7 @@ mod openapi;
 mod restore;
 mod serve;
 mod site;
+mod statistics;
 mod tls;
 mod token;
 

@@ -33,14 +33,17 @@ pub mod slot;
 // What it may go on with without a server, and which keys vouch for it.
 pub mod lease;
 pub mod lease_key;
-// What its local backend reports.
+// What its local backend reports, and on which days.
 pub mod heartbeat;
+pub mod history;
 // All of it together.
 pub mod site;
 // What lists look at of it: which sites are meant, and in which order.
 pub mod filter;
 pub mod order;
 pub mod view;
+// How all of them stand.
+pub mod statistics;
 // What its local backend is told.
 pub mod verdict;
 // Who may change it.
@@ -69,6 +72,7 @@ pub use codes::{Features, Tags};
 pub use delivery::{Delivered, Delivery, DeliveryState};
 pub use filter::SiteFilter;
 pub use heartbeat::{Heartbeat, Seen};
+pub use history::{Day, History, Several, Today};
 pub use lease::{Lease, LeaseRequest, Nonce};
 pub use licence::{ExpiryRefused, LicenceChange, TooFarAhead};
 pub use network::{Block, Network, Surroundings};
@@ -81,6 +85,7 @@ pub use secret_key::{KeyHash, SecretKey};
 pub use session::{Means, Session, SessionId, SessionKind};
 pub use site::{NewSite, Site, SiteChange, SiteStatus};
 pub use site_id::SiteId;
+pub use statistics::{Frequencies, Statistics};
 pub use terms::{Lock, NewLock, Terms, VerdictRevision};
 pub use text::{AppVersion, ContactEmail, LockReason, Notes, OwnerName, SiteName, TextError};
 pub use time::Timestamp;

@@ -170,7 +170,7 @@ impl Readable for Batch {
         let mut named = 0;
         let items = items.into_iter().map(|item| {
             let read = match item {
-                Value::Object(item) => Fields::read(item).map_err(|problem| problem.errors),
+                Value::Object(item) => fields.read_inner(item).map_err(|problem| problem.errors),
                 _ => Err(FieldErrors::one("item", "must be an object")),
             };
             read.map_err(|errors| {

@@ -16,8 +16,10 @@ use super::app::App;
 use super::authority::Authority;
 use super::batch::BATCH_WITHOUT_CODE;
 use super::batch::required_tags;
+use super::field_errors::FieldErrors;
 use super::fields::{Body, Fields, Json, Readable};
 use super::idempotency::{IdempotencyKey, OnceRequest};
+use super::moment::bound;
 use super::problem::{Failure, Problem, failure};
 use super::scope;
 use super::sites::{OneOf, SiteDocument, TagList};
@@ -25,7 +27,9 @@ use super::tag::Group;
 use super::wire::{Given, Time};
 use crate::clock::now;
 use crate::domain::filter::FoldedText;
-use crate::domain::{NewLock, Operation, Refused, Scope, Site, SiteChange, SiteFilter, Tags};
+use crate::domain::{
+    Calendar, Moment, NewLock, Operation, Refused, Scope, Site, SiteChange, SiteFilter, Tags,
+};
 use crate::store::{Bulk, BulkRefused, Expected};
 
 /// Most sites that one request changes: some seconds of writing, in which
@@ -72,12 +76,15 @@ pub struct FilterDocument {
     owner: Option<String>,
     /// With this tag, or with all of several: `rome,vip`.
     tag: Option<String>,
-    /// Whose `license_expires_at` is before this time.
-    expires_before: Option<Time>,
-    /// Whose `license_expires_at` is after this time.
-    expires_after: Option<Time>,
-    /// Whose last heartbeat came before this time.
-    seen_before: Option<Time>,
+    /// Whose `license_expires_at` is before this time
+    /// (`2030-12-31T00:00:00Z`); a day (`2030-12-31`), in the configured zone:
+    /// whose last day is before it.
+    expires_before: Option<String>,
+    /// Whose `license_expires_at` is after this time; a day: whose last day is
+    /// after it.
+    expires_after: Option<String>,
+    /// Whose last heartbeat came before this time, or before this day began.
+    seen_before: Option<String>,
     /// Whose last heartbeat reported exactly this version.
     version: Option<String>,
     /// The last change of which has come so far, or one of several:
@@ -85,21 +92,56 @@ pub struct FilterDocument {
     delivery: Option<String>,
 }
 
-impl Readable for SiteFilter {
+/// Which sites, as it is said: what a day means, the calendar tells.
+struct SaidFilter {
+    said: SiteFilter,
+    expires_before: Option<Moment>,
+    expires_after: Option<Moment>,
+    seen_before: Option<Moment>,
+}
+
+impl SaidFilter {
+    fn is_empty(&self) -> bool {
+        let bounds = [self.expires_before, self.expires_after, self.seen_before];
+        self.said.is_empty() && bounds.iter().all(Option::is_none)
+    }
+
+    /// With the instants that its days mean.
+    ///
+    /// # Errors
+    /// Names the days that the zone skipped.
+    fn resolved(self, calendar: &Calendar) -> Result<SiteFilter, Problem> {
+        let mut errors = FieldErrors::default();
+        let (end, start) = (|day| calendar.end_of(day), |day| calendar.start_of(day));
+        let filter = SiteFilter {
+            expires_before: bound(self.expires_before, "filter.expires_before", end, &mut errors),
+            expires_after: bound(self.expires_after, "filter.expires_after", end, &mut errors),
+            seen_before: bound(self.seen_before, "filter.seen_before", start, &mut errors),
+            ..self.said
+        };
+        if errors.is_empty() { Ok(filter) } else { Err(Problem::invalid(errors)) }
+    }
+}
+
+impl Readable for SaidFilter {
     type Document = FilterDocument;
 
     fn read(fields: &mut Fields) -> Option<Self> {
-        Some(Self {
+        let (expires_before, expires_after, seen_before) = (
+            fields.optional("expires_before"),
+            fields.optional("expires_after"),
+            fields.optional("seen_before"),
+        );
+        let said = SiteFilter {
             statuses: fields.optional("status").map(|OneOf(statuses)| statuses).unwrap_or_default(),
             text: fields.optional("q").filter(|text: &FoldedText| !text.is_empty()),
             owner: fields.optional("owner"),
             tags: fields.optional("tag").map_or_else(Tags::default, |TagList(tags)| tags),
-            expires_before: fields.optional("expires_before"),
-            expires_after: fields.optional("expires_after"),
-            seen_before: fields.optional("seen_before"),
             version: fields.optional("version"),
             deliveries: fields.optional("delivery").map(|OneOf(states)| states).unwrap_or_default(),
-        })
+            ..SiteFilter::default()
+        };
+        Some(Self { said, expires_before, expires_after, seen_before })
     }
 }
 
@@ -156,7 +198,7 @@ impl Example for BulkDocument {
 
 /// A change of many sites, checked.
 struct ManyChanged {
-    filter: SiteFilter,
+    filter: SaidFilter,
     operation: Operation,
     expected: Expected,
 }
@@ -165,8 +207,8 @@ impl Readable for ManyChanged {
     type Document = BulkDocument;
 
     fn read(fields: &mut Fields) -> Option<Self> {
-        let filter: Option<SiteFilter> = fields.required_object("filter");
-        if filter.as_ref().is_some_and(SiteFilter::is_empty) {
+        let filter: Option<SaidFilter> = fields.required_object("filter");
+        if filter.as_ref().is_some_and(SaidFilter::is_empty) {
             fields.refuse(
                 "filter",
                 "must say something of the sites that are meant: an empty one would mean all",
@@ -277,6 +319,7 @@ impl BulkApi {
         let by = admin.actor();
         let once = OnceRequest::read(idempotency_key.0, &by, ROUTE, &bytes)?;
         let now = now();
+        let filter = filter.resolved(&app.store.rules().calendar(None))?;
         let wanted = Bulk { filter, operation, most: MAX_SITES };
         let done = app.store.bulk(wanted, expected, once.map(|once| once.once), by, now).await?;
         let done = done.map_err(|refused| Failure::from(problem_of(refused)))?;

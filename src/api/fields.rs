@@ -9,6 +9,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use poem::http::header;
@@ -21,11 +22,12 @@ use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
 use serde_json::{Map, Value};
 
+use super::app::App;
 use super::field_errors::FieldErrors;
 use super::object::Object;
 use super::problem::Problem;
-use crate::domain::Moment;
 use crate::domain::codes::Codes;
+use crate::domain::{Moment, TimeZoneName, Zones};
 
 /// A request body of some shape.
 pub trait Readable: Sized + Send {
@@ -44,7 +46,13 @@ pub trait Readable: Sized + Send {
 pub struct Fields {
     given: Map<String, Value>,
     errors: FieldErrors,
+    /// The time zones that the host knows; `None`: that is not known here.
+    zones: Option<Zones>,
 }
+
+/// What is said of a zone that the host does not know.
+pub(super) const UNKNOWN_ZONE: &str = "is no time zone that the server's host knows: give one such as \
+    Europe/Rome, with a time in place of a day, or install tzdata there";
 
 impl Fields {
     /// Notes that `field` is bad.
@@ -113,6 +121,19 @@ impl Fields {
         if self.is_null(field) { Some(None) } else { self.optional_integer(field, bounds).map(Some) }
     }
 
+    /// The name of a time zone that may be missing, or null: `Some(None)`. One
+    /// that the host does not know is named beside the other faults.
+    pub fn nullable_zone(&mut self, field: &str) -> Option<Option<TimeZoneName>> {
+        let zone: Option<Option<TimeZoneName>> = self.nullable(field);
+        let unknown =
+            |zones: &Zones| zone.iter().flatten().any(|name| zones.calendar(name.as_str()).zone().is_none());
+        if self.zones.as_ref().is_some_and(unknown) {
+            self.refuse(field, UNKNOWN_ZONE);
+            return None;
+        }
+        zone
+    }
+
     /// An array of short words that may be missing.
     pub fn optional_codes<const MOST: usize>(&mut self, field: &str) -> Option<Codes<MOST>> {
         let given = self.given.shift_remove(field)?;
@@ -168,7 +189,7 @@ impl Fields {
                 return None;
             }
         };
-        let read = Self::read(members);
+        let read = self.read_inner(members);
         read.map_err(|problem| {
             self.errors.take_over(problem.errors, |inner| format!("{field}.{inner}"));
         })
@@ -207,8 +228,20 @@ impl Fields {
     /// # Errors
     /// 422 that names the bad fields.
     pub fn read<T: Readable>(object: impl Into<Object>) -> Result<T, Problem> {
+        Self::read_knowing(object, None)
+    }
+
+    /// Reads an object that is part of this body.
+    ///
+    /// # Errors
+    /// As of [`Fields::read`].
+    pub fn read_inner<T: Readable>(&self, object: impl Into<Object>) -> Result<T, Problem> {
+        Self::read_knowing(object, self.zones.clone())
+    }
+
+    fn read_knowing<T: Readable>(object: impl Into<Object>, zones: Option<Zones>) -> Result<T, Problem> {
         let Object { members: given, faults: errors } = object.into();
-        let mut fields = Self { given, errors };
+        let mut fields = Self { given, errors, zones };
         let body = T::read(&mut fields);
         if T::IGNORES_ALL_BUT.is_none() {
             let unknown: Vec<String> = fields.given.keys().cloned().collect();
@@ -292,7 +325,8 @@ impl<'a, T: Readable> ApiExtractor<'a> for Body<T> {
         }
         let bytes = bytes_of(body).await?;
         let object = Object::read(&bytes, T::IGNORES_ALL_BUT)?;
-        Ok(Self(Fields::read(object)?, bytes))
+        let zones = request.data::<Arc<App>>().map(|app| app.store.rules().zones.clone());
+        Ok(Self(Fields::read_knowing(object, zones)?, bytes))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is answered where an operation on a site is refused.
 
+use super::fields::UNKNOWN_ZONE;
 use super::problem::Problem;
 use crate::domain::{DateField, Refused, Tags, TooFarAhead};
 
@@ -22,11 +23,7 @@ impl From<Refused> for Problem {
                 "lies in the past, which stops the site: give a time to come, or say that it may: allow_past: true \
                  (--allow-past)",
             ),
-            Refused::UnknownTimeZone => Self::invalid_field(
-                "time_zone",
-                "is no time zone that the server's host knows: give one such as Europe/Rome, with a time in \
-                 place of a day, or install tzdata there",
-            ),
+            Refused::UnknownTimeZone => Self::invalid_field("time_zone", UNKNOWN_ZONE),
             Refused::SkippedDay(field) => Self::invalid_field(
                 match field {
                     DateField::Expiry => "license_expires_on",

@@ -16,6 +16,7 @@ use super::second_factor::SecondFactorApi;
 use super::session::SessionApi;
 use super::signing_key::SigningKeyApi;
 use super::sites::SitesApi;
+use super::statistics::StatisticsApi;
 use super::tls::TlsApi;
 use super::tokens::TokensApi;
 use super::watch::WatchApi;
@@ -50,9 +51,9 @@ Times are RFC 3339 in UTC with whole seconds; any offset is accepted. Errors are
 `request_id` that the server's log has too. Every path is answered with and without a trailing slash.";
 
 /// The type of the groups given, and their values: tuples, as poem-openapi
-/// takes them.
+/// takes them. One has at most 16 members, which may be tuples of groups.
 macro_rules! groups {
-    ($($group:ident,)*) => {
+    ($($group:tt,)*) => {
         /// The groups of operations, in the order of the specification.
         pub(super) type Groups = ($($group,)*);
 
@@ -65,10 +66,7 @@ macro_rules! groups {
 groups! {
     AuthApi,
     SessionApi,
-    SitesApi,
-    WatchApi,
-    BatchApi,
-    BulkApi,
+    (SitesApi, WatchApi, BatchApi, BulkApi, StatisticsApi),
     HeartbeatApi,
     LeaseKeysApi,
     AdminsApi,

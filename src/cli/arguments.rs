@@ -9,7 +9,7 @@ use super::client::Target;
 use super::screen::Ended;
 use super::{
     admin, audit, backup, check, complete_site, completions, configuration, healthcheck, heartbeat,
-    lease_key, login, logout, manpages, openapi, restore, serve, site, tls, token,
+    lease_key, login, logout, manpages, openapi, restore, serve, site, statistics, tls, token,
 };
 
 /// Licence server for software that runs at many sites.
@@ -27,6 +27,14 @@ enum Command {
     Site {
         #[command(subcommand)]
         command: Box<site::Site>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Count the sites by status, version, owner and tag, and their heartbeats
+    ///
+    /// Also licences that end within 7, 14, 30 and 90 days, their grace
+    /// included, and the heartbeats of all sites on each of the last 90 days.
+    Statistics {
         #[command(flatten)]
         target: Target,
     },
@@ -136,6 +144,7 @@ impl Arguments {
         match self.command {
             Command::Serve(serve) => serve.run(),
             Command::Site { command, target } => command.run(&target),
+            Command::Statistics { target } => statistics::run(&target),
             Command::Admin { command, data_dir, target } => command.run(&target, data_dir),
             Command::Token { command, target } => command.run(&target),
             Command::Audit { command, target } => command.run(&target),

@@ -73,6 +73,8 @@ fn plain(table: &str) -> String {
         "audit" => "audit entries",
         "strangers" => "failed logins",
         "requests" => "remembered requests",
+        "history" => "sites with days before",
+        "heartbeat_days" => "days with heartbeats",
         "token_hashes" => "hashes of tokens",
         "token_uses" => "tokens that were used",
         "meta" => "the server's own values",

@@ -17,6 +17,7 @@ mod said;
 mod add;
 mod export;
 mod extend;
+mod history;
 mod import;
 mod list;
 mod lock;

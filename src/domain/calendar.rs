@@ -21,6 +21,9 @@ const YEARS: std::ops::RangeInclusive<i16> = 1..=9999;
 /// The last day whose end can be told in every zone.
 const LAST: (i16, i8, i8) = (9999, 12, 29);
 
+/// The day from which days are counted.
+const EPOCH: civil::Date = civil::date(1970, 1, 1);
+
 /// A day of the Gregorian calendar, 0001-01-01 to 9999-12-29, wherever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(civil::Date);
@@ -49,6 +52,20 @@ impl fmt::Display for NotADate {
 impl std::error::Error for NotADate {}
 
 impl Date {
+    /// Counted from 1970-01-01, which is 0.
+    pub fn number(self) -> i32 {
+        // The years 1 to 9999 have less than 4 million days.
+        self.0.since((jiff::Unit::Day, EPOCH)).map_or(0, |span| span.get_days())
+    }
+
+    /// Of its number; `None` outside the bounds.
+    pub fn numbered(number: i32) -> Option<Self> {
+        let date = EPOCH.checked_add(jiff::Span::new().try_days(number).ok()?).ok()?;
+        let (year, month, day) = LAST;
+        let is_known = YEARS.contains(&date.year()) && date <= civil::date(year, month, day);
+        is_known.then_some(Self(date))
+    }
+
     /// The day after it; `None` after the last.
     pub fn next(self) -> Option<Self> {
         let next = self.0.tomorrow().ok()?;
@@ -200,6 +217,11 @@ impl Eq for Zones {}
 pub struct Calendar(Option<TimeZone>);
 
 impl Calendar {
+    /// The days of UTC, which need no data.
+    pub fn utc() -> Self {
+        Self(Some(TimeZone::UTC))
+    }
+
     /// The zone's name as its data has it; `None`: nothing is known of it.
     pub fn zone(&self) -> Option<&str> {
         self.0.as_ref().and_then(TimeZone::iana_name)
@@ -235,6 +257,15 @@ impl Calendar {
         let zone = self.0.as_ref().ok_or(Unresolved::UnknownZone)?;
         // The day after may be one that is skipped: then what comes after it.
         day.0.tomorrow().ok().and_then(|next| first_second(zone, next)).ok_or(Unresolved::SkippedDay)
+    }
+
+    /// The day that it is at `time`, and when that ends; `None` where nothing is
+    /// known of the zone, and outside the bounds of days.
+    pub fn day_at(&self, time: Timestamp) -> Option<(Date, Timestamp)> {
+        let zone = self.0.as_ref()?;
+        let today = date_at(zone, time)?;
+        let end = first_second(zone, today.tomorrow().ok()?)?;
+        YEARS.contains(&today.year()).then_some((Date(today), end))
     }
 
     /// The last day that has ended by `time`; `None` where nothing is known of
@@ -349,6 +380,36 @@ mod tests {
             let calendar = zones().calendar(zone);
             assert_eq!(calendar.end_of(day(text)), Ok(at(end)), "{zone} {text}");
             assert_eq!(calendar.last_whole_day(at(end)), Some(day(text)), "{zone} {text}");
+        }
+    }
+
+    #[test]
+    fn what_day_it_is_is_told_with_its_end() {
+        for (zone, time, date, end) in [
+            ("UTC", "2030-12-31T23:59:59Z", "2030-12-31", "2031-01-01T00:00:00Z"),
+            ("Europe/Rome", "2030-12-31T23:00:00Z", "2031-01-01", "2031-01-01T23:00:00Z"),
+            // A day of 25 hours.
+            ("Europe/Rome", "2030-10-27T22:59:59Z", "2030-10-27", "2030-10-27T23:00:00Z"),
+            // The day after is skipped.
+            ("Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29", "2011-12-30T10:00:00Z"),
+        ] {
+            let calendar = zones().calendar(zone);
+            assert_eq!(calendar.day_at(at(time)), Some((day(date), at(end))), "{zone} {time}");
+        }
+        assert_eq!(zones().calendar("Europe/Nowhere").day_at(at("2030-12-31T00:00:00Z")), None);
+        assert_eq!(zones().calendar("UTC").day_at(Timestamp::MAX), None);
+    }
+
+    #[test]
+    fn days_are_numbered_from_1970_to_both_ends() {
+        assert_eq!((day("1970-01-01").number(), day("1969-12-31").number()), (0, -1));
+        assert_eq!(day("2026-11-25").number(), 20_782);
+        for text in ["0001-01-01", "9999-12-29"] {
+            assert_eq!(Date::numbered(day(text).number()), Some(day(text)));
+        }
+        let (first, last) = (day("0001-01-01").number(), day("9999-12-29").number());
+        for number in [first - 1, last + 1, i32::MIN, i32::MAX] {
+            assert_eq!(Date::numbered(number), None);
         }
     }
 

@@ -137,6 +137,7 @@ mod tests {
             key_generation: 1,
             delivered: Delivered::default().after(None, 1, at(seconds)),
             lease: None,
+            today: None,
         }
     }
 

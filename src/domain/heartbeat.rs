@@ -3,12 +3,10 @@
 use std::net::IpAddr;
 
 use super::delivery::Delivered;
+use super::history::{Day, Today};
 use super::text::AppVersion;
 use super::time::Timestamp;
-
-/// How far ahead of the clock a heartbeat's time may be, in seconds, and still
-/// be taken for one: clocks are set back by as much.
-const FUTURE_SECONDS: i64 = 300;
+pub(super) use super::time::is_from_the_future;
 
 /// What a local backend reports of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +33,8 @@ pub struct Seen {
     pub delivered: Delivered,
     /// The last lease that it was given.
     pub lease: Option<LastLease>,
+    /// The day that it was, with all heartbeats of that day.
+    pub today: Option<Today>,
 }
 
 /// What is stored of the last lease that a site was given.
@@ -47,6 +47,12 @@ pub struct LastLease {
 }
 
 impl Seen {
+    /// The day of the last heartbeat, as far as it has come.
+    pub fn day(&self) -> Option<Day> {
+        let version = self.heartbeat.version.clone();
+        self.today.clone().map(|today| today.finished(self.at, self.ip, version))
+    }
+
     /// The record after this heartbeat, given when the last one came: a clock
     /// that was set back a little must not make a site look unseen, and one
     /// that was far ahead must not have it look seen for ever.
@@ -56,12 +62,6 @@ impl Seen {
             _ => self,
         }
     }
-}
-
-/// Whether a heartbeat came `at` a time so far ahead of `now` that the clock was
-/// wrong then, or is now.
-pub(super) fn is_from_the_future(at: Timestamp, now: Timestamp) -> bool {
-    at.seconds_since(now) > FUTURE_SECONDS
 }
 
 #[cfg(test)]
@@ -80,6 +80,7 @@ mod tests {
             key_generation: 1,
             delivered: Delivered::default(),
             lease: None,
+            today: None,
         }
     }
 

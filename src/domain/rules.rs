@@ -4,8 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::calendar::{Calendar, Zones};
+use super::calendar::{Calendar, Date, Zones};
 use super::text::{Stored, TextError, bounded};
+use super::time::Timestamp;
 
 /// How long a site may be silent, in hours, before its status says so; 0
 /// switches that off.
@@ -121,6 +122,14 @@ impl Rules {
     /// The days of a site with this zone of its own; `None`: of one without.
     pub fn calendar(&self, time_zone: Option<&TimeZoneName>) -> Calendar {
         self.zones.calendar(time_zone.unwrap_or(&self.time_zone).as_str())
+    }
+
+    /// The day that it is at `time` at a site with this zone of its own, and
+    /// when that ends. Where nothing is known of a zone, it is that of the
+    /// configured one, and then of UTC; `None` outside the bounds of days.
+    pub fn day_at(&self, time_zone: Option<&TimeZoneName>, time: Timestamp) -> Option<(Date, Timestamp)> {
+        let own = time_zone.and_then(|zone| self.zones.calendar(zone.as_str()).day_at(time));
+        own.or_else(|| self.calendar(None).day_at(time)).or_else(|| Calendar::utc().day_at(time))
     }
 
     /// The name of a zone as this host has it; `None`: it knows no such zone.

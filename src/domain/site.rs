@@ -3,14 +3,14 @@
 use super::calendar::{Calendar, Moment};
 use super::codes::{Features, Tags};
 use super::delivery::{Delivered, Delivery};
-use super::heartbeat::{Seen, is_from_the_future};
+use super::heartbeat::Seen;
 use super::licence::{ExpiryRefused, LicenceChange, expiry};
 use super::rules::{GraceDays, OfflineHours, Rules, TimeZoneName};
 use super::secret_key::{KeyHash, OldKey, SiteKeys};
 use super::site_id::SiteId;
 use super::terms::{Terms, VerdictRevision};
 use super::text::{ContactEmail, Notes, OwnerName, SiteName};
-use super::time::{SECONDS_PER_DAY, Timestamp};
+use super::time::{SECONDS_PER_DAY, Timestamp, is_from_the_future};
 
 /// The longest overlap of a key rotation, in hours: a week.
 pub const MAX_OVERLAP_HOURS: u8 = 168;
@@ -387,6 +387,7 @@ mod tests {
             key_generation: 1,
             delivered: Delivered::default(),
             lease: None,
+            today: None,
         })
     }
 

@@ -60,6 +60,16 @@ impl Timestamp {
     }
 }
 
+/// How far ahead of the clock a heartbeat's time may be, in seconds, and still
+/// be taken for one: clocks are set back by as much.
+const FUTURE_SECONDS: i64 = 300;
+
+/// Whether a heartbeat came `at` a time so far ahead of `now` that the clock was
+/// wrong then, or is now.
+pub(super) fn is_from_the_future(at: Timestamp, now: Timestamp) -> bool {
+    at.seconds_since(now) > FUTURE_SECONDS
+}
+
 impl FromStr for Timestamp {
     type Err = NotATime;
 

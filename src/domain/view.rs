@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::calendar::Date;
 use super::delivery::{Delivered, DeliveryState};
 use super::rules::Rules;
 use super::site::{Site, SiteStatus};
@@ -37,6 +38,8 @@ pub struct SiteView<'a> {
     pub last_seen_at: Option<Timestamp>,
     /// The version that it reported.
     pub last_version: Option<&'a str>,
+    /// The day of its last heartbeat, and how many came on it so far.
+    pub today: Option<(Date, u32)>,
     /// What it was told, and has applied.
     pub delivered: Delivered,
 }
@@ -82,6 +85,11 @@ impl Site {
             verdict_revision: self.verdict_revision,
             last_seen_at: self.seen.as_ref().map(|seen| seen.at),
             last_version: self.seen.as_ref().map(|seen| seen.heartbeat.version.as_str()),
+            today: self
+                .seen
+                .as_ref()
+                .and_then(|seen| seen.today.as_ref())
+                .map(|day| (day.date, day.heartbeats)),
             delivered: self.seen.as_ref().map_or(Delivered::default(), |seen| seen.delivered),
         }
     }

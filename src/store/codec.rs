@@ -15,6 +15,8 @@ mod bytes;
 // One file for each noun, with its records.
 mod admin;
 mod audit;
+mod history;
+mod last_seen;
 mod request;
 mod second_factor;
 mod server;
@@ -28,10 +30,12 @@ mod rows;
 pub(super) use self::admin::AdminRow;
 pub(super) use self::audit::{AuditRow, ChainRow, StrangerRow};
 pub(super) use self::bytes::{DecodeError, Row, decode, encode};
+pub(super) use self::history::HistoryRow;
+pub(super) use self::last_seen::LastSeen;
 pub(super) use self::request::{EffectRow, RequestRow};
 pub(super) use self::second_factor::{SecondFactorRow, SessionRow};
 pub(super) use self::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
-pub(super) use self::site::{CallingSite, LastSeen, SeenRow, SiteRow};
+pub(super) use self::site::{CallingSite, SeenRow, SiteRow};
 pub(super) use self::token::TokenRow;
 pub(super) use self::view::read_view;
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::codec::{CallingSite, LastSeen, Row as _, SeenRow, SiteRow};
 use super::error::{Outcome, Unavailable, unreadable};
 use super::handle::Store;
+use super::history;
 use super::tables::WriteTables;
 use super::trail;
 use crate::domain::audit::{Field, FieldChange, FieldValue};
@@ -90,11 +91,13 @@ impl Store {
             if let Err(refusal) = admitted.get_or_init(|| admit(id)) {
                 return Ok(Err(HeartbeatRefused::NotAdmitted(*refusal)));
             }
-            let last = tables.heartbeats.get_as(id, LastSeen::read)?;
-            let (at, before, last_lease) = match last {
+            let version = &call.heartbeat.version;
+            let last = tables.heartbeats.get_as(id, |bytes| LastSeen::read(bytes, version))?;
+            let (at, before, last_lease) = match &last {
                 Some(last) => (Some(last.at), last.delivered, last.lease),
                 None => (None, Delivered::default(), None),
             };
+            let today = history::count(tables, id, last, (call.ip, version), &rules, now)?;
             let revision = site.verdict_revision.at(&site.terms, &rules, now).number;
             let delivered = before.after(call.applied, revision, now);
             let slot = slot::seconds_to_next(call.site_id, now);
@@ -113,6 +116,7 @@ impl Store {
                 key_generation,
                 delivered,
                 lease: given.or(last_lease),
+                today,
             };
             tables.heartbeats.put(id, &SeenRow::from_seen(&seen.not_before(at)))?;
             if delivered.acknowledged != before.acknowledged {

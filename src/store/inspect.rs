@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use redb::{Database, DatabaseError, ReadableDatabase};
 
 use super::codec::{
-    AdminRow, AuditRow, DecodeError, EffectRow, LeaseKeyRow, RequestRow, Row, SecondFactorRow, SeenRow,
-    SessionRow, SiteRow, StrangerRow, TokenRow,
+    AdminRow, AuditRow, DecodeError, EffectRow, HistoryRow, LeaseKeyRow, RequestRow, Row, SecondFactorRow,
+    SeenRow, SessionRow, SiteRow, StrangerRow, TokenRow,
 };
 use super::disk::{FileBytes, Overlay};
 use super::error::{Unavailable, unreadable};
@@ -20,7 +20,7 @@ use super::tables::meta::Bytes;
 use super::tables::{self, EachRecord, ReadTables, meta};
 use super::trail;
 use crate::domain::chain::{ChainHead, ChainReport};
-use crate::domain::{Timestamp, UtcDay};
+use crate::domain::{Date, Timestamp, UtcDay};
 
 /// What a good file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,6 +326,18 @@ impl EachRecord for Reading {
             return Err(unreadable("token_uses", format!("record {id}: there is no day {day}")));
         }
         exists("token_uses", "token", id, tables.tokens.has(id)?)
+    }
+
+    fn history(&mut self, tables: &ReadTables<'_>, id: u64, row: HistoryRow) -> Result<(), Unavailable> {
+        read::<HistoryRow, _>(id, row.into_history())?;
+        exists(HistoryRow::TABLE, "site", id, tables.sites.has(id)?)
+    }
+
+    fn heartbeat_days(&mut self, _: &ReadTables<'_>, day: u64, _: u64) -> Result<(), Unavailable> {
+        match i32::try_from(day).ok().and_then(Date::numbered) {
+            Some(_) => Ok(()),
+            None => Err(unreadable("heartbeat_days", format!("there is no day {day}"))),
+        }
     }
 
     fn meta(&mut self, _: &ReadTables<'_>, name: String, bytes: Bytes) -> Result<(), Unavailable> {

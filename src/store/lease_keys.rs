@@ -74,9 +74,9 @@ impl Store {
         self.read(move |tables| {
             let mut without = tables.sites.len()?;
             for seen in tables.heartbeats.stored(..)? {
-                let last =
-                    LastSeen::read(seen?.bytes()).map_err(|error| unreadable(SeenRow::TABLE, error))?;
-                let has = last.lease.is_some_and(|lease| lease.newest_key >= number);
+                let lease =
+                    LastSeen::lease_in(seen?.bytes()).map_err(|error| unreadable(SeenRow::TABLE, error))?;
+                let has = lease.is_some_and(|lease| lease.newest_key >= number);
                 without -= u64::from(has);
             }
             Ok(without)

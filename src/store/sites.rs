@@ -58,12 +58,13 @@ pub(super) fn replace(tables: &mut WriteTables<'_>, site: &Site) -> Result<(), U
     tables.sites.put(site.id, &SiteRow::from_site(site, 0))
 }
 
-/// Removes a site and its last heartbeat.
+/// Removes a site, its last heartbeat and its history.
 pub(super) fn remove(tables: &mut WriteTables<'_>, site: &Site) -> Result<(), Unavailable> {
     complete_entry(tables, site.id)?;
     tables.site_ids.remove(site.site_id.as_u128())?;
     tables.sites.remove(site.id)?;
-    tables.heartbeats.remove(site.id)
+    tables.heartbeats.remove(site.id)?;
+    tables.history.remove(site.id)
 }
 
 /// The row of the site is about to go or to change: where the audit entry on

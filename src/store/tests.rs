@@ -9,6 +9,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod files;
+mod history;
 mod lists;
 #[path = "../../tests/data/recipe.rs"]
 mod recipe;

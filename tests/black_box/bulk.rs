@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::Answer;
-use crate::server::path_of;
+use crate::server::{Server, new_site, path_of};
 use crate::sysadmin::Sysadmin;
 
 const ONCE: &str = "2f8f1a52-1b0e-4c7a-9c0d-53a1d2f0a6b1";
@@ -161,6 +161,10 @@ fn what_is_missing_or_wrong_is_named_and_an_empty_filter_means_nobody() {
             json!({ "filter": { "expires_before": "2030-02-30T00:00:00Z", "version": "" } }),
             vec!["filter.expires_before", "filter.version"],
         ),
+        (
+            json!({ "filter": { "expires_after": "2030-02-30", "seen_before": "soon" } }),
+            vec!["filter.expires_after", "filter.seen_before"],
+        ),
         (json!({ "expect": -1 }), vec!["expect"]),
         (json!({ "expect": "2" }), vec!["expect"]),
         (json!({ "dry_run": "yes" }), vec!["dry_run"]),
@@ -203,4 +207,37 @@ fn a_change_sent_again_under_its_key_is_not_done_again() {
     other["extend_days"] = json!(2);
     assert_eq!(send(&other).status, 422);
     assert_eq!(admin.trail().iter().filter(|action| *action == "site_updated").count(), 3);
+}
+
+#[test]
+fn days_mean_in_the_filter_of_a_change_what_they_mean_in_that_of_the_list() {
+    let admin = Sysadmin::of(Server::configured("[licence]\ntime_zone = \"Europe/Rome\"\n"));
+    let site = |day: &str| {
+        let mut site = new_site();
+        site.as_object_mut().unwrap().remove("license_expires_at");
+        site["license_expires_on"] = json!(day);
+        admin.call("POST", "/api/sites").json(&site).send().json()
+    };
+    let sites = ["2098-12-30", "2098-12-31", "2099-01-01"].map(site);
+    assert_eq!(admin.server.heartbeat(&sites[2]).send().status, 200);
+    let tomorrow = (chrono::Utc::now() + chrono::TimeDelta::days(2)).format("%Y-%m-%d").to_string();
+    for (name, value, matched) in [
+        ("expires_before", "2098-12-31", vec![1]),
+        ("expires_before", "2098-12-31T00:00:00+01:00", vec![]),
+        ("expires_before", "2099-01-01T00:00:01+01:00", vec![1, 2]),
+        ("expires_after", "2098-12-31", vec![3]),
+        ("expires_after", "2098-12-30", vec![2, 3]),
+        ("seen_before", tomorrow.as_str(), vec![3]),
+        ("seen_before", "2026-01-01", vec![]),
+    ] {
+        let mut filter = json!({});
+        filter[name] = json!(value);
+        let answer = admin.bulk(&json!({ "filter": filter, "op": "unlock", "dry_run": true }));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(counts(&answer).2, matched, "{name}={value}");
+        let list = admin.get(&format!("/api/sites?{name}={}", value.replace('+', "%2B"))).json();
+        let listed: Vec<u64> =
+            list.as_array().unwrap().iter().map(|site| site["id"].as_u64().unwrap()).collect();
+        assert_eq!(listed, matched, "{name}={value}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The command line, as transcripts of sessions with a real server.
 
+mod agreement;
 mod audit;
 mod dates;
 mod elsewhere;

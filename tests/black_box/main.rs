@@ -54,6 +54,7 @@ mod dates;
 mod docs;
 mod find;
 mod heartbeat;
+mod history;
 mod keys;
 mod scopes;
 mod second_factor;

@@ -160,6 +160,17 @@ fn every_bad_field_of_a_new_site_is_named_at_once() {
             json!({ "licence_expires_at": "2099-12-31T00:00:00Z", "is_locked": true, "secret_key": "x" }),
         )
         .assert_names(422, &["licence_expires_at", "is_locked", "secret_key"]);
+    // A zone that nobody knows too, in a batch and a change of many as well.
+    let nowhere = json!({ "name": "", "contact_email": "x", "license_expires_on": "2099-12-31", "time_zone": "Europe/Nowhere" });
+    let named = ["name", "contact_email", "time_zone"];
+    post(nowhere.clone()).assert_names(422, &named);
+    let mut item = nowhere;
+    item["op"] = json!("register");
+    let batch = admin.call("POST", "/api/sites/batch").json(&json!({ "items": [item] })).send().json();
+    let errors = batch["results"][0]["errors"].as_array().unwrap();
+    assert_eq!(errors.iter().map(|error| &error["field"]).collect::<Vec<_>>(), named);
+    let many = json!({ "filter": { "q": "x" }, "op": "update", "name": "", "time_zone": "Mars/Olympus", "dry_run": true });
+    admin.call("POST", "/api/sites/bulk").json(&many).send().assert_names(422, &["name", "time_zone"]);
     assert_eq!(admin.get("/api/sites").text(), "[]", "nothing was registered");
 }
 

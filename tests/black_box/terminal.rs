@@ -30,6 +30,17 @@ pub(crate) fn at_terminal(
     arguments: &[&str],
     person: &[(&str, Typed)],
 ) -> (String, Option<i32>) {
+    at_terminal_with(directory, columns, &[("TERM", "xterm")], arguments, person)
+}
+
+/// The same with these variables and none but `HOME` beside them.
+pub(crate) fn at_terminal_with(
+    directory: &Path,
+    columns: u16,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+    person: &[(&str, Typed)],
+) -> (String, Option<i32>) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -43,7 +54,7 @@ pub(crate) fn at_terminal(
     let usual = sitewarden(arguments);
     let mut command = Command::new("/usr/bin/setsid");
     command.args(["--ctty", "--wait"]).arg(usual.get_program()).args(usual.get_args());
-    command.env_clear().env("TERM", "xterm").env("HOME", directory).current_dir(directory);
+    command.env_clear().envs(variables.iter().copied()).env("HOME", directory).current_dir(directory);
     let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
     drop((command, line));
 

@@ -88,6 +88,8 @@ pub(crate) async fn v2(path: &Path) {
     let hash = TokenSecret::from_random_bits([11; 32]).hash();
     let token = store.create_token(1, hash, new, root(), at(NOW)).await.unwrap().unwrap();
     store.note_token_use(token.id, UtcDay::of(at(NOW))).await.unwrap();
+    // The day before goes into its history.
+    beat(&store, 1, 60, NOW + 86_500).await;
     store.close();
 }
 

@@ -354,7 +354,7 @@ impl Said {
             tags: fields.optional_codes("tags"),
             notes: fields.optional("notes"),
             features: fields.optional_codes("features"),
-            time_zone: fields.nullable("time_zone"),
+            time_zone: fields.nullable_zone("time_zone"),
             grace_days: days
                 .map(|days| days.and_then(|days| u8::try_from(days).ok()).and_then(GraceDays::new)),
             offline_hours: hours

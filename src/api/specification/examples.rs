@@ -116,6 +116,19 @@ pub(super) fn examples() -> Vec<(&'static str, Value)> {
         ("CreatedToken", created),
         ("Admin", admin),
         (
+            "SiteDay",
+            json!({
+                "date": "2026-03-09",
+                "heartbeats": 4,
+                "first_at": "2026-03-09T00:02:10Z",
+                "last_at": "2026-03-09T18:02:12Z",
+                "addresses": ["203.0.113.7"],
+                "more_addresses": 0,
+                "versions": ["2.4.0", "2.4.1"],
+                "more_versions": 0,
+            }),
+        ),
+        (
             "AuditEntry",
             json!({
                 "id": 42,

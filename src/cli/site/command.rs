@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::add::Add;
 use super::export::Export;
 use super::extend::Extend;
+use super::history::History;
 use super::import::Import;
 use super::list::List;
 use super::lock::Lock;
@@ -25,6 +26,7 @@ pub(crate) enum Site {
     Add(Add),
     List(List),
     Show(Show),
+    History(History),
     Update(Update),
     Extend(Extend),
     Import(Import),
@@ -45,6 +47,7 @@ impl Site {
             Self::Add(add) => add.run(target),
             Self::List(list) => list.run(target),
             Self::Show(show) => show.run(target),
+            Self::History(history) => history.run(target),
             Self::Update(update) => update.run(target),
             Self::Extend(extend) => extend.run(target),
             Self::Import(import) => import.run(target),

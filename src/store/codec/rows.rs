@@ -3,6 +3,7 @@
 use super::admin::AdminRow;
 use super::audit::{AuditRow, ChainRow, StrangerRow};
 use super::bytes::{DecodeError, Row};
+use super::history::HistoryRow;
 use super::request::RequestRow;
 use super::second_factor::{SecondFactorRow, SessionRow};
 use super::server::{AcmeAccountRow, AcmeCertificateRow, AcmeSetbackRow, LeaseKeyRow, TlsRow};
@@ -46,6 +47,7 @@ rows! {
     LeaseKeyRow in "lease_keys";
     SecondFactorRow in "second_factors";
     SessionRow in "sessions";
+    HistoryRow in "history";
     TlsRow in "meta";
     AcmeAccountRow in "meta";
     AcmeCertificateRow in "meta";

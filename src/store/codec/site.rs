@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::{DecodeError, body_of, borrow, borrow_body, text, time};
+use super::history::TodayRow;
 use crate::domain::delivery::Reached;
 use crate::domain::heartbeat::LastLease;
 use crate::domain::secret_key::{OldKey, SiteKeys};
 use crate::domain::site::Watch;
 use crate::domain::{
-    Delivered, GraceDays, Heartbeat, KeyHash, Lock, OfflineHours, Seen, Site, SiteId, Terms, Timestamp,
-    VerdictRevision,
+    Delivered, GraceDays, Heartbeat, KeyHash, Lock, OfflineHours, Seen, Site, SiteId, Terms, TimeZoneName,
+    Timestamp, VerdictRevision,
 };
 
 /// A site's registration. Its number is the key of its table.
@@ -133,7 +134,13 @@ impl SiteRow {
         }
     }
 
+    /// The site's own zone.
+    pub(in crate::store) fn time_zone(&self) -> Result<Option<TimeZoneName>, DecodeError> {
+        self.time_zone.as_deref().map(|zone| text("time_zone", zone)).transpose()
+    }
+
     pub(in crate::store) fn into_site(self, id: u64, seen: Option<Seen>) -> Result<Site, DecodeError> {
+        let time_zone = self.time_zone()?;
         let fields = self.fields;
         let created_at = time("created_at", fields.created_at)?;
         let terms = TermsInPlace {
@@ -157,7 +164,7 @@ impl SiteRow {
             verdict_revision: verdict_revision(self.verdict_revision, self.verdict_changed_at, created_at)?,
             tags: self.tags.parse().map_err(|_| DecodeError::Field("tags"))?,
             notes: text("notes", &self.notes)?,
-            time_zone: self.time_zone.as_deref().map(|zone| text("time_zone", zone)).transpose()?,
+            time_zone,
             watch: self.watch.map(WatchRow::read).transpose()?,
             created_at,
             revision: fields.revision,
@@ -344,6 +351,7 @@ pub(in crate::store) struct SeenRow {
     pub(super) answered: Option<ReachedRow>,
     pub(super) acknowledged: Option<ReachedRow>,
     pub(super) lease: Option<LeaseRow>,
+    pub(super) today: Option<TodayRow>,
 }
 
 /// All of it that version 1 had.
@@ -382,7 +390,7 @@ pub(super) struct LeaseRow {
 }
 
 impl LeaseRow {
-    fn read(self, at: i64) -> Result<LastLease, DecodeError> {
+    pub(super) fn read(self, at: i64) -> Result<LastLease, DecodeError> {
         let issued_at = at.checked_add(self.issued_after).ok_or(DecodeError::Field("lease"))?;
         Ok(LastLease { issued_at: time("lease", issued_at)?, newest_key: self.newest_key })
     }
@@ -391,7 +399,13 @@ impl LeaseRow {
 /// Reads a heartbeat of an older version.
 pub(super) fn upgrade_seen(version: u8, body: &[u8]) -> Result<SeenRow, DecodeError> {
     match version {
-        1 => body_of(body).map(|fields| SeenRow { fields, answered: None, acknowledged: None, lease: None }),
+        1 => body_of(body).map(|fields| SeenRow {
+            fields,
+            answered: None,
+            acknowledged: None,
+            lease: None,
+            today: None,
+        }),
         _ => Err(DecodeError::Malformed),
     }
 }
@@ -400,7 +414,7 @@ pub(super) fn upgrade_seen(version: u8, body: &[u8]) -> Result<SeenRow, DecodeEr
 #[derive(Deserialize)]
 pub(super) struct SeenFieldsInPlace<'a> {
     pub(super) at: i64,
-    _ip: IpAddr,
+    pub(super) ip: IpAddr,
     pub(super) version: &'a str,
     _uptime_seconds: u64,
     _key_generation: u64,
@@ -413,7 +427,8 @@ pub(super) struct SeenRowInPlace<'a> {
     pub(super) fields: SeenFieldsInPlace<'a>,
     pub(super) answered: Option<ReachedRow>,
     pub(super) acknowledged: Option<ReachedRow>,
-    lease: Option<LeaseRow>,
+    pub(super) lease: Option<LeaseRow>,
+    pub(super) today: Option<TodayRow>,
 }
 
 impl<'a> SeenRowInPlace<'a> {
@@ -422,29 +437,10 @@ impl<'a> SeenRowInPlace<'a> {
         match bytes.split_first() {
             Some((1, body)) => {
                 let fields = borrow_body(body)?;
-                Ok(Self { fields, answered: None, acknowledged: None, lease: None })
+                Ok(Self { fields, answered: None, acknowledged: None, lease: None, today: None })
             }
             _ => borrow::<SeenRow, _>(bytes),
         }
-    }
-}
-
-/// What the next heartbeat needs of the last one.
-pub(in crate::store) struct LastSeen {
-    pub(in crate::store) at: Timestamp,
-    pub(in crate::store) delivered: Delivered,
-    pub(in crate::store) lease: Option<LastLease>,
-}
-
-impl LastSeen {
-    /// Of the bytes of a [`SeenRow`].
-    pub(in crate::store) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let row = SeenRowInPlace::read(bytes)?;
-        Ok(Self {
-            at: time("last_seen_at", row.fields.at)?,
-            delivered: delivered(row.answered, row.acknowledged)?,
-            lease: row.lease.map(|lease| lease.read(row.fields.at)).transpose()?,
-        })
     }
 }
 
@@ -476,6 +472,7 @@ impl SeenRow {
             answered: seen.delivered.answered.map(ReachedRow::of),
             acknowledged: seen.delivered.acknowledged.map(ReachedRow::of),
             lease: seen.lease.map(lease),
+            today: seen.today.as_ref().map(|today| TodayRow::from_today(today, seen.at)),
         }
     }
 
@@ -491,6 +488,7 @@ impl SeenRow {
             key_generation: fields.key_generation,
             delivered: delivered(self.answered, self.acknowledged)?,
             lease: self.lease.map(|lease| lease.read(fields.at)).transpose()?,
+            today: self.today.map(|today| today.into_today(fields.at)).transpose()?,
         })
     }
 }

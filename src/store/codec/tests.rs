@@ -9,9 +9,11 @@ use proptest::prelude::*;
 
 use super::audit::{ChangeRow, SubjectRow, ValueRow, action_number, action_of, field_of, kind_of};
 use super::bytes::DecodeError;
+use super::history::{OthersRow, TodayRow};
 use super::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields, WatchRow};
 use super::*;
 use crate::domain::secret_key::OldKey;
+use crate::domain::{Date, Day, History, Several, Timestamp};
 
 /// Seconds, about half of them within the bounds of time.
 fn any_seconds() -> impl Strategy<Value = i64> {
@@ -61,14 +63,50 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_today()(
+        date in prop_oneof![9 => 0..50_000_i32, 1 => any::<i32>()], ends_at in any_seconds(), heartbeats in any::<u32>(),
+        lasted in -300..90_000_i64,
+        others in any_option((any::<Vec<IpAddr>>(), any::<u32>(), any::<u32>())),
+    ) -> TodayRow {
+        let others = others.map(|(addresses, more_addresses, more_versions)| {
+            OthersRow { addresses, more_addresses, versions: vec!["2.4".to_owned()], more_versions }
+        });
+        TodayRow { date, ends_at, heartbeats, lasted, others }
+    }
+}
+
+prop_compose! {
+    fn any_history()(
+        days in proptest::collection::vec((1..400_i32, 0..90_000_i64, 0..90_000_i64, any::<[u8; 2]>(), any::<u32>()), 0..120),
+    ) -> History {
+        let (mut history, mut date) = (History::default(), 20_000);
+        for (later, first, lasted, [address, version], heartbeats) in days {
+            date += later;
+            let first_at = i64::from(date) * 86_400 + first;
+            let time = |seconds| Timestamp::from_unix(seconds).unwrap();
+            history.add(Day {
+                date: Date::numbered(date).unwrap(),
+                heartbeats,
+                first_at: time(first_at),
+                last_at: time(first_at + lasted),
+                addresses: Several { values: vec![IpAddr::from([192, 0, 2, address])], more: heartbeats / 2 },
+                versions: Several { values: vec![format!("2.{}", version % 8).parse().unwrap()], more: 0 },
+            });
+        }
+        history
+    }
+}
+
+prop_compose! {
     fn any_seen_row()(
         at in any_seconds(), ip in any::<IpAddr>(), version in ".{0,64}",
         uptime_seconds in any::<u64>(), key_generation in any::<u64>(),
         answered in any_reached(), acknowledged in any_reached(),
         lease in any_option((any::<i64>(), any::<u64>())),
+        today in any_option(any_today()),
     ) -> SeenRow {
         let lease = lease.map(|(issued_after, newest_key)| LeaseRow { issued_after, newest_key });
-        SeenRow { fields: SeenFields { at, ip, version, uptime_seconds, key_generation }, answered, acknowledged, lease }
+        SeenRow { fields: SeenFields { at, ip, version, uptime_seconds, key_generation }, answered, acknowledged, lease, today }
     }
 }
 
@@ -152,9 +190,17 @@ proptest! {
     }
 
     #[test]
+    fn days_come_back_from_their_record_as_they_were(history in any_history()) {
+        let row = HistoryRow::from_history(&history);
+        round_trips(&row);
+        prop_assert_eq!(row.into_history().unwrap(), history);
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in any::<Vec<u8>>()) {
         if let Ok(row) = decode::<SiteRow>(&bytes) { let _ = row.into_site(1, None); }
         if let Ok(row) = decode::<SeenRow>(&bytes) { let _ = row.into_seen(); }
+        if let Ok(row) = decode::<HistoryRow>(&bytes) { let _ = row.into_history(); }
         if let Ok(row) = decode::<AdminRow>(&bytes) { let _ = row.into_admin(1); }
         if let Ok(row) = decode::<AuditRow>(&bytes) {
             let _ = row.into_entry(1, None);
@@ -191,10 +237,12 @@ proptest! {
                 prop_assert_eq!((calling.terms, calling.verdict_revision, calling.watch), (site.terms, site.verdict_revision, site.watch));
             }
         }
-        let last = LastSeen::read(&encode(&seen).unwrap());
+        let bytes = encode(&seen).unwrap();
         if let Ok(seen) = seen.into_seen() {
-            let last = last.unwrap();
-            prop_assert_eq!((last.at, last.delivered, last.lease), (seen.at, seen.delivered, seen.lease));
+            let last = LastSeen::read(&bytes, &seen.heartbeat.version).unwrap();
+            prop_assert_eq!(last.other_version, None);
+            let last = (last.at, last.delivered, last.lease, last.today, last.ip);
+            prop_assert_eq!(last, (seen.at, seen.delivered, seen.lease, seen.today, seen.ip));
         }
     }
 
@@ -274,10 +322,12 @@ fn version_1_records_read_as_they_always_did() {
             },
             answered: None,
             acknowledged: None,
-            lease: None
+            lease: None,
+            today: None
         }
     );
-    assert_eq!(LastSeen::read(&seen).unwrap().at.unix(), 1_900_000_000);
+    let last = LastSeen::read(&seen, &"1.2.4".parse().unwrap()).unwrap();
+    assert_eq!((last.at.unix(), last.other_version.unwrap().as_str()), (1_900_000_000, "1.2.3"));
 }
 
 #[test]
@@ -339,4 +389,28 @@ fn what_version_1_wrote_in_words_is_read_as_what_it_was() {
         .map(|change| (change.field.as_str(), change.after.as_ref().unwrap().to_string()))
         .collect();
     assert_eq!(read, words.map(|(field, value)| (field, value.to_owned())));
+}
+
+#[test]
+fn a_usual_day_takes_some_fifteen_bytes_and_90_of_them_fit_in_3_kb() {
+    let mut history = History::default();
+    let length = |history: &History| encode(&HistoryRow::from_history(history)).unwrap().len();
+    let mut lengths = Vec::new();
+    for number in 0..90 {
+        let date = Date::numbered(20_000 + number).unwrap();
+        let first_at =
+            Timestamp::from_unix(i64::from(date.number()) * 86_400 + 3600 - i64::from(number % 7) * 40);
+        let first_at = first_at.unwrap();
+        history.add(Day {
+            date,
+            heartbeats: 4,
+            first_at,
+            last_at: first_at.checked_add_seconds(64_900).unwrap(),
+            addresses: Several { values: vec!["2001:db8::1".parse().unwrap()], more: 0 },
+            versions: Several { values: vec!["2.4.1".parse().unwrap()], more: 0 },
+        });
+        lengths.push(length(&history));
+    }
+    assert!(lengths[89] < 3 << 10, "{lengths:?}");
+    assert!(lengths[89] - lengths[0] <= 89 * 16, "{lengths:?}");
 }

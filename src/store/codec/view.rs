@@ -17,6 +17,8 @@ pub(in crate::store) fn read_view<'a>(
     let row = SiteRowInPlace::read(site)?;
     let seen = seen.map(SeenRowInPlace::read).transpose()?;
     let seen_at = seen.as_ref().map(|seen| time("last_seen_at", seen.fields.at)).transpose()?;
+    let today = seen.as_ref().and_then(|seen| seen.today.as_ref());
+    let today = today.map(|today| Ok((today.date()?, today.heartbeats))).transpose()?;
     let told = seen.as_ref().map(|seen| delivered(seen.answered, seen.acknowledged)).transpose()?;
     Ok(SiteView {
         id,
@@ -30,6 +32,7 @@ pub(in crate::store) fn read_view<'a>(
         verdict_revision: row.verdict_revision()?,
         last_seen_at: seen_at,
         last_version: seen.map(|seen| seen.fields.version),
+        today,
         delivered: told.unwrap_or_else(Delivered::default),
     })
 }

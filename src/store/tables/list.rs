@@ -7,8 +7,8 @@ use redb::{ReadTransaction, WriteTransaction};
 
 use super::super::changes::Changed;
 use super::super::codec::{
-    AdminRow, AuditRow, LeaseKeyRow, RequestRow, SecondFactorRow, SeenRow, SessionRow, SiteRow, StrangerRow,
-    TokenRow,
+    AdminRow, AuditRow, HistoryRow, LeaseKeyRow, RequestRow, SecondFactorRow, SeenRow, SessionRow, SiteRow,
+    StrangerRow, TokenRow,
 };
 use super::super::error::Unavailable;
 use super::meta::{self, Bytes, Entry};
@@ -127,6 +127,11 @@ tables! {
     token_hashes: "token_hashes_v1", &'static [u8] => u64, changed: records, copied: every;
     /// Its number → the day of its last use, counted from 1970.
     token_uses: "token_uses_v1", u64 => u64, changed: heartbeats, copied: every;
+    /// Site number → the days before that of its last heartbeat.
+    history: "history_v1", u64 => HistoryRow, changed: heartbeats, copied: every;
+    /// Day, counted from 1970 → how many heartbeats of all sites came on it,
+    /// but for those that lie with the last heartbeats.
+    heartbeat_days: "heartbeat_days_v1", u64 => u64, changed: heartbeats, copied: every;
     /// Everything that there is one of, by its name in [`meta`].
     meta: META, &'static str => Bytes, changed: records, copied: meta::is_copied;
 }

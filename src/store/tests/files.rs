@@ -34,8 +34,17 @@ async fn the_recipe_makes_a_file_of_the_same_content_as_the_committed_one() {
     assert_eq!(report(&path).newest_heartbeat, report(Path::new(V1)).newest_heartbeat);
     // None but those of what came after version 0.1.0 is empty.
     let empty: Vec<_> = report(&path).counts.into_iter().filter(|(_, count)| *count == 0).collect();
-    let new =
-        ["strangers", "lease_keys", "second_factors", "sessions", "tokens", "token_hashes", "token_uses"];
+    let new = [
+        "strangers",
+        "lease_keys",
+        "second_factors",
+        "sessions",
+        "tokens",
+        "token_hashes",
+        "token_uses",
+        "history",
+        "heartbeat_days",
+    ];
     assert_eq!(empty, new.map(|name| (name, 0)));
 }
 
@@ -319,6 +328,8 @@ fn check_reads_every_record_of_every_table() {
         ("tokens", Box::new(move |tables| tables.tokens.put_as_it_is(3, damaged))),
         ("token_hashes", Box::new(|tables| tables.token_hashes.put_as_it_is([8; 32].as_slice(), 99))),
         ("token_uses", Box::new(|tables| tables.token_uses.put_as_it_is(99, 7))),
+        ("history", Box::new(move |tables| tables.history.put_as_it_is(1, damaged))),
+        ("heartbeat_days", Box::new(|tables| tables.heartbeat_days.put_as_it_is(1 << 40, 7))),
     ];
     let entries = [
         "schema_version",

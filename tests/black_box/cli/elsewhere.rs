@@ -39,14 +39,25 @@ fn commands() -> Vec<Vec<&'static str>> {
         "site rm --q x --yes",
         "site show Bar",
         "site show #1",
+        "site history #1",
+        "statistics",
+        "statistics --json",
         "audit --site Bar",
         "site import sites.csv",
         "site import sites.csv --apply --allow-duplicates",
     ]
     .map(|line| line.split(' ').collect())
     .into();
-    for verb in ["show", "lock --reason unpaid", "unlock", "update --owner x", "rotate-key", "rm", "rm --yes"]
-    {
+    for verb in [
+        "show",
+        "history",
+        "lock --reason unpaid",
+        "unlock",
+        "update --owner x",
+        "rotate-key",
+        "rm",
+        "rm --yes",
+    ] {
         let mut words = vec!["site"];
         words.extend(verb.split(' '));
         words.insert(2, MISSING);

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{MISSING, session};
 use crate::server::Server;
 use crate::terminal::Typed::{Answer, Password};
+use crate::terminal::at_terminal_with;
 
 #[test]
 fn a_table_fits_the_terminal_or_becomes_one_field_a_line() {
@@ -60,4 +61,24 @@ fn many_changes_show_how_far_they_have_come() {
     assert!(seen.contains("\r\x1b[Kregistering [------------------------] 0/150"), "{seen:?}");
     assert!(seen.contains("\r\x1b[Kregistering [################--------] 100/150\r\x1b[K"), "{seen:?}");
     assert!(seen.ends_with("150 registered; their keys are in sites.csv.keys.csv\n"), "{seen:?}");
+}
+
+#[test]
+fn colours_are_for_terminals_whose_person_wants_them() {
+    let server = Server::start();
+    server.register(&server.login());
+    let coloured = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let arguments = [&["site", "list"], arguments].concat();
+        let (seen, code) = at_terminal_with(server.directory(), 80, variables, &arguments, &[]);
+        assert_eq!(code, Some(0), "{seen}");
+        assert!(seen.contains("never_seen"), "{seen}");
+        seen.contains("\x1b[36mnever_seen\x1b[0m")
+    };
+    let xterm = ("TERM", "xterm");
+    assert!(coloured(&[xterm], &[]));
+    assert!(coloured(&[xterm, ("NO_COLOR", "")], &[]), "an empty one says nothing");
+    assert!(!coloured(&[xterm, ("NO_COLOR", "1")], &[]));
+    assert!(!coloured(&[("TERM", "dumb")], &[]));
+    assert!(!coloured(&[xterm], &["--color", "never"]));
+    assert!(coloured(&[xterm, ("NO_COLOR", "1")], &["--color", "always"]), "who asks for them gets them");
 }

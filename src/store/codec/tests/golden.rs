@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::codec::audit::{ChangeRow, RunRow, SubjectRow, ValueRow};
 use crate::store::codec::bytes::body_of;
+use crate::store::codec::history::{DayRow, OthersRow, TodayRow};
 use crate::store::codec::rows::each_row;
 use crate::store::codec::second_factor::ConfirmedRow;
 use crate::store::codec::site::{LeaseRow, OldKeyRow, ReachedRow, SeenFields, SiteFields, WatchRow};
@@ -87,11 +88,23 @@ impl Sample for SeenRow {
             answered: Some(ReachedRow { revision: 300, at: AT - 1 }),
             acknowledged: Some(ReachedRow { revision: 299, at: AT - 2 }),
             lease: Some(LeaseRow { issued_after: 5, newest_key: 2 }),
+            today: Some(TodayRow {
+                date: 21_990,
+                ends_at: AT + 3600,
+                heartbeats: 300,
+                lasted: 70_000,
+                others: Some(OthersRow {
+                    addresses: vec!["192.0.2.1".parse().unwrap()],
+                    more_addresses: 2,
+                    versions: vec!["1.2.2".to_owned()],
+                    more_versions: 1,
+                }),
+            }),
         }
     }
 
     fn upgraded(_: u8) -> Self {
-        Self { answered: None, acknowledged: None, lease: None, ..Self::sample() }
+        Self { answered: None, acknowledged: None, lease: None, today: None, ..Self::sample() }
     }
 }
 
@@ -193,6 +206,33 @@ impl Sample for SessionRow {
             ip: "192.0.2.1".parse().unwrap(),
             means: 2,
             second_factor_at: Some(AT + 1),
+        }
+    }
+}
+
+impl Sample for HistoryRow {
+    fn sample() -> Self {
+        let day = DayRow {
+            skipped: 21_989,
+            drift: AT - 86_400,
+            lasted: 64_801,
+            heartbeats: 4,
+            addresses: vec![0],
+            versions: vec![0],
+            more: None,
+        };
+        let next = DayRow {
+            skipped: 0,
+            drift: -300,
+            heartbeats: 300,
+            addresses: vec![1, 0],
+            more: Some((5, 0)),
+            ..day.clone()
+        };
+        Self {
+            addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+            versions: vec!["1.2.3".to_owned()],
+            days: vec![day, next],
         }
     }
 }

@@ -82,7 +82,27 @@ pub(super) fn open(path: &Path, steps: &[Step]) -> Result<Opened, OpenError> {
         database
     };
     migrate::migrate(&database, schema, steps).map_err(|error| failed(error.to_string()))?;
+    let database = if schema < newest {
+        shortened(database, &*disk).map_err(|error| not_ours(&error))?
+    } else {
+        database
+    };
     Ok(Opened { disk, lock: Some(lock), database })
+}
+
+/// Gives back to the disk what an upgrade has left free: its new rows lie beside
+/// the old ones until it is committed, and the file would stay so long. Where
+/// that fails the database is as it was, and only longer than it need be.
+fn shortened(mut database: Database, disk: &dyn Disk) -> Result<Database, DatabaseError> {
+    match database.compact() {
+        Ok(_) => Ok(database),
+        Err(error) => {
+            tracing::warn!(%error, "the database is up to date, and its file longer than it need be");
+            drop(database);
+            // Its handle may be of no more use.
+            engine::open(disk)
+        }
+    }
 }
 
 /// Makes a new database, which gets its name when it is whole: a power cut in

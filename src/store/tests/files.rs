@@ -193,6 +193,36 @@ async fn an_upgrade_that_fails_half_way_leaves_the_file_as_it_was() {
     assert!(site(&store, 1).await.is_some());
 }
 
+fn write_trail_again(transaction: &redb::WriteTransaction) -> Result<(), Unavailable> {
+    crate::store::trail::chain_all(&mut WriteTables::of(transaction))
+}
+
+#[tokio::test]
+async fn an_upgrade_that_writes_records_anew_leaves_the_file_no_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let store = Store::open(&path).unwrap();
+    register(&store, 1).await.unwrap();
+    let lock = |number| {
+        let reason = format!("{number}{}", "x".repeat(400)).parse().unwrap();
+        Operation::Lock(NewLock::now(reason)).on(SiteId::from_u128(1))
+    };
+    let locks = (0..2000).map(lock).collect();
+    store.apply_batch(locks, true, None, root(), at(NOW)).await.unwrap().unwrap();
+    store.close();
+    let length = |path: &Path| path.metadata().unwrap().len();
+    let (before, steps) = (length(&path), [migrate::STEPS, &[write_trail_again as Step]].concat());
+    // What the steps alone do to it.
+    let other = directory.path().join("other.redb");
+    std::fs::copy(&path, &other).unwrap();
+    let database = redb::Database::open(&other).unwrap();
+    migrate::migrate(&database, SCHEMA_VERSION, &steps).unwrap();
+    drop(database);
+    assert!(length(&other) > before + before / 10, "else this shows nothing: {} {before}", length(&other));
+    drop(open::open(&path, &steps).unwrap());
+    assert!(length(&path) <= before + before / 10, "{} bytes, and {before} before", length(&path));
+}
+
 #[tokio::test]
 async fn a_damaged_database_is_refused_with_the_command_that_restores_the_newest_good_backup() {
     let directory = tempfile::tempdir().unwrap();

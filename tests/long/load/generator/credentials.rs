@@ -4,7 +4,7 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use sitewarden::domain::{Actor, ActorKind, NewSite, Operation, SecretKey, SiteId, Timestamp};
+use sitewarden::domain::{Actor, ActorKind, KeyHash, NewSite, Operation, SecretKey, SiteId, Timestamp};
 use sitewarden::store::{FILE_NAME, Store};
 
 use super::Failure;
@@ -57,7 +57,7 @@ impl Sites {
 
 /// The id of site `number`: scattered over the whole range, as random ones
 /// are. An odd factor maps no two numbers to one.
-fn id(number: u64) -> SiteId {
+pub(crate) fn id(number: u64) -> SiteId {
     SiteId::from_u128(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
 }
 
@@ -68,6 +68,11 @@ fn key(number: u64) -> SecretKey {
         *byte = from;
     }
     SecretKey::from_random_bits(bits)
+}
+
+/// The hash of that, which the database has.
+pub(crate) fn hash(number: u64) -> KeyHash {
+    key(number).hash()
 }
 
 /// Prints id and key of each site.

@@ -2,6 +2,7 @@
 //!
 //!     load-generator seed DATA_DIR SITES
 //!     load-generator credentials SITES
+//!     load-generator days DATA_DIR SITES DAYS
 //!     load-generator plain ADDRESS SITES CONNECTIONS SECONDS REPORT
 //!     load-generator kept URL SITES CONNECTIONS SECONDS
 //!     load-generator new URL SITES CONNECTIONS SECONDS
@@ -9,6 +10,8 @@
 //!
 //! - `seed` registers SITES sites in a database that no server has open, and
 //!   `credentials` prints their ids and keys, `id,key` a line.
+//! - `days` has the sites that `seed` registered there call four times a day for
+//!   so many days, by a clock that it moves, and prints how long the database is.
 //! - `plain` keeps CONNECTIONS connections of plain HTTP busy. REPORT gets one
 //!   line for each request: when it was sent, in microseconds since 1970, how
 //!   many microseconds it took, and the status.
@@ -24,6 +27,7 @@
 #![expect(clippy::disallowed_methods, reason = "stamps what it sends; it is not the server")]
 
 mod credentials;
+mod days;
 mod plain;
 mod tls;
 
@@ -38,6 +42,7 @@ fn main() -> Result<(), Failure> {
     match arguments.as_slice() {
         ["seed", data_dir, sites] => credentials::seed(data_dir, sites.parse()?),
         ["credentials", sites] => credentials::print(&Sites::read(sites)?),
+        ["days", data_dir, sites, days] => days::pass(data_dir, sites.parse()?, days.parse()?),
         ["plain", address, sites, connections, seconds, report] => {
             plain::beat(address, Sites::read(sites)?, connections.parse()?, seconds.parse()?, report)
         }
